@@ -1,0 +1,67 @@
+# The two commands to know are `make run` and `make test`; both set up first what they need.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime-is-installed
+DEV := $(VENV)/.dev-is-installed
+PACKAGES := ledger projections api consumers commands
+
+INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --no-deps
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" $(UPGRADE) pyproject.toml --group build
+
+.PHONY: help setup run test check lint format bench screenshots lock clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(DEV) ## Make .venv with the command licensing-ledger and all tools, from locked versions.
+
+run: $(RUNTIME) ## Start the ledger with the sandbox Marketplace and a sample customer.
+	@$(BIN)/licensing-ledger serve --sandbox
+
+test: lint ## Everything: lint, types, architecture, all tests.
+	$(BIN)/pytest
+
+check: lint ## The quick part of test: lint, types, architecture, unit tests.
+	$(BIN)/pytest tests/unit
+
+lint: $(DEV) ## Style, formatting, types and architecture.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## Format the code and mend what can be mended.
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+bench: $(DEV) ## Measure the ledger against its peers.
+	$(BIN)/python -m bench
+
+screenshots: $(DEV) ## Take a picture of every page.
+	$(BIN)/python -m tests.screenshots
+
+lock: $(DEV) ## Lock the versions that pyproject.toml allows; UPGRADE=--upgrade takes the newest.
+	$(COMPILE) --output-file requirements/runtime.txt
+	$(COMPILE) --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+
+clean: ## Remove .venv and all that tools made.
+	rm -rf $(VENV) build dist test-results .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@python=$$(.ci/find-python) && echo "Making $(VENV) with $$python" && $$python -m venv --clear $(VENV)
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what the ledger runs on"
+	@$(INSTALL) --require-hashes --requirement $<
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(RUNTIME)
+	@echo "Installing what the tests and checks need"
+	@$(INSTALL) --require-hashes --requirement $<
+	@touch $@
