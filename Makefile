@@ -22,8 +22,9 @@ setup: $(DEV) ## Make .venv with the command licensing-ledger and all tools, fro
 run: $(RUNTIME) ## Start the ledger with the sandbox Marketplace and a sample customer.
 	@$(BIN)/licensing-ledger serve --sandbox
 
-test: lint ## Everything: lint, types, architecture, all tests.
-	$(BIN)/pytest
+# The tests run even where lint finds something, so that one run tells everything.
+test: $(DEV) ## Everything: lint, types, architecture, all tests.
+	@$(MAKE) --no-print-directory lint; lint=$$?; $(BIN)/pytest && exit $$lint
 
 check: lint ## The quick part of test: lint, types, architecture, unit tests.
 	$(BIN)/pytest tests/unit
@@ -32,7 +33,7 @@ lint: $(DEV) ## Style, formatting, types and architecture.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: $(DEV) ## Format the code and mend what can be mended.
 	$(BIN)/ruff check --fix-only
