@@ -8,7 +8,8 @@ RUNTIME := $(VENV)/.runtime-is-installed
 DEV := $(VENV)/.dev-is-installed
 PACKAGES := ledger projections api consumers commands
 
-INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --no-deps
+# Not compiled ahead: what is imported is compiled then, and most of it never is.
+INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install --no-compile --no-deps
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(UPGRADE) pyproject.toml --group build
 
