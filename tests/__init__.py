@@ -1,0 +1,1 @@
+"""The tests, by level: a sentence for each expected behavior."""

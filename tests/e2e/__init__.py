@@ -1,0 +1,1 @@
+"""Tests of the composed system, as its users meet it."""

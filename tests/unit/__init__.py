@@ -1,0 +1,1 @@
+"""Tests without I/O: a second or two in all."""
