@@ -1,0 +1,92 @@
+"""The one HTTP server of the sandbox: AWS's calls, the control API and the control page."""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from flask import Flask, Response, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from consumers.sandbox import wire
+from consumers.sandbox.control import ControlApi, problem, problem_of
+from consumers.sandbox.faults import Faults
+from consumers.sandbox.marketplace import Marketplace
+from consumers.sandbox.page import ControlPage
+
+BODY_BYTES_MAX = 1_000_000
+
+
+def make_app(
+    *,
+    marketplace: Marketplace,
+    faults: Faults,
+    fulfillment_url: str | None,
+    environment: Callable[[], Mapping[str, str]],
+) -> Flask:
+    """Put the doors of the sandbox together.
+
+    Args:
+        marketplace: the contracts.
+        faults: how to misbehave.
+        fulfillment_url: where "Set up your account" sends the buyer with a registration token.
+        environment: what a boto3 client needs to talk to the sandbox.
+    """
+    app = Flask(__name__)
+    app.secret_key = secrets.token_bytes(32)
+    app.config.update(
+        MAX_CONTENT_LENGTH=BODY_BYTES_MAX, SESSION_COOKIE_NAME="sandbox", SESSION_COOKIE_SAMESITE="Strict"
+    )
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    api = ControlApi(marketplace=marketplace, faults=faults, fulfillment_url=fulfillment_url)
+    page = ControlPage(marketplace=marketplace, faults=faults, fulfillment_url=fulfillment_url, environment=environment)
+    app.register_blueprint(api.blueprint())
+    app.register_blueprint(page.blueprint())
+    policy = _content_security_policy(fulfillment_url)
+
+    @app.post("/")
+    def aws_call() -> Response:
+        answered = wire.answer(
+            target=request.headers.get("X-Amz-Target", ""),
+            payload=request.get_data(),
+            marketplace=marketplace,
+            faults=faults,
+        )
+        response = Response(json.dumps(answered.body), status=answered.status)
+        response.content_type = request.content_type or "application/x-amz-json-1.1"
+        response.headers["x-amzn-RequestId"] = str(uuid4())
+        return response
+
+    @app.before_request
+    def refuse_other_sites() -> Response | None:
+        # The sandbox has no sign-in, so a page of another site open in the same browser must not press its buttons.
+        origin = request.headers.get("Origin")
+        if request.method in {"GET", "HEAD"} or origin is None or origin == request.host_url.rstrip("/"):
+            return None
+        return problem(HTTPStatus.FORBIDDEN, "FORBIDDEN", "The sandbox takes requests from its own page only.")
+
+    @app.after_request
+    def secure(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.errorhandler(HTTPException)
+    def failed(error: HTTPException) -> ResponseReturnValue:
+        if request.path.startswith("/sandbox/"):
+            return problem_of(error)
+        return render_template("error.html", error=error), error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+
+    return app
+
+
+def _content_security_policy(fulfillment_url: str | None) -> str:
+    targets = "'self'"
+    if fulfillment_url is not None:
+        ledger = urlsplit(fulfillment_url)
+        targets += f" {ledger.scheme}://{ledger.netloc}"
+    return f"default-src 'none'; style-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none'"

@@ -1,0 +1,156 @@
+"""The sandbox as a running thing: a Marketplace, its queue and its HTTP server."""
+
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Thread
+from types import TracebackType
+from typing import Self
+from uuid import UUID, uuid4
+
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from consumers.sandbox.app import make_app
+from consumers.sandbox.contracts import Product
+from consumers.sandbox.faults import Faults
+from consumers.sandbox.marketplace import Marketplace
+from consumers.sandbox.notifications import REGION
+from consumers.sandbox.queue import LOCAL_CREDENTIAL, SellersQueue
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SandboxSettings:
+    """What the sandbox sells, where it listens, and where it sends."""
+
+    product_code: str
+    product_id: str
+    product_title: str
+    dimension: str = "users"
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 is any free port."""
+    queue_url: str | None = None
+    """An SQS queue to send to; without one, moto's server is started and a queue created there."""
+    fulfillment_url: str | None = None
+    """Where "Set up your account" sends the buyer with a registration token: the ledger's `/marketplace/register`."""
+    raw_delivery: bool = False
+    """Send legacy notifications without the SNS envelope."""
+
+
+class Sandbox:
+    """A local AWS Marketplace for one product. A context manager; `start` and `stop` do the same."""
+
+    url: str
+    """Of the control page, the control API and AWS's calls."""
+    queue_url: str
+    sqs_endpoint: str
+    marketplace: Marketplace
+    faults: Faults
+
+    def __init__(
+        self,
+        settings: SandboxSettings,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        ids: Callable[[], UUID] = uuid4,
+    ) -> None:
+        """Prepare a sandbox; nothing runs before `start`."""
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment variables that an unmodified boto3 needs to talk to this sandbox.
+
+        With a queue of the seller's own, credentials, region and the address of SQS are the seller's too.
+        """
+        marketplace = {
+            "AWS_ENDPOINT_URL_MARKETPLACE_METERING": self.url,
+            "AWS_ENDPOINT_URL_MARKETPLACE_ENTITLEMENT_SERVICE": self.url,
+            "AWS_ENDPOINT_URL_MARKETPLACE_AGREEMENT": self.url,
+        }
+        if not self._queue.is_local:
+            return marketplace
+        return marketplace | {
+            "AWS_ENDPOINT_URL_SQS": self.sqs_endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": LOCAL_CREDENTIAL,
+            "AWS_SECRET_ACCESS_KEY": LOCAL_CREDENTIAL,
+        }
+
+    def start(self) -> Self:
+        """Open the queue and the HTTP server.
+
+        Raises:
+            OSError: the port is taken, or the host is not of this machine.
+        """
+        settings = self._settings
+        # Moto's server and this one would write a line for every poll of the queue.
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)
+        with socket.create_server((settings.host, settings.port)) as listening:
+            host, port = listening.getsockname()[:2]
+            self.url = f"http://{host}:{port}"
+            self._queue = _open_queue(settings)
+            self.queue_url, self.sqs_endpoint = self._queue.url, self._queue.endpoint
+            self.faults = Faults()
+            self.marketplace = Marketplace(
+                product=_product(settings),
+                clock=self._clock,
+                ids=self._ids,
+                deliver=self._queue.deliver,
+                raw_delivery=settings.raw_delivery,
+            )
+            self._server = self._make_server(listening)
+        self._thread = Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the HTTP server and the queue; calls that hang are let go."""
+        self.faults.clear()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._queue.close()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def _make_server(self, listening: socket.socket) -> BaseWSGIServer:
+        app = make_app(
+            marketplace=self.marketplace,
+            faults=self.faults,
+            fulfillment_url=self._settings.fulfillment_url,
+            environment=lambda: self.environment,
+        )
+        host, port = listening.getsockname()[:2]
+        # By descriptor, since werkzeug ends the process itself when it finds a port taken.
+        return make_server(host, port, app, threaded=True, fd=listening.fileno())
+
+
+def _open_queue(settings: SandboxSettings) -> SellersQueue:
+    if settings.queue_url is not None:
+        return SellersQueue.at(settings.queue_url)
+    return SellersQueue.on_local_server(settings.host)
+
+
+def _product(settings: SandboxSettings) -> Product:
+    return Product(
+        code=settings.product_code,
+        id=settings.product_id,
+        title=settings.product_title,
+        dimension=settings.dimension,
+    )
