@@ -54,10 +54,10 @@ clean: ## Remove .venv and all that tools made.
 	rm -rf $(VENV) build dist test-results .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +
 
-$(BIN)/python:
-	@python=$$(.ci/find-python) && echo "Making $(VENV) with $$python" && $$python -m venv --clear $(VENV)
-
-$(RUNTIME): requirements/runtime.txt pyproject.toml | $(BIN)/python
+# Without pip, .venv is not there yet, was left half made, or its Python is gone.
+$(RUNTIME): requirements/runtime.txt pyproject.toml
+	@$(BIN)/python -c "import pip" 2>/dev/null || { python=$$(.ci/find-python) && \
+		echo "Making $(VENV) with $$python" && $$python -m venv --clear $(VENV); }
 	@echo "Installing what the ledger runs on"
 	@$(INSTALL) --require-hashes --requirement $<
 	@$(INSTALL) --no-build-isolation --editable .
