@@ -6,7 +6,7 @@ contract, a license (`LicenseArn`) is what it gives the buyer, a dimension is wh
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -88,7 +88,7 @@ class EndNotLaterError(MarketplaceRefusedError):
     """A contract is bought, or renewed, to a later moment than now, or than its present end."""
 
     def __init__(self, than: datetime) -> None:
-        super().__init__(f"The new end must be later than {than.isoformat(timespec='seconds')}.")
+        super().__init__(f"The new end must be later than {than.astimezone(UTC):%-d %B %Y, %H:%M:%S} UTC.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

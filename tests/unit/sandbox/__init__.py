@@ -1,0 +1,1 @@
+"""The sandbox Marketplace without its server and queue."""
