@@ -1,0 +1,1 @@
+"""The HTTP door: the JSON interface and the pages."""

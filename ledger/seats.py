@@ -1,0 +1,575 @@
+"""Commands about seats, carried out by the writer: activate, block, unblock, delete, many at once, sign in."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from ledger.errors import IdempotencyKeyIsReusedError, IsStaleError, RefusedError, TooManyNewUsersError
+from ledger.license import access, decisions
+from ledger.license.access import AccessCode
+from ledger.license.decisions import LimitPreview, SeatIsNotFoundError
+from ledger.license.events import (
+    Actor,
+    BlockReason,
+    LicenseEvent,
+    LicenseId,
+    Personal,
+    SeatActivated,
+    SeatBlocked,
+    SeatId,
+)
+from ledger.license.state import License, Seat, SeatStatus
+from ledger.replay import Moment, Past
+from ledger.store import RememberedAnswer
+from ledger.transaction import Caller, Transaction, Work
+from ledger.users import User
+from ledger.writer import Writer
+
+REMEMBERED_FOR: Final = timedelta(hours=24)
+CHANGES_MAX: Final = 1_000
+USERS_PREVIEWED_MAX: Final = 1_000
+
+# What the caller believes to change: a version, or "*" for "it exists".
+IfMatch: TypeAlias = int | Literal["*"] | None
+NamingEvent: TypeAlias = SeatActivated | SeatBlocked
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeatRecord:
+    """A seat as people and programs see it, with the user's name."""
+
+    license_id: LicenseId
+    seat_id: SeatId
+    user: str
+    status: SeatStatus
+    activated_at: datetime | None
+    blocked_at: datetime | None
+    deleted_at: datetime | None
+    reason: str | None
+    note: str | None
+    actor: Actor
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeatAnswer:
+    """The answer to a command about one seat.
+
+    Attributes:
+        seat: as it stands now.
+        took_seat: the command activated it.
+        license_version: of the license, after the command.
+        position: up to which this is true.
+    """
+
+    seat: SeatRecord
+    took_seat: bool
+    license_version: int
+    position: int
+
+
+class Change(StrEnum):
+    """What a row of many changes asks for."""
+
+    ACTIVATE = "activate"
+    BLOCK = "block"
+    UNBLOCK = "unblock"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeatChange:
+    """One row of many changes; exactly one of `user` and `seat_id` is set, and `reason` where it blocks."""
+
+    change: Change
+    user: User | None = None
+    seat_id: SeatId | None = None
+    reason: BlockReason | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeResult:
+    """What became of one row: the seat after all rows, or the refusal."""
+
+    seat: SeatRecord | None
+    took_seat: bool
+    refusal: RefusedError | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangesAnswer:
+    """The answer to many changes, in their order."""
+
+    results: Sequence[ChangeResult]
+    license_version: int
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccessAnswer:
+    """Whether a user may work.
+
+    Attributes:
+        code: the answer; `ALLOWED` alone is yes.
+        user: the spelling that was asked with.
+        license: as it stood.
+        seat_id: the user's seat, null if the user was never heard of.
+        usable_until: until when anybody may use this license as things stand.
+        at: when this was decided.
+        position: up to which this is true.
+    """
+
+    code: AccessCode
+    user: str
+    license: License
+    seat_id: SeatId | None
+    usable_until: datetime | None
+    at: datetime
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preview:
+    """What another seat limit would do, with the names of the first users it would delete."""
+
+    limit: LimitPreview
+    seats_active: int
+    users: Sequence[str]
+    license_version: int
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Once:
+    """An Idempotency-Key: keyed hashes of whose it is and of what was asked."""
+
+    key_hash: bytes
+    request_hash: bytes
+
+
+class _Result(msgspec.Struct, frozen=True, array_like=True):
+    seat_id: str | None
+    took_seat: bool
+    code: str | None
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of an answer: enough to render it again from the state at its version, and nothing personal."""
+
+    version: int
+    position: int
+    results: list[_Result]
+
+
+_ENCODE_KEPT: Final = msgspec.json.Encoder().encode
+_DECODE_KEPT: Final = msgspec.json.Decoder(_Kept).decode
+
+
+class Seats:
+    """The commands about seats."""
+
+    def __init__(self, writer: Writer, past: Past) -> None:
+        """Write through a writer; render repeated answers from the past."""
+        self._writer = writer
+        self._past = past
+
+    def activate(
+        self, license_id: LicenseId, *, user: User, caller: Caller, if_match: IfMatch = None, once: Once | None = None
+    ) -> SeatAnswer:
+        """A user takes a seat; one who has one keeps it. `if_match` is the license's version.
+
+        Raises:
+            LicenseIsNotFoundError, IsStaleError, IdempotencyKeyIsReusedError: see there.
+            RefusedError: a rule of `decisions.activate_seat` refuses.
+        """
+        change = SeatChange(change=Change.ACTIVATE, user=user)
+        return self._change_one(license_id, change, caller=caller, if_match=if_match, once=once)
+
+    def block_user(
+        self,
+        license_id: LicenseId,
+        *,
+        user: User,
+        reason: BlockReason,
+        note: str | None,
+        caller: Caller,
+        if_match: IfMatch = None,
+        once: Once | None = None,
+    ) -> SeatAnswer:
+        """Keep a user out, also one never seen. `if_match` is the license's version.
+
+        Raises:
+            LicenseIsNotFoundError, IsStaleError, IdempotencyKeyIsReusedError: see there.
+        """
+        change = SeatChange(change=Change.BLOCK, user=user, reason=reason, note=note)
+        return self._change_one(license_id, change, caller=caller, if_match=if_match, once=once)
+
+    def block(
+        self,
+        license_id: LicenseId,
+        *,
+        seat_id: SeatId,
+        reason: BlockReason,
+        note: str | None,
+        caller: Caller,
+        if_match: IfMatch = None,
+        once: Once | None = None,
+    ) -> SeatAnswer:
+        """Keep the user of a seat out. `if_match` is the seat's version.
+
+        Raises:
+            LicenseIsNotFoundError, SeatIsNotFoundError, IsStaleError, IdempotencyKeyIsReusedError: see there.
+        """
+        change = SeatChange(change=Change.BLOCK, seat_id=seat_id, reason=reason, note=note)
+        return self._change_one(license_id, change, caller=caller, if_match=if_match, once=once)
+
+    def unblock(
+        self,
+        license_id: LicenseId,
+        *,
+        seat_id: SeatId,
+        caller: Caller,
+        if_match: IfMatch = None,
+        once: Once | None = None,
+    ) -> SeatAnswer:
+        """Let the user of a seat in again. `if_match` is the seat's version.
+
+        Raises:
+            LicenseIsNotFoundError, SeatIsNotFoundError, IsStaleError, IdempotencyKeyIsReusedError: see there.
+        """
+        change = SeatChange(change=Change.UNBLOCK, seat_id=seat_id)
+        return self._change_one(license_id, change, caller=caller, if_match=if_match, once=once)
+
+    def delete(
+        self,
+        license_id: LicenseId,
+        *,
+        seat_id: SeatId,
+        caller: Caller,
+        if_match: IfMatch = None,
+        once: Once | None = None,
+    ) -> SeatAnswer:
+        """Take the seat from its user, who may come back. `if_match` is the seat's version.
+
+        Raises:
+            LicenseIsNotFoundError, SeatIsNotFoundError, IsStaleError, IdempotencyKeyIsReusedError: see there.
+            UserIsBlockedError: unblock first.
+        """
+        change = SeatChange(change=Change.DELETE, seat_id=seat_id)
+        return self._change_one(license_id, change, caller=caller, if_match=if_match, once=once)
+
+    def change_many(
+        self, license_id: LicenseId, *, changes: Sequence[SeatChange], caller: Caller, once: Once | None = None
+    ) -> ChangesAnswer:
+        """Carry out up to 1,000 changes in their order; those accepted are one append.
+
+        Raises:
+            LicenseIsNotFoundError, IdempotencyKeyIsReusedError: see there.
+        """
+
+        def run(transaction: Transaction) -> list[_Result]:
+            return [_try_change(transaction, license_id, change) for change in changes]
+
+        return self._carry_out(license_id, changes, run, caller=caller, once=once)
+
+    def sign_in(
+        self,
+        license_id: LicenseId,
+        *,
+        user: User,
+        caller: Caller,
+        new_users_max: int | None = None,
+    ) -> AccessAnswer:
+        """May this user work? A user without a seat takes one, if one is free.
+
+        Args:
+            license_id: the license; one that is not there answers `LICENSE_NOT_FOUND`.
+            user: who signs in.
+            caller: the client program's key.
+            new_users_max: how many users never heard of this caller may bring in an hour; null is no limit.
+
+        Raises:
+            TooManyNewUsersError: this would be one more.
+        """
+
+        def decide(transaction: Transaction) -> AccessAnswer:
+            answer = _access(transaction, license_id, user)
+            if answer.code is not AccessCode.NO_SEAT:
+                return answer
+            return _take_seat(transaction, license_id, user, answer, counter=counter, new_users_max=new_users_max)
+
+        counter = (caller.actor.id, _hour(self._past.now()))
+        return self._writer.submit(
+            Work(
+                decide=decide,
+                caller=caller,
+                licenses=(license_id,),
+                users=((license_id, user),),
+                counters=() if new_users_max is None else (counter,),
+            )
+        )
+
+    def access(self, license_id: LicenseId, *, user: User, caller: Caller) -> AccessAnswer:
+        """May this user work, as things stand? Changes nothing."""
+
+        def decide(transaction: Transaction) -> AccessAnswer:
+            return _access(transaction, license_id, user)
+
+        return self._writer.submit(
+            Work(decide=decide, caller=caller, licenses=(license_id,), users=((license_id, user),))
+        )
+
+    def preview(self, license_id: LicenseId, *, seats_max: int, caller: Caller) -> Preview:
+        """What the limit `seats_max` would do to the users. Changes nothing.
+
+        Raises:
+            LicenseIsNotFoundError: there is none of this id.
+        """
+
+        def decide(transaction: Transaction) -> tuple[License, int]:
+            return transaction.license(license_id), transaction.position
+
+        license_, position = self._writer.submit(Work(decide=decide, caller=caller, licenses=(license_id,)))
+        limit = decisions.preview_limit(license_, seats_max=seats_max)
+        deleted = [license_.seats[seat_id] for seat_id in license_.active_seats()] if limit.seats_deleted else []
+        return Preview(
+            limit=limit,
+            seats_active=license_.seats_active,
+            users=[self._past.naming_event(license_id, seat).user.plain for seat in deleted[:USERS_PREVIEWED_MAX]],
+            license_version=license_.version,
+            position=position,
+        )
+
+    def _change_one(
+        self, license_id: LicenseId, change: SeatChange, *, caller: Caller, if_match: IfMatch, once: Once | None
+    ) -> SeatAnswer:
+        def run(transaction: Transaction) -> list[_Result]:
+            license_ = transaction.license(license_id)
+            if change.seat_id is None:
+                _match(license_.version, if_match)
+            elif (seat := license_.seats.get(change.seat_id)) is not None:
+                _match(seat.version, if_match)
+            return [_try_change(transaction, license_id, change)]
+
+        answer = self._carry_out(license_id, [change], run, caller=caller, once=once)
+        result = answer.results[0]
+        if result.refusal is not None or result.seat is None:
+            raise result.refusal or SeatIsNotFoundError
+        return SeatAnswer(
+            seat=result.seat,
+            took_seat=result.took_seat,
+            license_version=answer.license_version,
+            position=answer.position,
+        )
+
+    def _carry_out(
+        self,
+        license_id: LicenseId,
+        changes: Sequence[SeatChange],
+        run: Callable[[Transaction], list[_Result]],
+        *,
+        caller: Caller,
+        once: Once | None,
+    ) -> ChangesAnswer:
+        def decide(transaction: Transaction) -> ChangesAnswer | _Kept:
+            transaction.license(license_id)
+            kept = _kept_before(transaction, once)
+            if kept is not None:
+                return kept
+            results = run(transaction)
+            license_ = transaction.license(license_id)
+            kept = _Kept(license_.version, transaction.position, results)
+            _keep(transaction, once, kept)
+            return _render(kept, license_, lambda seat: transaction.naming_event(license_id, seat))
+
+        answer = self._writer.submit(
+            Work(
+                decide=decide,
+                caller=caller,
+                licenses=(license_id,),
+                users=tuple((license_id, change.user) for change in changes if change.user is not None),
+                answers=() if once is None else (once.key_hash,),
+            )
+        )
+        return self._render_again(license_id, answer) if isinstance(answer, _Kept) else answer
+
+    def _render_again(self, license_id: LicenseId, kept: _Kept) -> ChangesAnswer:
+        then = self._past.license_at(license_id, Moment(version=kept.version))
+        return _render(kept, then.license, lambda seat: self._past.naming_event(license_id, seat))
+
+
+def seat_record(license_id: LicenseId, seat_id: SeatId, seat: Seat, named: NamingEvent) -> SeatRecord:
+    """A seat with its user's name, as the naming event has it."""
+    blocked = seat.status is SeatStatus.BLOCKED and isinstance(named, SeatBlocked)
+    return SeatRecord(
+        license_id=license_id,
+        seat_id=seat_id,
+        user=named.user.plain,
+        status=seat.status,
+        activated_at=seat.activated_at,
+        blocked_at=seat.blocked_at,
+        deleted_at=seat.deleted_at,
+        reason=seat.reason,
+        note=named.note.plain if blocked and isinstance(named, SeatBlocked) and named.note else None,
+        actor=seat.actor,
+        version=seat.version,
+    )
+
+
+def _render(kept: _Kept, license_: License, naming: Callable[[Seat], NamingEvent]) -> ChangesAnswer:
+    def result(one: _Result) -> ChangeResult:
+        seat = license_.seats.get(SeatId(one.seat_id)) if one.seat_id is not None else None
+        return ChangeResult(
+            seat=seat_record(license_.license_id, SeatId(one.seat_id), seat, naming(seat))
+            if one.seat_id is not None and seat is not None
+            else None,
+            took_seat=one.took_seat,
+            refusal=decisions.refusal(license_, one.code) if one.code is not None else None,
+        )
+
+    return ChangesAnswer(
+        results=[result(one) for one in kept.results], license_version=kept.version, position=kept.position
+    )
+
+
+def _kept_before(transaction: Transaction, once: Once | None) -> _Kept | None:
+    remembered = transaction.remembered(once.key_hash) if once is not None else None
+    if once is None or remembered is None or transaction.at - remembered.answered_at > REMEMBERED_FOR:
+        return None
+    if remembered.request_hash != once.request_hash:
+        raise IdempotencyKeyIsReusedError
+    return _DECODE_KEPT(remembered.answer)
+
+
+def _keep(transaction: Transaction, once: Once | None, kept: _Kept) -> None:
+    if once is None:
+        return
+    answer = RememberedAnswer(request_hash=once.request_hash, answer=_ENCODE_KEPT(kept), answered_at=transaction.at)
+    transaction.remember(once.key_hash, answer)
+
+
+def _try_change(transaction: Transaction, license_id: LicenseId, change: SeatChange) -> _Result:
+    seat_id, known = _seat_of(transaction, license_id, change)
+    try:
+        events = _decide_change(transaction, license_id, change, seat_id)
+    except RefusedError as refusal:
+        return _Result(seat_id if known else None, False, refusal.CODE)  # noqa: FBT003 -- a struct like a row
+    license_ = transaction.append(license_id, events)
+    took_seat = bool(events) and license_.seats[seat_id].status is SeatStatus.ACTIVE
+    return _Result(seat_id, took_seat, None)
+
+
+def _seat_of(transaction: Transaction, license_id: LicenseId, change: SeatChange) -> tuple[SeatId, bool]:
+    """The seat that a change is about, and whether it was heard of before."""
+    if change.seat_id is not None:
+        return change.seat_id, change.seat_id in transaction.license(license_id).seats
+    if change.user is None:
+        msg = "a change needs a user or a seat"
+        raise ValueError(msg)
+    seat_id = transaction.seat_of(license_id, change.user)
+    return (seat_id, True) if seat_id is not None else (SeatId(str(uuid.uuid4())), False)
+
+
+def _decide_change(
+    transaction: Transaction, license_id: LicenseId, change: SeatChange, seat_id: SeatId
+) -> Sequence[LicenseEvent]:
+    license_ = transaction.license(license_id)
+    match change.change:
+        case Change.UNBLOCK:
+            return decisions.unblock_seat(license_, seat_id=seat_id)
+        case Change.DELETE:
+            return decisions.delete_seat(license_, seat_id=seat_id)
+    seat = license_.seats.get(seat_id)
+    if seat is None and change.user is None:
+        raise SeatIsNotFoundError
+    # The name is looked up where the change does not bring it, the note where it is compared.
+    looks_up = change.user is None or change.change is Change.BLOCK
+    named = transaction.naming_event(license_id, seat) if seat is not None and looks_up else None
+    if change.change is Change.ACTIVATE:
+        return decisions.activate_seat(
+            license_,
+            seat_id=seat_id,
+            user=_personal_name(seat_id, change, named),
+            policy=transaction.policy,
+            at=transaction.at,
+        )
+    return decisions.block_seat(
+        license_,
+        seat_id=seat_id,
+        user=_personal_name(seat_id, change, named),
+        reason=change.reason or BlockReason.OTHER,
+        note=Personal(seat_id, change.note) if change.note is not None else None,
+        note_before=named.note if isinstance(named, SeatBlocked) else None,
+    )
+
+
+def _personal_name(seat_id: SeatId, change: SeatChange, named: NamingEvent | None) -> Personal[str]:
+    if change.user is not None:
+        return Personal(seat_id, change.user.name)
+    if named is None:
+        raise SeatIsNotFoundError
+    return named.user
+
+
+def _access(transaction: Transaction, license_id: LicenseId, user: User) -> AccessAnswer:
+    license_ = transaction.any_license(license_id)
+    seat_id = transaction.seat_of(license_id, user)
+    return AccessAnswer(
+        code=access.access(license_, seat_id, policy=transaction.policy, at=transaction.at),
+        user=user.name,
+        license=license_,
+        seat_id=seat_id,
+        usable_until=access.usable_until(license_.subscription, policy=transaction.policy),
+        at=transaction.at,
+        position=transaction.position,
+    )
+
+
+def _take_seat(
+    transaction: Transaction,
+    license_id: LicenseId,
+    user: User,
+    answer: AccessAnswer,
+    *,
+    counter: tuple[str, int],
+    new_users_max: int | None,
+) -> AccessAnswer:
+    if answer.license.seats_active >= answer.license.seats_max:
+        return replace(answer, code=AccessCode.NO_SEAT_FREE)
+    if answer.seat_id is None and new_users_max is not None:
+        if transaction.new_users(counter) >= new_users_max:
+            raise TooManyNewUsersError(
+                users_max=new_users_max, retry_after_seconds=_seconds_to_next_hour(transaction.at)
+            )
+        transaction.count_new_user(counter)
+    seat_id = answer.seat_id or SeatId(str(uuid.uuid4()))
+    events = decisions.activate_seat(
+        answer.license,
+        seat_id=seat_id,
+        user=Personal(seat_id, user.name),
+        policy=transaction.policy,
+        at=transaction.at,
+    )
+    license_ = transaction.append(license_id, events)
+    return replace(answer, code=AccessCode.ALLOWED, license=license_, seat_id=seat_id, position=transaction.position)
+
+
+def _match(version: int, if_match: IfMatch) -> None:
+    if if_match is not None and if_match not in ("*", version):
+        raise IsStaleError(version=version)
+
+
+def _hour(moment: datetime) -> int:
+    return int(moment.timestamp()) // 3600
+
+
+def _seconds_to_next_hour(moment: datetime) -> int:
+    return 3600 - int(moment.timestamp()) % 3600

@@ -1,0 +1,165 @@
+"""The store: the events and the rows that stand and fall with them.
+
+What an engine must offer is `Store`; `ledger.store.sqlite` is the engine for one machine. The `eventsourcing` library
+is bound here and nowhere else.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import sqlalchemy
+
+from ledger.envelope import RecordedEvent
+
+
+class StoreError(Exception):
+    """The database answered with an error; whether a commit took place is not known from it."""
+
+
+class StoreCannotOpenError(Exception):
+    """The database can't be used at all; the text is one line that says why."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """The end of the ledger.
+
+    Attributes:
+        ledger_id: made with the schema, random.
+        position: of the last event; 0 in an empty ledger.
+        recorded_at: of the last append, or later if somebody asked for the state of a later moment.
+    """
+
+    ledger_id: str
+    position: int
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryEntry:
+    """The seat of a user, and the version of the latest event with the user's name."""
+
+    seat_id: str
+    named_version: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RememberedAnswer:
+    """What was answered to an Idempotency-Key: codes and places, no bodies; the answer is rendered from them again."""
+
+    request_hash: bytes
+    answer: bytes
+    answered_at: datetime
+
+
+DirectoryKey = tuple[str, bytes]
+LicenseKey = tuple[str, str]
+CounterKey = tuple[str, int]
+
+
+@dataclass(kw_only=True, slots=True)
+class Rows:
+    """What one batch writes, in one transaction."""
+
+    events: list[tuple[RecordedEvent, bytes]] = field(default_factory=list)
+    directory: dict[DirectoryKey, DirectoryEntry] = field(default_factory=dict)
+    license_keys: dict[LicenseKey, str] = field(default_factory=dict)
+    answers: dict[bytes, RememberedAnswer] = field(default_factory=dict)
+    new_users: dict[CounterKey, int] = field(default_factory=dict)
+    recorded_at: datetime | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.events or self.answers or self.new_users or self.recorded_at)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A stream's state at a version, kept to load it faster; can be made again at any time."""
+
+    stream: str
+    version: int
+    position: int
+    state: bytes
+
+
+class Store(Protocol):
+    """What the writer needs of an engine, from one thread, and what readers need, from any."""
+
+    @property
+    def reading(self) -> sqlalchemy.Engine:
+        """For reading the rows of the ledger's database; never for writing."""
+
+    @property
+    def rows(self) -> sqlalchemy.Connection:
+        """The writer's connection, for rows beside the events, inside `begin` … `commit`."""
+
+    def begin(self) -> Head:
+        """Lock the head and read it.
+
+        Raises:
+            StoreError: the database can't be locked or read now.
+        """
+
+    def commit(self) -> None:
+        """Make all that was written since `begin` durable.
+
+        Raises:
+            StoreError: it may or may not have been made durable: look.
+        """
+
+    def rollback(self) -> None:
+        """Undo what was written since `begin`; never raises."""
+
+    def savepoint(self) -> None:
+        """Mark a place to return to."""
+
+    def undo_savepoint(self) -> None:
+        """Return to the mark."""
+
+    def reconnect(self) -> None:
+        """Drop the writer's connection and make a new one."""
+
+    def streams_since(self, position: int) -> set[str]:
+        """The streams that have events after a position."""
+
+    def events_of(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:
+        """The events of these streams after the given versions, in order of position."""
+
+    def directory(self, keys: Collection[DirectoryKey]) -> dict[DirectoryKey, DirectoryEntry]:
+        """The seats of these users."""
+
+    def licenses_of(self, keys: Collection[LicenseKey]) -> dict[LicenseKey, str]:
+        """The licenses that have these keys."""
+
+    def remembered(self, key_hashes: Collection[bytes]) -> dict[bytes, RememberedAnswer]:
+        """The answers given to these Idempotency-Keys."""
+
+    def new_users(self, counters: Collection[CounterKey]) -> dict[CounterKey, int]:
+        """How many new users these keys brought in these hours."""
+
+    def write(self, rows: Rows, head: Head) -> None:
+        """Insert a batch and move the head."""
+
+    def secret(self, name: str) -> bytes:
+        """A random key of 32 bytes, made with the schema; its name must be one that the schema has."""
+
+    def head(self) -> Head:
+        """The end of the ledger as readers see it."""
+
+    def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Sequence[RecordedEvent]:
+        """Events of a stream by version."""
+
+    def version_of(self, stream: str) -> int:
+        """The latest version of a stream; 0 if there is none."""
+
+    def read_ledger(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
+        """Events of the whole ledger by position."""
+
+    def snapshot_before(self, stream: str, *, version: int | None = None) -> Snapshot | None:
+        """The latest snapshot at or before a version."""
+
+    def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,328 @@
+"""The store on SQLite: one file, WAL mode, `synchronous=FULL`: what is committed is on the disk."""
+
+import secrets
+import sqlite3
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy
+from eventsourcing.persistence import PersistenceError, StoredEvent
+from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
+from sqlalchemy.pool import StaticPool
+
+from ledger.envelope import RecordedEvent, StoredEventDisagreesError, decode
+from ledger.store import (
+    CounterKey,
+    DirectoryEntry,
+    DirectoryKey,
+    Head,
+    LicenseKey,
+    RememberedAnswer,
+    Rows,
+    Snapshot,
+    StoreCannotOpenError,
+    StoreError,
+)
+from ledger.store.recorder import PositionedSQLiteRecorder
+from ledger.store.tables import METADATA, SCHEMA_VERSION, SNAPSHOT_FORMAT
+from ledger.times import microseconds, moment
+
+SECRET_NAMES: Final = ("directory", "idempotency", "keys", "cursor", "session")
+
+_LOCK_TIMEOUT_SECONDS: Final = 5
+
+
+class SqliteStore:
+    """The ledger in one SQLite file. One thread writes through it; any thread reads."""
+
+    def __init__(self, path: Path, *, tables: Sequence[sqlalchemy.MetaData] = (), readers_max: int = 64) -> None:
+        """Open the file, making it and its schema where they are missing.
+
+        Raises:
+            StoreCannotOpenError: the file can't be opened, is no database, or has another schema.
+        """
+        self._path = path
+        self._metadata = (METADATA, *tables)
+        self._datastore = SQLiteDatastore(
+            str(path), pool_size=readers_max, max_overflow=readers_max, originator_id_type="text"
+        )
+        self._recorder = PositionedSQLiteRecorder(self._datastore)
+        self.reading: sqlalchemy.Engine = sqlalchemy.create_engine(
+            sqlalchemy.URL.create("sqlite", database=str(path)), pool_size=readers_max, max_overflow=0
+        )
+        try:
+            self._connect()
+            self._make_schema()
+            self._secrets = self._read_secrets()
+        except (sqlite3.Error, PersistenceError, sqlalchemy.exc.SQLAlchemyError) as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            msg = f"The ledger's database {path} can't be opened: {reason}."
+            raise StoreCannotOpenError(msg) from error
+
+    # -- the writer's side ---------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> sqlalchemy.Connection:
+        """The writer's connection, for rows beside the events."""
+        return self._rows
+
+    def begin(self) -> Head:
+        """Lock the file for writing and read the head."""
+        with _store_errors():
+            self._writer.execute("BEGIN IMMEDIATE")
+            return _head(self._writer.execute(_SELECT_HEAD).fetchone())
+
+    def commit(self) -> None:
+        """Commit; with `synchronous=FULL` it returns when the disk has it."""
+        with _store_errors():
+            self._writer.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo what is open; a broken connection has nothing open."""
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            return
+
+    def savepoint(self) -> None:
+        """Mark a place to return to."""
+        with _store_errors():
+            self._writer.execute("SAVEPOINT work")
+
+    def undo_savepoint(self) -> None:
+        """Return to the mark."""
+        with _store_errors():
+            self._writer.execute("ROLLBACK TO work")
+
+    def reconnect(self) -> None:
+        """Drop the writer's connection and make a new one."""
+        self._disconnect()
+        with _store_errors():
+            self._connect()
+
+    def streams_since(self, position: int) -> set[str]:
+        """The streams that have events after a position."""
+        with _store_errors():
+            rows = self._writer.execute(
+                "SELECT DISTINCT originator_id FROM stored_events WHERE position > ?", (position,)
+            )
+            return {row[0] for row in rows}
+
+    def events_of(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:
+        """The events of these streams after the given versions."""
+        with _store_errors():
+            return [
+                _recorded(row)
+                for stream, version in streams.items()
+                for row in self._writer.execute(_SELECT_STREAM, (stream, version, _VERSION_MAX))
+            ]
+
+    def directory(self, keys: Collection[DirectoryKey]) -> dict[DirectoryKey, DirectoryEntry]:
+        """The seats of these users."""
+        found = self._look_up(
+            "SELECT license_id, identity_hash, seat_id, named_version FROM directory"
+            " WHERE license_id = ? AND identity_hash = ?",
+            keys,
+        )
+        return {(row[0], row[1]): DirectoryEntry(row[2], row[3]) for row in found}
+
+    def licenses_of(self, keys: Collection[LicenseKey]) -> dict[LicenseKey, str]:
+        """The licenses that have these keys."""
+        found = self._look_up("SELECT kind, value, license_id FROM license_keys WHERE kind = ? AND value = ?", keys)
+        return {(row[0], row[1]): row[2] for row in found}
+
+    def remembered(self, key_hashes: Collection[bytes]) -> dict[bytes, RememberedAnswer]:
+        """The answers given to these Idempotency-Keys."""
+        found = self._look_up(
+            "SELECT key_hash, request_hash, answer, answered_at_microseconds FROM idempotency WHERE key_hash = ?",
+            [(key_hash,) for key_hash in key_hashes],
+        )
+        return {
+            row[0]: RememberedAnswer(request_hash=row[1], answer=row[2], answered_at=moment(row[3])) for row in found
+        }
+
+    def new_users(self, counters: Collection[CounterKey]) -> dict[CounterKey, int]:
+        """How many new users these keys brought in these hours."""
+        found = self._look_up("SELECT key_id, hour, users FROM new_users WHERE key_id = ? AND hour = ?", counters)
+        return {(row[0], row[1]): row[2] for row in found}
+
+    def write(self, rows: Rows, head: Head) -> None:
+        """Insert a batch and move the head."""
+        with _store_errors():
+            self._insert_events(rows)
+            self._insert_rows(rows)
+            self._writer.execute(
+                "UPDATE head SET position = ?, recorded_at_microseconds = ?",
+                (head.position, microseconds(head.recorded_at)),
+            )
+
+    def secret(self, name: str) -> bytes:
+        """A random key of 32 bytes, made with the schema."""
+        return self._secrets[name]
+
+    # -- the readers' side ---------------------------------------------------------------------------------------------
+
+    def head(self) -> Head:
+        """The end of the ledger as readers see it."""
+        with self._reader() as cursor:
+            cursor.execute(_SELECT_HEAD)
+            return _head(cursor.fetchone())
+
+    def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Sequence[RecordedEvent]:
+        """Events of a stream by version."""
+        with self._reader() as cursor:
+            cursor.execute(_SELECT_STREAM, (stream, after, _VERSION_MAX if up_to is None else up_to))
+            return [_recorded(row) for row in cursor.fetchall()]
+
+    def version_of(self, stream: str) -> int:
+        """The latest version of a stream; 0 if there is none."""
+        with self._reader() as cursor:
+            cursor.execute("SELECT MAX(originator_version) FROM stored_events WHERE originator_id = ?", (stream,))
+            return cursor.fetchone()[0] or 0
+
+    def read_ledger(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
+        """Events of the whole ledger by position."""
+        with _store_errors():
+            notifications = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
+        return [_recorded((n.id, str(n.originator_id), n.originator_version, n.topic, n.state)) for n in notifications]
+
+    def snapshot_before(self, stream: str, *, version: int | None = None) -> Snapshot | None:
+        """The latest snapshot at or before a version."""
+        with self._reader() as cursor:
+            cursor.execute(
+                "SELECT version, position, state FROM snapshots WHERE stream = ? AND version <= ? AND format = ?"
+                " ORDER BY version DESC LIMIT 1",
+                (stream, _VERSION_MAX if version is None else version, SNAPSHOT_FORMAT),
+            )
+            row = cursor.fetchone()
+        return None if row is None else Snapshot(stream=stream, version=row[0], position=row[1], state=row[2])
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._disconnect()
+        self._datastore.close()
+        self.reading.dispose()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self._writer = sqlite3.connect(
+            self._path, timeout=_LOCK_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        self._writer.execute("PRAGMA journal_mode=WAL")
+        self._writer.execute("PRAGMA synchronous=FULL")
+        # SQLAlchemy runs on the same connection and leaves the transaction to us.
+        engine = sqlalchemy.create_engine(
+            "sqlite://", creator=lambda: self._writer, poolclass=StaticPool, isolation_level="AUTOCOMMIT"
+        )
+        self._rows = engine.connect()
+
+    def _disconnect(self) -> None:
+        try:
+            self._writer.close()
+        except sqlite3.Error:
+            return
+
+    def _make_schema(self) -> None:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            self._recorder._create_table(SQLiteCursor(self._writer.cursor()))  # noqa: SLF001 -- inside our transaction, so that two processes can start at once
+            for metadata in self._metadata:
+                metadata.create_all(self._rows)
+            self._check_schema()
+            self._writer.execute("COMMIT")
+        except BaseException:
+            self.rollback()
+            raise
+
+    def _check_schema(self) -> None:
+        row = self._writer.execute("SELECT schema_version FROM head").fetchone()
+        if row is None:
+            self._writer.execute("INSERT INTO head VALUES (1, ?, ?, 0, 0)", (SCHEMA_VERSION, str(uuid.uuid4())))
+            made = [(name, secrets.token_bytes(32)) for name in SECRET_NAMES]
+            self._writer.executemany("INSERT INTO secrets (name, value) VALUES (?, ?)", made)
+        elif row[0] != SCHEMA_VERSION:
+            age = "newer" if row[0] > SCHEMA_VERSION else "older"
+            msg = (
+                f"The ledger's database {self._path} has schema {row[0]}, {age} than this program's {SCHEMA_VERSION}."
+                " Use the program's version that belongs to it."
+            )
+            raise StoreCannotOpenError(msg)
+
+    def _read_secrets(self) -> dict[str, bytes]:
+        return dict(self._writer.execute("SELECT name, value FROM secrets").fetchall())
+
+    def _look_up(self, statement: str, keys: Collection[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        with _store_errors():
+            rows = (self._writer.execute(statement, key).fetchone() for key in keys)
+            return [row for row in rows if row is not None]
+
+    def _insert_events(self, rows: Rows) -> None:
+        stored = [StoredEvent(event.stream, event.version, event.event.TYPE, state) for event, state in rows.events]
+        self._recorder.insert_positioned(
+            SQLiteCursor(self._writer.cursor()), stored, positions=[event.position for event, _ in rows.events]
+        )
+
+    def _insert_rows(self, rows: Rows) -> None:
+        self._writer.executemany(
+            "INSERT OR REPLACE INTO directory (license_id, identity_hash, seat_id, named_version) VALUES (?, ?, ?, ?)",
+            [(*key, entry.seat_id, entry.named_version) for key, entry in rows.directory.items()],
+        )
+        self._writer.executemany(
+            "INSERT INTO license_keys (kind, value, license_id) VALUES (?, ?, ?)",
+            [(*key, license_id) for key, license_id in rows.license_keys.items()],
+        )
+        self._writer.executemany(
+            "INSERT OR REPLACE INTO idempotency (key_hash, request_hash, answer, answered_at_microseconds)"
+            " VALUES (?, ?, ?, ?)",
+            [
+                (key_hash, answer.request_hash, answer.answer, microseconds(answer.answered_at))
+                for key_hash, answer in rows.answers.items()
+            ],
+        )
+        self._writer.executemany(
+            "INSERT OR REPLACE INTO new_users (key_id, hour, users) VALUES (?, ?, ?)",
+            [(*counter, users) for counter, users in rows.new_users.items()],
+        )
+
+    @contextmanager
+    def _reader(self) -> Iterator[SQLiteCursor]:
+        with _store_errors(), self._datastore.transaction(commit=False) as cursor:
+            yield cursor
+
+
+_VERSION_MAX: Final = 2**53
+_SELECT_HEAD: Final = "SELECT ledger_id, position, recorded_at_microseconds FROM head"
+_SELECT_STREAM: Final = (
+    "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
+    " WHERE originator_id = ? AND originator_version > ? AND originator_version <= ? ORDER BY originator_version"
+)
+
+
+def _head(row: tuple[str, int, int]) -> Head:
+    return Head(ledger_id=row[0], position=row[1], recorded_at=moment(row[2]))
+
+
+def _recorded(row: tuple[int, str, int, str, bytes]) -> RecordedEvent:
+    position, stream, version, type_, state = row
+    recorded = decode(state)
+    told = (recorded.position, recorded.stream, recorded.version, recorded.event.TYPE)
+    if told != (position, stream, version, type_):
+        msg = (
+            f"The event stored at position {position} says it is {told}, the columns beside it say"
+            f" {(position, stream, version, type_)}: the record was edited or damaged."
+        )
+        raise StoredEventDisagreesError(msg)
+    return recorded
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, PersistenceError, sqlalchemy.exc.SQLAlchemyError) as error:
+        raise StoreError(str(error)) from error

@@ -1,0 +1,92 @@
+"""The tables beside the events in the ledger's database.
+
+`directory`, `license_keys` and `snapshots` can be made again from the events; the others are primary data.
+"""
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+
+METADATA = MetaData()
+SCHEMA_VERSION = 1
+# Snapshots of another format are not read: the state is made from the events, and a new snapshot written.
+SNAPSHOT_FORMAT = 1
+
+HEAD = Table(
+    "head",
+    METADATA,
+    Column("one", Integer, primary_key=True),
+    Column("schema_version", Integer, nullable=False),
+    Column("ledger_id", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("recorded_at_microseconds", BigInteger, nullable=False),
+)
+
+DIRECTORY = Table(
+    "directory",
+    METADATA,
+    Column("license_id", Text, primary_key=True),
+    Column("identity_hash", LargeBinary, primary_key=True),
+    Column("seat_id", Text, nullable=False),
+    Column("named_version", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+LICENSE_KEYS = Table(
+    "license_keys",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("license_id", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+IDEMPOTENCY = Table(
+    "idempotency",
+    METADATA,
+    Column("key_hash", LargeBinary, primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("answered_at_microseconds", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+SNAPSHOTS = Table(
+    "snapshots",
+    METADATA,
+    Column("stream", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("format", Integer, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+SECRETS = Table(
+    "secrets",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+NEW_USERS = Table(
+    "new_users",
+    METADATA,
+    Column("key_id", Text, primary_key=True),
+    Column("hour", Integer, primary_key=True),
+    Column("users", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+API_KEYS = Table(
+    "api_keys",
+    METADATA,
+    Column("key_id", Text, primary_key=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("licenses", Text),
+    Column("customer_id", Text),
+    Column("product_id", Text),
+    Column("expires_at_microseconds", BigInteger),
+    Column("issued_at_microseconds", BigInteger, nullable=False),
+    Column("revoked_at_microseconds", BigInteger),
+    UniqueConstraint("secret_hash"),
+)

@@ -1,0 +1,1 @@
+"""The system stream: facts about the ledger itself, its access policy and its keys."""

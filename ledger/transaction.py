@@ -1,0 +1,371 @@
+"""One decision at the end of the ledger: what it asks and records, and how the decisions of a batch see each other."""
+
+import hmac
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, Generic, Protocol, TypeVar
+
+import sqlalchemy
+
+from ledger.envelope import Event, RecordedEvent, encode, encode_data
+from ledger.errors import LicenseIsNotFoundError
+from ledger.license import state as license_state
+from ledger.license.access import AccessPolicy
+from ledger.license.events import (
+    Actor,
+    KeyKind,
+    LicenseEvent,
+    LicenseId,
+    LicenseIdentified,
+    SeatActivated,
+    SeatBlocked,
+    SeatId,
+)
+from ledger.license.state import License, Seat
+from ledger.store import (
+    CounterKey,
+    DirectoryEntry,
+    DirectoryKey,
+    Head,
+    LicenseKey,
+    RememberedAnswer,
+    Rows,
+    Store,
+)
+from ledger.system import state as system_state
+from ledger.system.events import STREAM as SYSTEM_STREAM
+from ledger.system.events import SystemEvent
+from ledger.system.state import SystemState
+from ledger.users import User, identity_of
+
+# `account` and `product` name a license but claim nothing: one account can hold many licenses.
+CLAIMING_KINDS: Final = frozenset({KeyKind.LICENSE_ARN, KeyKind.AGREEMENT, KeyKind.CUSTOMER})
+_HASH_BYTES: Final = 16
+_TICK: Final = timedelta(microseconds=1)
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a command, and the id of the message or request that it came with."""
+
+    actor: Actor
+    cause: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work(Generic[R]):
+    """One item of the writer's queue.
+
+    Attributes:
+        decide: called on the writer's thread; what it returns is the answer, what it raises is the refusal. It may be
+            called again if the database failed, so it does nothing but ask and tell its `Transaction`.
+        caller: who sends it.
+        licenses: the licenses it will look at.
+        users: the users whose seats it will look up.
+        keys: the keys whose licenses it will look up.
+        answers: the Idempotency-Keys it will look up.
+        counters: the counters of new users it will look up.
+        writes_rows: it uses `Transaction.rows`. Rows that go without events must be safe to write twice.
+    """
+
+    decide: "Callable[[Transaction], R]"
+    caller: Caller
+    licenses: tuple[LicenseId, ...] = ()
+    users: tuple[tuple[LicenseId, User], ...] = ()
+    keys: tuple[tuple[KeyKind, str], ...] = ()
+    answers: tuple[bytes, ...] = ()
+    counters: tuple[CounterKey, ...] = ()
+    writes_rows: bool = False
+
+
+class States(Protocol):
+    """Where a batch finds the states before it."""
+
+    def license(self, license_id: str) -> License:
+        """A license as the ledger has it, of version 0 if it does not exist."""
+
+    def system(self) -> SystemState:
+        """The state of the ledger itself."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Effects:
+    """What a decision changes, and what all decisions of a batch change together."""
+
+    rows: Rows = field(default_factory=Rows)
+    states: dict[str, License] = field(default_factory=dict)
+    events: dict[tuple[str, int], Event] = field(default_factory=dict)
+    appends: dict[str, tuple[int, list[Event]]] = field(default_factory=dict)
+    system: SystemState | None = None
+    raised_head: datetime | None = None
+
+
+class Batch:
+    """The decisions of one transaction, each seeing those before it.
+
+    Attributes:
+        head: the end of the ledger with the decisions so far.
+        effects: what they change.
+    """
+
+    def __init__(self, store: Store, states: States, *, head: Head, now: Callable[[], datetime]) -> None:
+        """Begin at a head that is locked."""
+        self.store = store
+        self.head = head
+        self.effects = Effects()
+        self.wrote_rows = False
+        self._states = states
+        self._now = now
+        self._hash_key = store.secret("directory")
+        self._keys: dict[tuple[LicenseId, str], DirectoryKey] = {}
+        self._directory: Mapping[DirectoryKey, DirectoryEntry] = {}
+        self._licenses_of: Mapping[LicenseKey, str] = {}
+        self._remembered: Mapping[bytes, RememberedAnswer] = {}
+        self._new_users: Mapping[CounterKey, int] = {}
+
+    def look_up(self, works: Sequence[Work[object]]) -> None:
+        """Ask once for all that the works will look up."""
+        self._directory = self.store.directory(
+            {self.directory_key(license_id, user.identity) for work in works for license_id, user in work.users}
+        )
+        self._licenses_of = self.store.licenses_of({(kind.value, value) for work in works for kind, value in work.keys})
+        self._remembered = self.store.remembered({key for work in works for key in work.answers})
+        self._new_users = self.store.new_users({counter for work in works for counter in work.counters})
+
+    def decide(self, work: Work[R]) -> R:
+        """Run one decision; what it raises undoes all that it did."""
+        at = max(self.head.recorded_at + _TICK, self._now())
+        transaction = Transaction(self, work.caller, at=at)
+        if work.writes_rows:
+            self.store.savepoint()
+        try:
+            answer = work.decide(transaction)
+            recorded = transaction.recorded()
+            stored = [(event, encode(event, ledger_id=self.head.ledger_id)) for event in recorded]
+        except Exception:
+            if work.writes_rows:
+                self.store.undo_savepoint()
+            raise
+        self.wrote_rows = self.wrote_rows or work.writes_rows
+        self._take(transaction.effects, stored, at=at)
+        return answer
+
+    def _take(self, effects: Effects, stored: Sequence[tuple[RecordedEvent, bytes]], *, at: datetime) -> None:
+        ours = self.effects
+        ours.rows.events.extend(stored)
+        ours.rows.directory.update(effects.rows.directory)
+        ours.rows.license_keys.update(effects.rows.license_keys)
+        ours.rows.answers.update(effects.rows.answers)
+        ours.rows.new_users.update(effects.rows.new_users)
+        ours.states.update(effects.states)
+        ours.events.update(effects.events)
+        ours.system = effects.system or ours.system
+        recorded_at = at if stored else self.head.recorded_at
+        if effects.raised_head is not None and effects.raised_head > recorded_at:
+            recorded_at = ours.rows.recorded_at = effects.raised_head
+        self.head = replace(self.head, position=self.head.position + len(stored), recorded_at=recorded_at)
+
+    def license(self, license_id: str) -> License:
+        """A license as it stands after the decisions so far."""
+        return self.effects.states.get(license_id) or self._states.license(license_id)
+
+    def system(self) -> SystemState:
+        """The state of the ledger itself after the decisions so far."""
+        return self.effects.system or self._states.system()
+
+    def event(self, license_id: str, version: int) -> Event:
+        """One event of a license, of this batch or earlier."""
+        pending = self.effects.events.get((license_id, version))
+        if pending is not None:
+            return pending
+        return self.store.read_stream(license_id, after=version - 1, up_to=version)[0].event
+
+    def directory_key(self, license_id: LicenseId, identity: str) -> DirectoryKey:
+        """A user's key in the directory: a keyed hash, since what a person is called is not to be found by guessing."""
+        key = self._keys.get((license_id, identity))
+        if key is None:
+            digest = hmac.digest(self._hash_key, f"{license_id}\0{identity}".encode(), "sha256")
+            key = self._keys[license_id, identity] = (license_id, digest[:_HASH_BYTES])
+        return key
+
+    def directory_entry(self, key: DirectoryKey) -> DirectoryEntry | None:
+        """The seat of a user."""
+        return self.effects.rows.directory.get(key) or self._directory.get(key)
+
+    def license_of(self, key: LicenseKey) -> str | None:
+        """The license that has a key."""
+        return self.effects.rows.license_keys.get(key) or self._licenses_of.get(key)
+
+    def remembered(self, key_hash: bytes) -> RememberedAnswer | None:
+        """The answer given to an Idempotency-Key."""
+        return self.effects.rows.answers.get(key_hash) or self._remembered.get(key_hash)
+
+    def new_users(self, counter: CounterKey) -> int:
+        """How many new users a key brought in an hour."""
+        return self.effects.rows.new_users.get(counter) or self._new_users.get(counter, 0)
+
+
+class Transaction:
+    """What one decision sees and does.
+
+    Attributes:
+        at: the decision's clock: the moment at which its events will be recorded.
+        effects: what it did so far.
+    """
+
+    def __init__(self, batch: Batch, caller: Caller, *, at: datetime) -> None:
+        """Begin after the decisions before it."""
+        self._batch = batch
+        self._caller = caller
+        self.at = at
+        self.effects = Effects()
+
+    @property
+    def position(self) -> int:
+        """The position up to which everything is known, the events of this decision included."""
+        return self._batch.head.position + sum(len(events) for _, events in self.effects.appends.values())
+
+    @property
+    def policy(self) -> AccessPolicy:
+        """The access policy in force."""
+        return self.system.policy
+
+    @property
+    def system(self) -> SystemState:
+        """The state of the ledger itself."""
+        return self.effects.system or self._batch.system()
+
+    @property
+    def head(self) -> Head:
+        """The end of the ledger before this decision."""
+        return self._batch.head
+
+    @property
+    def rows(self) -> sqlalchemy.Connection:
+        """For rows beside the events; the work must say `writes_rows`."""
+        return self._batch.store.rows
+
+    def license(self, license_id: LicenseId) -> License:
+        """A license that exists.
+
+        Raises:
+            LicenseIsNotFoundError: there is none of this id.
+        """
+        license_ = self.any_license(license_id)
+        if not license_.issued:
+            raise LicenseIsNotFoundError
+        return license_
+
+    def any_license(self, license_id: LicenseId) -> License:
+        """A license, of version 0 if it does not exist."""
+        return self.effects.states.get(license_id) or self._batch.license(license_id)
+
+    def license_of(self, kind: KeyKind, value: str) -> LicenseId | None:
+        """The license that has a key."""
+        key = (kind.value, value)
+        found = self.effects.rows.license_keys.get(key) or self._batch.license_of(key)
+        return LicenseId(found) if found else None
+
+    def seat_of(self, license_id: LicenseId, user: User) -> SeatId | None:
+        """The seat of a user; null if the user was never heard of."""
+        key = self._batch.directory_key(license_id, user.identity)
+        entry = self.effects.rows.directory.get(key) or self._batch.directory_entry(key)
+        return SeatId(entry.seat_id) if entry else None
+
+    def event(self, license_id: LicenseId, version: int) -> Event:
+        """One event of a license."""
+        return self.effects.events.get((license_id, version)) or self._batch.event(license_id, version)
+
+    def naming_event(self, license_id: LicenseId, seat: Seat) -> SeatActivated | SeatBlocked:
+        """The latest event with the name of a seat's user, and the note if the user is blocked."""
+        event = self.event(license_id, seat.named_version)
+        if not isinstance(event, SeatActivated | SeatBlocked):
+            msg = f"version {seat.named_version} of license {license_id} names no user"
+            raise TypeError(msg)
+        return event
+
+    def append(self, license_id: LicenseId, events: Sequence[LicenseEvent]) -> License:
+        """Record facts about a license; returns it as it stands then. All of one decision are one append."""
+        license_ = self.any_license(license_id)
+        if not events:
+            return license_
+        first = license_.version + 1
+        for version, event in enumerate(events, first):
+            license_ = license_state.evolve(license_, event, version=version, at=self.at, actor=self._caller.actor)
+            self.effects.events[license_id, version] = event
+            self._note(license_id, event, version=version)
+        self.effects.states[license_id] = license_
+        self.effects.appends.setdefault(license_id, (first, []))[1].extend(events)
+        return license_
+
+    def append_system(self, events: Sequence[SystemEvent]) -> None:
+        """Record facts about the ledger itself."""
+        if not events:
+            return
+        state, position = self.system, self.position
+        first = state.version + 1
+        for offset, event in enumerate(events):
+            state = system_state.evolve(state, event, version=first + offset, position=position + offset + 1)
+        self.effects.system = state
+        self.effects.appends.setdefault(SYSTEM_STREAM, (first, []))[1].extend(events)
+
+    def remembered(self, key_hash: bytes) -> RememberedAnswer | None:
+        """The answer that was given to an Idempotency-Key."""
+        return self._batch.remembered(key_hash)
+
+    def remember(self, key_hash: bytes, answer: RememberedAnswer) -> None:
+        """Keep the answer to an Idempotency-Key."""
+        self.effects.rows.answers[key_hash] = answer
+
+    def new_users(self, counter: CounterKey) -> int:
+        """How many new users a key brought in an hour."""
+        return self.effects.rows.new_users.get(counter) or self._batch.new_users(counter)
+
+    def count_new_user(self, counter: CounterKey) -> None:
+        """A key brought one more new user."""
+        self.effects.rows.new_users[counter] = self.new_users(counter) + 1
+
+    def raise_head(self, to: datetime) -> None:
+        """Let no later append be recorded at or before a moment, so that what was answered about it stays true."""
+        self.effects.raised_head = to
+
+    def recorded(self) -> list[RecordedEvent]:
+        """The events of this decision as they will be stored."""
+        recorded: list[RecordedEvent] = []
+        if not self.effects.appends:
+            return recorded
+        command_id = str(uuid.uuid4())
+        position = self._batch.head.position
+        for stream, (first, events) in self.effects.appends.items():
+            append = (first, first + len(events) - 1)
+            for version, event in enumerate(events, first):
+                position += 1
+                recorded.append(
+                    RecordedEvent(
+                        stream=stream,
+                        version=version,
+                        position=position,
+                        append=append,
+                        recorded_at=self.at,
+                        actor=self._caller.actor,
+                        cause=self._caller.cause,
+                        command_id=command_id,
+                        event=event,
+                        data=encode_data(event),
+                    )
+                )
+        return recorded
+
+    def _note(self, license_id: LicenseId, event: LicenseEvent, *, version: int) -> None:
+        match event:
+            case SeatActivated(seat_id=seat_id, user=user) | SeatBlocked(seat_id=seat_id, user=user):
+                key = self._batch.directory_key(license_id, identity_of(user.plain))
+                self.effects.rows.directory[key] = DirectoryEntry(seat_id, version)
+            case LicenseIdentified(kind=kind, value=value) if kind in CLAIMING_KINDS:
+                self.effects.rows.license_keys[kind.value, value] = license_id
+            case _:
+                return

@@ -1,0 +1,417 @@
+"""The group-commit writer: one thread decides what is waiting in one transaction, and answers after the commit.
+
+So nothing is answered that is not durable, positions are committed in their order, no batch conflicts with another, and
+the disk is asked once for many.
+"""
+
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar, cast
+
+import sqlalchemy
+import structlog
+
+from ledger import snapshots
+from ledger.errors import LedgerError, QueueIsFullError, UnavailableError
+from ledger.license.events import Actor, ActorRole, LicenseId
+from ledger.license.state import License
+from ledger.replay import load, replay, replay_system
+from ledger.store import Head, Store, StoreError
+from ledger.store.tables import SNAPSHOT_FORMAT, SNAPSHOTS
+from ledger.system.events import STREAM as SYSTEM_STREAM
+from ledger.system.state import SystemState
+from ledger.transaction import Batch, Caller, Effects, Transaction, Work
+
+BATCH_MAX: Final = 256
+# Three tries, each after a longer pause.
+PAUSES_SECONDS: Final = (0.02, 0.2, 0.0)
+# Each license weighs one and its seats: about half a gigabyte when the cache is full.
+CACHE_WEIGHT_MAX: Final = 1_000_000
+SYSTEM_CALLER: Final = Caller(Actor(ActorRole.SYSTEM, "ledger"))
+
+_LOGGER: Final = structlog.get_logger(__name__)
+_UNAVAILABLE: Final = "The ledger's database can't be written now. Nothing was changed; send it again in a moment."
+_UNKNOWN: Final = (
+    "The ledger's database failed while it wrote this. Whether it took place is not known: send it again with the same"
+    " Idempotency-Key, or look."
+)
+
+R = TypeVar("R")
+
+
+class HeadWentBackError(Exception):
+    """The ledger's head is behind what this process has answered; the process must stop."""
+
+
+class _Pending(Generic[R]):
+    """A work item whose caller waits. A bare lock wakes faster than a future's condition."""
+
+    __slots__ = ("_answer", "_done", "_error", "work")
+
+    def __init__(self, work: Work[R]) -> None:
+        self.work = work
+        self._answer: R | None = None
+        self._error: Exception | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def finish(self, outcome: "_Outcome") -> None:
+        self._answer, self._error = outcome
+        self._done.release()
+
+    def wait(self) -> R:
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
+        return cast("R", self._answer)
+
+
+_Outcome = tuple[Any, Exception | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """A batch whose commit failed, so that it may or may not be durable."""
+
+    batch: Batch
+    before: Head
+    outcomes: Sequence[_Outcome]
+
+
+class _OutcomeIsUnknownError(Exception):
+    def __init__(self, doubt: _Doubt) -> None:
+        super().__init__()
+        self.doubt = doubt
+
+
+class Writer:
+    """The one writer of a process."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], datetime],
+        waiting_max: int = 1_000,
+        on_fatal: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """Start the writer's thread.
+
+        Args:
+            store: where to write; no other thread of the process may write to it.
+            now: the clock, aware UTC.
+            waiting_max: how many commands may wait before more are refused.
+            on_fatal: told when the process must stop.
+        """
+        self._store = store
+        self._now = now
+        self._waiting_max = waiting_max
+        self._on_fatal = on_fatal
+        self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
+        self._states = _States(store)
+        self._snapshots: queue.SimpleQueue[License | None] = queue.SimpleQueue()
+        self._stopped: Exception | None = None
+        self._closing = False
+        self._gate = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+        self._snapshotter = threading.Thread(target=self._write_snapshots, name="snapshots", daemon=True)
+        self._snapshotter.start()
+
+    def submit(self, work: Work[R]) -> R:
+        """Carry out one work item; returns when what it changed is durable.
+
+        Raises:
+            QueueIsFullError: too many wait.
+            UnavailableError: the database can't be written; nothing was changed.
+            LedgerError: whatever the decision refuses with.
+        """
+        pending = _Pending(work)
+        with self._gate:
+            if self._stopped is not None or self._closing:
+                raise UnavailableError(_UNAVAILABLE)
+            if self._queue.qsize() >= self._waiting_max:
+                raise QueueIsFullError
+            self._queue.put(pending)
+        return pending.wait()
+
+    def close(self) -> None:
+        """Finish what waits, then stop."""
+        with self._gate:
+            if self._closing:
+                return
+            self._closing = True
+            self._queue.put(None)
+        self._snapshots.put(None)
+        self._snapshotter.join()
+        self._thread.join()
+
+    # -- the writer's thread -------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            pendings, last = self._take()
+            if pendings:
+                self._process(pendings)
+            if last:
+                return
+
+    def _take(self) -> tuple[list[_Pending[Any]], bool]:
+        pendings: list[_Pending[Any]] = []
+        while len(pendings) < BATCH_MAX:
+            try:
+                pending = self._queue.get(block=not pendings)
+            except queue.Empty:
+                break
+            if pending is None:
+                return pendings, True
+            pendings.append(pending)
+        return pendings, False
+
+    def _process(self, pendings: Sequence[_Pending[Any]]) -> None:
+        outcomes = self._outcomes([pending.work for pending in pendings])
+        for pending, outcome in zip(pendings, outcomes, strict=True):
+            pending.finish(outcome)
+
+    def _outcomes(self, works: Sequence[Work[Any]]) -> Sequence[_Outcome]:
+        if self._stopped is not None:
+            return _all_fail(works, _UNAVAILABLE)
+        doubt: _Doubt | None = None
+        for pause in PAUSES_SECONDS:
+            try:
+                if doubt is not None and self._took_place(doubt):
+                    return doubt.outcomes
+                doubt = None
+                return self._attempt(works)
+            except _OutcomeIsUnknownError as error:
+                doubt = error.doubt
+                _LOGGER.warning("the outcome of a commit is unknown", reason=str(error.__cause__), commands=len(works))
+            except StoreError as error:
+                _LOGGER.warning("writing failed", reason=str(error), commands=len(works))
+            except HeadWentBackError as error:
+                self._stop(error)
+                break
+            except Exception as error:
+                _LOGGER.exception("a batch failed", error=type(error).__name__)
+                self._store.rollback()
+            self._states.forget()
+            time.sleep(pause)
+            self._reconnect()
+        return _all_fail(works, _UNAVAILABLE if doubt is None else _UNKNOWN)
+
+    def _attempt(self, works: Sequence[Work[Any]]) -> Sequence[_Outcome]:
+        """One transaction.
+
+        Raises:
+            StoreError: nothing of it is durable.
+            _OutcomeIsUnknownError: the commit failed, and whether it took place all the same must be looked up.
+            HeadWentBackError: the process must stop.
+        """
+        head = self._store.begin()
+        try:
+            self._states.catch_up(head)
+            self._states.want({license_id for work in works for license_id in work.licenses})
+            batch = Batch(self._store, self._states, head=head, now=self._now)
+            batch.look_up(works)
+            outcomes = [_decide(batch, work) for work in works]
+            if batch.effects.rows or batch.wrote_rows:
+                self._store.write(batch.effects.rows, batch.head)
+                self._commit(_Doubt(batch, head, outcomes))
+            else:
+                self._store.rollback()
+        except BaseException:
+            self._store.rollback()
+            raise
+        self._publish(batch.effects, batch.head)
+        return outcomes
+
+    def _commit(self, doubt: "_Doubt") -> None:
+        try:
+            self._store.commit()
+        except StoreError as error:
+            raise _OutcomeIsUnknownError(doubt) from error
+
+    def _took_place(self, doubt: "_Doubt") -> bool:
+        """Whether a commit that failed took place all the same: its first event is in the ledger, or it is not."""
+        if not doubt.batch.effects.rows.events:
+            return False
+        ours = doubt.batch.effects.rows.events[0][0]
+        # Under the lock nobody else's commit can still be under way.
+        self._store.begin()
+        try:
+            found = self._store.read_ledger(after=doubt.before.position, limit=1)
+        finally:
+            self._store.rollback()
+        if not found or found[0].command_id != ours.command_id:
+            return False
+        self._publish(doubt.batch.effects, doubt.batch.head)
+        return True
+
+    def _publish(self, effects: Effects, head: Head) -> None:
+        for license_ in effects.states.values():
+            self._states.put(license_)
+            if self._states.snapshot_is_due(license_):
+                self._snapshots.put(license_)
+        self._states.publish(effects.system, head)
+
+    def _reconnect(self) -> None:
+        try:
+            self._store.reconnect()
+        except StoreError as error:
+            _LOGGER.warning("the database can't be opened", reason=str(error))
+
+    def _stop(self, error: Exception) -> None:
+        self._stopped = error
+        self._store.rollback()
+        _LOGGER.critical("the ledger stops", reason=str(error))
+        if self._on_fatal is not None:
+            self._on_fatal(error)
+
+    # -- snapshots, made beside the writer and written through it ------------------------------------------------------
+
+    def _write_snapshots(self) -> None:
+        while (license_ := self._snapshots.get()) is not None:
+            try:
+                self.submit(_snapshot_work(license_))
+            except LedgerError as error:
+                # It is only a cache; the next one will do.
+                _LOGGER.info("a snapshot was not written", reason=error.detail)
+
+
+class _States:
+    """The states of licenses in memory, bounded, and brought up to date with what other processes wrote."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._licenses: OrderedDict[str, License] = OrderedDict()
+        self._snapshot_versions: dict[str, int] = {}
+        self._weight = 0
+        self._system: SystemState | None = None
+        self._position = 0
+        self._stale: set[str] = set()
+
+    def catch_up(self, head: Head) -> None:
+        """Learn which states other processes made stale."""
+        if head.position < self._position:
+            msg = (
+                f"The ledger ends at position {head.position}, but this process has answered for position"
+                f" {self._position}: an older copy was put in its place. Restart to go on from there."
+            )
+            raise HeadWentBackError(msg)
+        if head.position > self._position and (self._licenses or self._system):
+            self._stale |= self._store.streams_since(self._position)
+        self._position = head.position
+
+    def want(self, license_ids: set[LicenseId]) -> None:
+        """Bring these licenses up to date, all at once."""
+        stale: dict[str, int] = {
+            license_id: self._licenses[license_id].version
+            for license_id in license_ids & self._stale
+            if license_id in self._licenses
+        }
+        if not stale:
+            return
+        newer = self._store.events_of(stale)
+        for license_id in stale:
+            events = [event for event in newer if event.stream == license_id]
+            self.put(replay(self._licenses[license_id], events))
+            self._stale.discard(license_id)
+
+    def license(self, license_id: str) -> License:
+        """A license as the ledger has it, of version 0 if it does not exist."""
+        if license_id in self._stale:
+            self.want({LicenseId(license_id)})
+        license_ = self._licenses.get(license_id)
+        if license_ is None:
+            license_, snapshot_version = load(self._store, LicenseId(license_id))
+            if license_.issued:
+                self._snapshot_versions[license_id] = snapshot_version
+                self.put(license_)
+            return license_
+        self._licenses.move_to_end(license_id)
+        return license_
+
+    def system(self) -> SystemState:
+        """The state of the ledger itself."""
+        if self._system is None or SYSTEM_STREAM in self._stale:
+            before = self._system or SystemState()
+            self._system = replay_system(before, self._store.events_of({SYSTEM_STREAM: before.version}))
+            self._stale.discard(SYSTEM_STREAM)
+        return self._system
+
+    def put(self, license_: License) -> None:
+        """Keep a license; the longest unused ones go."""
+        before = self._licenses.pop(license_.license_id, None)
+        self._weight += _weight(license_) - (_weight(before) if before else 0)
+        self._licenses[license_.license_id] = license_
+        while self._weight > CACHE_WEIGHT_MAX and len(self._licenses) > 1:
+            license_id, dropped = self._licenses.popitem(last=False)
+            self._weight -= _weight(dropped)
+            self._snapshot_versions.pop(license_id, None)
+            self._stale.discard(license_id)
+
+    def publish(self, system: SystemState | None, head: Head) -> None:
+        """What a commit made true."""
+        self._system = system or self._system
+        self._position = head.position
+
+    def snapshot_is_due(self, license_: License) -> bool:
+        """Whether to write a snapshot of a license now; if so, it counts as written."""
+        before = self._snapshot_versions.get(license_.license_id, 0)
+        if not snapshots.is_due(license_, version_before=before):
+            return False
+        self._snapshot_versions[license_.license_id] = license_.version
+        return True
+
+    def forget(self) -> None:
+        """Drop every state, since it is not known what the database holds."""
+        self._licenses.clear()
+        self._snapshot_versions.clear()
+        self._stale.clear()
+        self._weight = 0
+        self._system = None
+
+
+def _weight(license_: License) -> int:
+    return 1 + len(license_.seats)
+
+
+def _decide(batch: Batch, work: Work[Any]) -> _Outcome:
+    try:
+        return batch.decide(work), None
+    except StoreError:
+        raise
+    except LedgerError as refusal:
+        return None, refusal
+    except Exception as error:
+        _LOGGER.exception("a command failed", error=type(error).__name__)
+        return None, error
+
+
+def _all_fail(works: Sequence[Work[Any]], detail: str) -> Sequence[_Outcome]:
+    return [(None, UnavailableError(detail)) for _ in works]
+
+
+def _snapshot_work(license_: License) -> Work[None]:
+    state = snapshots.encode(license_)
+
+    def decide(transaction: Transaction) -> None:
+        rows = transaction.rows
+        place = (SNAPSHOTS.c.stream == license_.license_id) & (SNAPSHOTS.c.version == license_.version)
+        rows.execute(sqlalchemy.delete(SNAPSHOTS).where(place))
+        rows.execute(
+            sqlalchemy.insert(SNAPSHOTS).values(
+                stream=license_.license_id,
+                version=license_.version,
+                position=transaction.position,
+                format=SNAPSHOT_FORMAT,
+                state=state,
+            )
+        )
+
+    return Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True)

@@ -1,0 +1,1 @@
+"""The read side: answers computed from events, each rebuildable from event one."""
