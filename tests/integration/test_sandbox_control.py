@@ -1,0 +1,376 @@
+"""The control API and the control page of a running sandbox, over HTTP."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import unescape
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import boto3
+import pytest
+
+from consumers.sandbox import FaultPlan, Sandbox, SandboxSettings
+
+FULFILLMENT = "http://ledger.test:8080/marketplace/register"
+ANALYTICAL_ENGINES = "111122223333"
+"""The AWS account of the company where Ada works."""
+FIVE_SEATS = {"account_id": ANALYTICAL_ENGINES, "seats": 5, "until": "2999-05-31"}
+SETTINGS = SandboxSettings(
+    product_code="74az0btybm649octamy0sktos",
+    product_id="prod-k35yywhyj4eqg",
+    product_title="SoftPhone <for Connect>",
+    fulfillment_url=FULFILLMENT,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back for one request."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:  # noqa: ANN401  each test knows what it asked for
+        """Read it as JSON."""
+        return json.loads(self.text)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Run a sandbox that knows where the ledger is."""
+    with Sandbox(SETTINGS) as running:
+        yield running
+
+
+def ask(
+    sandbox: Sandbox, method: str, path: str, body: str | None = None, *, kind: str = "application/json", **headers: str
+) -> Answer:
+    """Send one request and follow no redirect."""
+    connection = HTTPConnection(urlsplit(sandbox.url).netloc, timeout=10)
+    connection.request(method, path, body, {"Content-Type": kind, **headers})
+    response = connection.getresponse()
+    answer = Answer(status=response.status, headers=dict(response.headers), text=response.read().decode())
+    connection.close()
+    return answer
+
+
+def post(sandbox: Sandbox, path: str, body: object = None) -> Answer:
+    """Send JSON."""
+    return ask(sandbox, "POST", path, None if body is None else json.dumps(body))
+
+
+def submit(sandbox: Sandbox, path: str, **typed: str) -> Answer:
+    """Send a form, as a browser does from the page itself."""
+    return ask(sandbox, "POST", path, urlencode(typed), kind="application/x-www-form-urlencoded", Origin=sandbox.url)
+
+
+def after(sandbox: Sandbox, answer: Answer) -> str:
+    """Follow the redirect after a form, with the cookie that carries what is to be said."""
+    assert answer.status == 303
+    return unescape(ask(sandbox, "GET", answer.headers["Location"], Cookie=answer.headers["Set-Cookie"]).text)
+
+
+def bought(sandbox: Sandbox) -> str:
+    """Buy five seats by the API, and give the agreement id."""
+    agreement_id = post(sandbox, "/sandbox/contracts", FIVE_SEATS).json()["contract"]["agreement_id"]
+    assert isinstance(agreement_id, str)
+    return agreement_id
+
+
+def test_a_purchase_answers_the_contract_and_its_messages(sandbox: Sandbox) -> None:
+    """A day means its last millisecond in UTC; what was sent stands beside the contract."""
+    answer = post(sandbox, "/sandbox/contracts", FIVE_SEATS)
+    assert answer.status == 201
+    contract = answer.json()["contract"]
+    assert contract["ends_at"] == "2999-05-31T23:59:59.999000Z"
+    assert (contract["seats"], contract["status"], contract["generation"]) == (5, "ACTIVE", "concurrent")
+    assert (contract["account_id"], contract["auto_renews"]) == (ANALYTICAL_ENGINES, True)
+    messages = answer.json()["messages"]
+    assert [(message["title"], message["delivered"]) for message in messages] == [
+        ("Purchase Agreement Created - Proposer", True),
+        ("License Updated - Manufacturer", True),
+    ]
+    assert ask(sandbox, "GET", "/sandbox/contracts").json() == {"items": [contract]}
+    assert ask(sandbox, "GET", "/sandbox/messages").json() == {"items": messages[::-1]}
+
+
+def test_a_whole_life_can_be_played_by_the_api(sandbox: Sandbox) -> None:
+    """Seats, renewal, cancellation of one; expiry of another."""
+    first, second = bought(sandbox), bought(sandbox)
+    assert post(sandbox, f"/sandbox/contracts/{first}/seats", {"seats": 3}).json()["contract"]["seats"] == 3
+    renewed = post(sandbox, f"/sandbox/contracts/{first}/renew", {"until": "2999-12-31T12:00:00+02:00"})
+    assert renewed.json()["contract"]["ends_at"] == "2999-12-31T10:00:00Z"
+    assert post(sandbox, f"/sandbox/contracts/{first}/cancel").json()["contract"]["status"] == "CANCELLED"
+    assert post(sandbox, f"/sandbox/contracts/{second}/expire").json()["contract"]["status"] == "EXPIRED"
+
+
+def test_a_token_of_the_api_resolves(sandbox: Sandbox) -> None:
+    """It comes with the address that it is for."""
+    agreement_id = bought(sandbox)
+    answer = post(sandbox, f"/sandbox/contracts/{agreement_id}/token").json()
+    assert answer["fulfillment_url"] == FULFILLMENT
+    assert sandbox.marketplace.resolve_token(answer["token"]).agreement_id == agreement_id
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "seats"),
+        (FIVE_SEATS | {"seats": "5"}, "seats"),
+        (FIVE_SEATS | {"seats": True}, "seats"),
+        (FIVE_SEATS | {"seats": 5.5}, "seats"),
+        (FIVE_SEATS | {"until": "2027-02-30"}, "until"),
+        (FIVE_SEATS | {"until": "2999-05-31T12:00:00"}, "until"),
+        (FIVE_SEATS | {"until": "0001-01-01T00:00:00+14:00"}, "until"),
+        (FIVE_SEATS | {"until": 5}, "until"),
+        (FIVE_SEATS | {"generation": "modern"}, "generation"),
+        (FIVE_SEATS | {"price": 5}, "price"),
+        ([], "_schema"),
+    ],
+)
+def test_a_body_that_is_not_right_is_refused_by_field(sandbox: Sandbox, body: object, field: str) -> None:
+    """Nothing is bought."""
+    answer = post(sandbox, "/sandbox/contracts", body)
+    assert (answer.status, answer.json()["code"]) == (422, "INVALID")
+    assert field in answer.json()["errors"]
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert sandbox.marketplace.contracts == ()
+
+
+def test_what_the_marketplace_refuses_is_said_in_words(sandbox: Sandbox) -> None:
+    """With a status and a code that tell the kinds apart."""
+    agreement_id = bought(sandbox)
+    assert post(sandbox, f"/sandbox/contracts/{agreement_id}/cancel").status == 200
+    legacy = FIVE_SEATS | {"generation": "legacy"}
+    assert post(sandbox, "/sandbox/contracts", legacy).status == 201
+    refused = {
+        (answer.status, answer.json()["code"]): answer.json()["detail"]
+        for answer in (
+            post(sandbox, "/sandbox/contracts/agmt-nobody/cancel"),
+            post(sandbox, f"/sandbox/contracts/{agreement_id}/cancel"),
+            post(sandbox, "/sandbox/contracts", legacy),
+            post(sandbox, "/sandbox/contracts", FIVE_SEATS | {"until": "2001-01-01"}),
+        )
+    }
+    assert set(refused) == {
+        (404, "CONTRACT_NOT_FOUND"),
+        (409, "CONTRACT_HAS_ENDED"),
+        (409, "ANOTHER_CONTRACT_IS_ACTIVE"),
+        (422, "INVALID"),
+    }
+    assert all(detail.endswith(".") for detail in refused.values())
+
+
+def test_errors_of_http_itself_are_problems_too(sandbox: Sandbox) -> None:
+    """Not JSON, the wrong type, the wrong method with Allow, an unknown path."""
+    assert ask(sandbox, "POST", "/sandbox/contracts", "{").json()["code"] == "BAD_REQUEST"
+    assert ask(sandbox, "POST", "/sandbox/contracts", "x", kind="text/plain").json()["status"] == 415
+    wrong_method = ask(sandbox, "DELETE", "/sandbox/contracts")
+    assert (wrong_method.status, wrong_method.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert "POST" in wrong_method.headers["Allow"]
+    assert ask(sandbox, "GET", "/sandbox/nothing").json()["code"] == "NOT_FOUND"
+
+
+def test_a_plan_of_faults_is_set_counted_down_and_ended(sandbox: Sandbox) -> None:
+    """PUT sets the whole plan, GET tells what is left, DELETE is good behavior."""
+    planned = {"throttle": {"GetEntitlements": 2}, "empty_pages": 1, "rows": {"agmt-1": [{"Value": {}}]}}
+    answer = ask(sandbox, "PUT", "/sandbox/faults", json.dumps(planned))
+    assert answer.json() == {
+        "throttle": {"GetEntitlements": 2},
+        "fail": {},
+        "hang_seconds": 0.0,
+        "as_buyer": False,
+        "page_size": None,
+        "empty_pages": 1,
+        "rows": {"agmt-1": [{"Value": {}}]},
+    }
+    ask(sandbox, "POST", "/", "{}", **{"X-Amz-Target": "AWSMPEntitlementService.GetEntitlements"})
+    assert ask(sandbox, "GET", "/sandbox/faults").json()["throttle"] == {"GetEntitlements": 1}
+    assert ask(sandbox, "DELETE", "/sandbox/faults").status == 200
+    assert sandbox.faults.plan == FaultPlan()
+
+
+def test_calls_that_hang_are_answered_when_the_sandbox_behaves_again(sandbox: Sandbox) -> None:
+    """Nothing comes before, and the answer after."""
+    sandbox.faults.set(FaultPlan(hang_seconds=60))
+    address = urlsplit(sandbox.url)
+    with socket.create_connection((address.hostname, address.port), timeout=0.2) as waiting:
+        waiting.sendall(
+            b"POST / HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 2\r\n"
+            b"X-Amz-Target: AWSMPMeteringService.ResolveCustomer\r\n\r\n{}"
+        )
+        with pytest.raises(TimeoutError):
+            waiting.recv(100)
+        sandbox.faults.clear()
+        waiting.settimeout(5)
+        assert waiting.recv(100).startswith(b"HTTP/1.1 400 BAD REQUEST")
+
+
+@pytest.mark.parametrize(
+    "planned",
+    [
+        {"throttle": {"BatchMeterUsage": 1}},
+        {"fail": {"GetEntitlements": -1}},
+        {"hang_seconds": 1e9},
+        {"hang_seconds": "NaN"},
+        {"page_size": 26},
+        {"rows": {"agmt-1": ["row"]}},
+        {"explode": True},
+    ],
+)
+def test_a_plan_that_is_not_right_leaves_the_sandbox_as_it_was(sandbox: Sandbox, planned: object) -> None:
+    """It says which field."""
+    answer = ask(sandbox, "PUT", "/sandbox/faults", json.dumps(planned))
+    assert (answer.status, answer.json()["code"]) == (422, "INVALID")
+    assert sandbox.faults.plan == FaultPlan()
+
+
+def test_another_site_cannot_press_the_buttons(sandbox: Sandbox) -> None:
+    """The sandbox has no sign-in: a page of another site in the same browser is refused by its Origin."""
+    form = urlencode(FIVE_SEATS)
+    kind = "application/x-www-form-urlencoded"
+    for origin in ("https://elsewhere.example", "null"):
+        assert ask(sandbox, "POST", "/buy", form, kind=kind, Origin=origin).status == 403
+    assert sandbox.marketplace.contracts == ()
+    assert ask(sandbox, "POST", "/buy", form, kind=kind, Origin=sandbox.url).status == 303
+
+
+def test_the_page_plays_a_whole_life_by_forms(sandbox: Sandbox) -> None:
+    """Each button answers with a redirect, and the page then says what was done."""
+    page = after(sandbox, submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats=" 5 ", until="2999-05-31"))
+    assert "Account 111122223333 bought 5 seats. Messages sent: 2." in page
+    assert "Active, ends on 31 May 2999" in page
+    path = f"/contracts/{sandbox.marketplace.contracts[0].agreement_id}"
+    assert "has 3 seats. Messages sent: 2." in after(sandbox, submit(sandbox, f"{path}/seats", seats="3"))
+    assert "AWS sends nothing" in after(sandbox, submit(sandbox, f"{path}/seats", seats="3"))
+    assert "goes on until 1 June 2999." in after(sandbox, submit(sandbox, f"{path}/renew", until="2999-06-01"))
+    page = after(sandbox, submit(sandbox, f"{path}/cancel"))
+    assert "is cancelled. Messages sent: 2." in page
+    assert "Cancelled on" in page
+    assert "Set seats" not in page
+    submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats="1", until="2999-05-31", auto_renews="true")
+    second = sandbox.marketplace.contracts[1]
+    assert second.auto_renews
+    page = after(sandbox, submit(sandbox, f"/contracts/{second.agreement_id}/expire"))
+    assert "has expired. Messages sent: 2." in page
+    titles = re.findall(r'<span class="what">(.*?)</span>', page)
+    assert titles == [message.title for message in sandbox.marketplace.messages]
+    assert len(titles) == 12
+
+
+def test_the_page_keeps_what_was_typed_and_says_what_is_wrong(sandbox: Sandbox) -> None:
+    """The sentence stands at the form that it is about."""
+    answer = submit(sandbox, "/buy", account_id="12", seats="many", until="2999-05-31", generation="legacy")
+    assert answer.status == 422
+    assert "Seats: Not a valid integer." in answer.text
+    assert 'value="many"' in answer.text
+    assert '<option value="legacy" selected>' in answer.text
+    path = f"/contracts/{bought(sandbox)}"
+    answer = submit(sandbox, f"{path}/renew", until="2001-01-01")
+    assert answer.status == 422
+    assert "The new end must be later than 31 May 2999, 23:59:59 UTC." in answer.text
+    assert 'value="2001-01-01"' in answer.text
+    gone = submit(sandbox, "/contracts/agmt-nobody/cancel")
+    assert (gone.status, "No contract has the agreement id agmt-nobody." in gone.text) == (404, True)
+
+
+def test_set_up_your_account_posts_a_token_to_the_ledger(sandbox: Sandbox) -> None:
+    """A plain form with AWS's field, to the address of the ledger, which the page's policy allows."""
+    agreement_id = bought(sandbox)
+    answer = ask(sandbox, "GET", "/")
+    form = re.search(
+        rf'<form method="post" action="{re.escape(FULFILLMENT)}">\s*'
+        r'<input type="hidden" name="x-amzn-marketplace-token" value="([^"]+)">\s*<button>Set up your account</button>',
+        answer.text,
+    )
+    assert form is not None
+    assert sandbox.marketplace.resolve_token(form[1]).agreement_id == agreement_id
+    assert "form-action 'self' http://ledger.test:8080;" in answer.headers["Content-Security-Policy"]
+
+
+def test_the_page_needs_no_script_and_escapes_what_it_shows(sandbox: Sandbox) -> None:
+    """One h1, a label around each field, its own style sheet, and no markup from a product's name."""
+    bought(sandbox)
+    text = ask(sandbox, "GET", "/").text
+    assert "SoftPhone &lt;for Connect&gt;" in text
+    assert "<script" not in text
+    assert "style=" not in text
+    assert text.count("<h1>") == 1
+    fields = [field for field in re.findall(r"<(?:input|select)[^>]*>", text) if 'type="hidden"' not in field]
+    labels = re.findall(r"<label.*?</label>", text, re.DOTALL)
+    assert len(fields) == len(labels) == 7
+    assert all(re.search(r"<(input|select)", label) for label in labels)
+    style = ask(sandbox, "GET", "/static/sandbox.css")
+    assert (style.status, "prefers-color-scheme: dark" in style.text) == (200, True)
+
+
+def test_the_page_shows_misbehavior_and_ends_it(sandbox: Sandbox) -> None:
+    """Nobody wonders why a client fails."""
+    assert "misbehaves" not in ask(sandbox, "GET", "/").text
+    sandbox.faults.set(FaultPlan(as_buyer=True))
+    assert "misbehaves" in ask(sandbox, "GET", "/").text
+    assert "The sandbox behaves again." in after(sandbox, submit(sandbox, "/behave"))
+    assert sandbox.faults.plan == FaultPlan()
+
+
+def test_an_unknown_page_leads_back(sandbox: Sandbox) -> None:
+    """With a sentence, not a stack trace."""
+    answer = ask(sandbox, "GET", "/nothing")
+    assert answer.status == 404
+    assert "<h1>Not Found</h1>" in answer.text
+    assert '<a href="/">' in answer.text
+
+
+def test_a_queue_that_is_gone_is_shown_on_the_page(sandbox: Sandbox) -> None:
+    """The contract is bought, and the page says that its messages were lost."""
+    sqs = boto3.client(
+        "sqs",
+        endpoint_url=sandbox.sqs_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="sandbox",
+        aws_secret_access_key="sandbox",
+    )
+    sqs.delete_queue(QueueUrl=sandbox.queue_url)
+    sqs.close()
+    page = after(sandbox, submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats="5", until="2999-05-31"))
+    assert "The queue did not take 2 of 2 messages." in page
+    assert page.count("not taken by the queue") == 2
+    assert len(sandbox.marketplace.contracts) == 1
+
+
+def test_a_sandbox_without_a_ledger_shows_the_token_to_copy() -> None:
+    """There is nowhere to send it."""
+    with Sandbox(SandboxSettings(product_code="code", product_id="prod-1", product_title="SoftPhone")) as alone:
+        agreement_id = bought(alone)
+        answer = ask(alone, "GET", "/")
+    shown = re.search(r"Registration token, good for 4 hours</dt><dd><code>([^<]+)</code>", answer.text)
+    assert shown is not None
+    assert alone.marketplace.resolve_token(shown[1]).agreement_id == agreement_id
+    assert "form-action 'self';" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_port_that_is_taken_is_an_error_of_the_caller() -> None:
+    """No process is ended for it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = SandboxSettings(
+            product_code="code", product_id="prod-1", product_title="SoftPhone", port=taken.getsockname()[1]
+        )
+        with pytest.raises(OSError, match="in use"):
+            Sandbox(settings).start()
+
+
+def test_the_port_is_free_again_after_stopping() -> None:
+    """A sandbox can be started on the same port at once."""
+    settings = SandboxSettings(product_code="code", product_id="prod-1", product_title="SoftPhone")
+    with Sandbox(settings) as first:
+        port = urlsplit(first.url).port
+    assert port is not None
+    again = SandboxSettings(product_code="code", product_id="prod-1", product_title="SoftPhone", port=port)
+    with Sandbox(again) as second:
+        assert second.url == first.url
+        assert ask(second, "GET", "/sandbox/contracts").json() == {"items": []}
