@@ -1,0 +1,65 @@
+"""Whether the process lives, and whether it can do its work."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import flask
+import msgspec
+
+from api.parts import Parts, current_parts
+from api.problems import problem_of
+
+
+def register(app: flask.Flask) -> None:
+    """Answer `/healthz/live` and `/healthz/ready`."""
+    app.add_url_rule("/healthz/live", "live", _live)
+    app.add_url_rule("/healthz/ready", "ready", _ready)
+
+
+def _live() -> flask.Response:
+    return _answer({"status": "alive"}, 200)
+
+
+def _ready() -> flask.Response:
+    parts = current_parts()
+    checks = {
+        "database_readable": _failure(lambda: parts.ledger.head()),
+        "database_writable": _failure(lambda: parts.ledger.reach(parts.ledger.now())),
+        "views": _failure(lambda: _check_views(parts)),
+    }
+    ready = not any(checks.values())
+    document = {
+        "status": "ready" if ready else "not ready",
+        "checks": {name: failure or "ok" for name, failure in checks.items()},
+    }
+    return _answer(document, 200 if ready else 503)
+
+
+class _ViewsLagError(Exception):
+    """The views are too far behind."""
+
+
+def _check_views(parts: Parts) -> None:
+    for view in parts.views.status():
+        if timedelta(seconds=view.lag_seconds) > parts.settings.lag_max:
+            msg = f"The view {view.name} is {view.lag_events} events behind."
+            raise _ViewsLagError(msg)
+
+
+def _failure(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except _ViewsLagError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, it is why the process is not ready
+        return problem_of(error).detail
+    return None
+
+
+def _answer(document: object, status: int) -> flask.Response:
+    return flask.Response(
+        msgspec.json.encode(document),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", **({"Retry-After": "1"} if status != 200 else {})},
+    )

@@ -1,0 +1,64 @@
+"""What holds for every request: its id, one line in the log, and how large it may be."""
+
+import time
+import uuid
+from typing import Final, cast
+
+import flask
+import structlog
+
+from api.problems import Problem
+from ledger.license.events import Actor
+from ledger.transaction import Caller
+
+HEADER: Final = "X-Request-ID"
+BODY_BYTES_MAX: Final = 1_000_000
+
+_LOGGER: Final = structlog.get_logger(__name__)
+
+
+def request_id() -> str:
+    """The id of the current request; events that it leads to carry it as their cause."""
+    return cast("str", flask.g.request_id)
+
+
+def caller_of(actor: Actor) -> Caller:
+    """Who sends commands by the current request."""
+    return Caller(actor, request_id())
+
+
+def register(app: flask.Flask) -> None:
+    """Give every request of this app an id and a line in the log."""
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    flask.g.began = time.perf_counter()
+    flask.g.request_id = _parse_id(flask.request.headers.get(HEADER))
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=flask.g.request_id)
+    if (flask.request.content_length or 0) > BODY_BYTES_MAX:
+        raise Problem("TOO_LARGE", f"The body has more than {BODY_BYTES_MAX:,} bytes. Send less at once.")
+
+
+def _parse_id(text: str | None) -> str:
+    # Anything but a UUID could be a person's name, and would be kept for ever as the cause of events.
+    try:
+        return str(uuid.UUID(text)) if text else str(uuid.uuid4())
+    except ValueError:
+        return str(uuid.uuid4())
+
+
+def _end(response: flask.Response) -> flask.Response:
+    response.headers[HEADER] = flask.g.request_id
+    # Neither the query nor the body: they name users.
+    _LOGGER.info(
+        "request",
+        method=flask.request.method,
+        path=flask.request.path,
+        status=response.status_code,
+        milliseconds=round((time.perf_counter() - flask.g.began) * 1000, 1),
+    )
+    return response
