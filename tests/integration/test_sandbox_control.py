@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import unescape
 from http.client import HTTPConnection
 from typing import Any
@@ -277,6 +278,16 @@ def test_the_page_keeps_what_was_typed_and_says_what_is_wrong(sandbox: Sandbox) 
     assert 'value="2001-01-01"' in answer.text
     gone = submit(sandbox, "/contracts/agmt-nobody/cancel")
     assert (gone.status, "No contract has the agreement id agmt-nobody." in gone.text) == (404, True)
+
+
+def test_the_page_offers_the_same_day_a_year_later() -> None:
+    """The 29th of February has none, and the last year there is has no next one."""
+    leap_day = datetime(2028, 2, 29, 12, 0, tzinfo=UTC)
+    with Sandbox(SETTINGS, clock=lambda: leap_day) as sandbox:
+        submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats="5", until="2031-05-31")
+        submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats="5", until="9999-12-31")
+        text = ask(sandbox, "GET", "/").text
+    assert re.findall(r'name="until" type="date" required value="([^"]*)"', text) == ["2029-02-28", "", "2032-05-31"]
 
 
 def test_set_up_your_account_posts_a_token_to_the_ledger(sandbox: Sandbox) -> None:

@@ -110,6 +110,19 @@ def test_an_amendment_is_told_with_the_members_that_a_proposer_gets() -> None:
     assert updated == license_event(contract, "License Updated - Manufacturer")
 
 
+def test_an_amendment_of_a_contract_that_does_not_renew_says_who_opted_out() -> None:
+    """The buyer, whom AWS calls the acceptor."""
+    stage = Stage()
+    contract = stage.marketplace.buy(
+        account_id=ANALYTICAL_ENGINES, seats=5, until=END_OF_MAY, auto_renews=False
+    ).contract
+    stage.sent.clear()
+    stage.marketplace.set_seats(contract.agreement_id, seats=3)
+    amended = stage.bodies()[0]["detail"]
+    assert amended["agreement"]["autoRenewalEnabled"] is False
+    assert amended["renewalSummary"] == {"lockoutStartTime": None, "disabledBy": "ACCEPTOR"}
+
+
 def test_a_cancellation_is_told_as_captured_from_aws() -> None:
     """Ended has no offer; License Deprovisioned has the very members of License Updated."""
     stage = Stage()
