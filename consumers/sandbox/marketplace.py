@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import hmac
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -69,6 +69,8 @@ class Marketplace:
         ids: Callable[[], UUID],
         deliver: Callable[[Message], bool],
         raw_delivery: bool = False,
+        contracts_before: Sequence[Contract] = (),
+        keep: Callable[[Sequence[Contract]], None] | None = None,
     ) -> None:
         """Open for business.
 
@@ -78,6 +80,8 @@ class Marketplace:
             ids: every id and secret is made from what it gives.
             deliver: hands a message to the seller's queue and says whether the queue took it.
             raw_delivery: send legacy notifications without the SNS envelope.
+            contracts_before: the contracts that there are already.
+            keep: is given all contracts after each change, before anybody hears of it.
         """
         self.product = product
         self._clock = clock
@@ -86,7 +90,8 @@ class Marketplace:
         self._announcements = Announcements(product=product, ids=ids, raw_delivery=raw_delivery)
         self._secret = ids().bytes
         self._changing = Lock()
-        self._contracts: Mapping[str, Contract] = MappingProxyType({})
+        self._keep = keep
+        self._contracts: Mapping[str, Contract] = MappingProxyType({one.agreement_id: one for one in contracts_before})
         self._messages: deque[Message] = deque(maxlen=MESSAGES_KEPT)
 
     @property
@@ -237,7 +242,10 @@ class Marketplace:
 
     def _settle(self, contract: Contract, messages: tuple[Message, ...]) -> Outcome:
         # The contract first: who reads the message at once must find in AWS what it is about.
-        self._contracts = MappingProxyType({**self._contracts, contract.agreement_id: contract})
+        after = {**self._contracts, contract.agreement_id: contract}
+        if self._keep is not None:
+            self._keep(tuple(after.values()))
+        self._contracts = MappingProxyType(after)
         sent = tuple(replace(message, delivered=self._deliver(message)) for message in messages)
         self._messages.extend(sent)
         return Outcome(contract=contract, messages=sent)

@@ -5,6 +5,8 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,7 @@ from consumers.sandbox.app import make_app
 from consumers.sandbox.contracts import Product
 from consumers.sandbox.faults import Faults
 from consumers.sandbox.marketplace import Marketplace
+from consumers.sandbox.memory import load_contracts, save_contracts
 from consumers.sandbox.notifications import REGION
 from consumers.sandbox.queue import LOCAL_CREDENTIAL, SellersQueue
 
@@ -37,6 +40,8 @@ class SandboxSettings:
     """Where "Set up your account" sends the buyer with a registration token: the ledger's `/marketplace/register`."""
     raw_delivery: bool = False
     """Send legacy notifications without the SNS envelope."""
+    contracts_path: Path | None = None
+    """A file that the contracts are kept in from one start to the next."""
 
 
 class Sandbox:
@@ -87,8 +92,10 @@ class Sandbox:
 
         Raises:
             OSError: the port is taken, or the host is not of this machine.
+            ContractsFileIsUnreadableError: the file of contracts holds something else.
         """
         settings = self._settings
+        path = settings.contracts_path
         # Moto's server and this one would write a line for every poll of the queue.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         with socket.create_server((settings.host, settings.port)) as listening:
@@ -103,6 +110,8 @@ class Sandbox:
                 ids=self._ids,
                 deliver=self._queue.deliver,
                 raw_delivery=settings.raw_delivery,
+                contracts_before=load_contracts(path) if path else (),
+                keep=partial(save_contracts, path) if path else None,
             )
             self._server = self._make_server(listening)
         self._thread = Thread(
