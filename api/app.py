@@ -2,7 +2,7 @@
 
 import flask
 
-from api import health, pages, problems, requests
+from api import health, pages, problems, requests, v1
 from api.parts import ApiSettings, Parts, keep_parts
 
 __all__ = ["ApiSettings", "Parts", "create_app"]
@@ -14,6 +14,7 @@ def create_app(parts: Parts) -> flask.Flask:
     keep_parts(app, parts)
     requests.register(app)
     problems.register(app)
+    v1.register(app)
     health.register(app)
     pages.register(app, parts)
     return app

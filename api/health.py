@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from http import HTTPStatus
 
 import flask
 import msgspec
@@ -17,13 +18,13 @@ def register(app: flask.Flask) -> None:
 
 
 def _live() -> flask.Response:
-    return _answer({"status": "alive"}, 200)
+    return _answer({"status": "alive"}, HTTPStatus.OK)
 
 
 def _ready() -> flask.Response:
     parts = current_parts()
     checks = {
-        "database_readable": _failure(lambda: parts.ledger.head()),
+        "database_readable": _failure(parts.ledger.head),
         "database_writable": _failure(lambda: parts.ledger.reach(parts.ledger.now())),
         "views": _failure(lambda: _check_views(parts)),
     }
@@ -32,7 +33,7 @@ def _ready() -> flask.Response:
         "status": "ready" if ready else "not ready",
         "checks": {name: failure or "ok" for name, failure in checks.items()},
     }
-    return _answer(document, 200 if ready else 503)
+    return _answer(document, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class _ViewsLagError(Exception):
@@ -56,10 +57,11 @@ def _failure(check: Callable[[], object]) -> str | None:
     return None
 
 
-def _answer(document: object, status: int) -> flask.Response:
+def _answer(document: object, status: HTTPStatus) -> flask.Response:
+    retry_after = {} if status is HTTPStatus.OK else {"Retry-After": "1"}
     return flask.Response(
         msgspec.json.encode(document),
         status=status,
         content_type="application/json",
-        headers={"Cache-Control": "no-store", **({"Retry-After": "1"} if status != 200 else {})},
+        headers={"Cache-Control": "no-store"} | retry_after,
     )

@@ -18,6 +18,8 @@ from ledger.store import StoreError
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:licensing-ledger:problem:"
 RETRY_AFTER_SECONDS: Final = 1
+_FIELDS_NAMED_MAX: Final = 10
+_NAME_LENGTH_MAX: Final = 100
 
 _LOGGER: Final = structlog.get_logger(__name__)
 
@@ -131,8 +133,19 @@ class InvalidProblem(Problem):
 
     def __init__(self, errors: Mapping[str, object]) -> None:
         """Keep the errors by field."""
-        fields = ", ".join(errors)
+        errors = _printable(errors)
+        fields = ", ".join(list(errors)[:_FIELDS_NAMED_MAX])
         super().__init__("INVALID", f"Mend what `errors` names: {fields}.", members={"errors": errors})
+
+
+def _printable(errors: Mapping[str, object]) -> dict[str, object]:
+    # A member that is not known is named as it was sent, which may be no text at all.
+    return {
+        str(name).encode(errors="replace").decode()[:_NAME_LENGTH_MAX]: _printable(error)
+        if isinstance(error, Mapping)
+        else error
+        for name, error in errors.items()
+    }
 
 
 def problem_of(error: Exception) -> Problem:
@@ -172,7 +185,7 @@ def _of_http_exception(error: HTTPException) -> Problem:
     status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR.value
     fallback = "INVALID" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "INTERNAL"
     code = _CODES_OF_STATUSES.get(status, fallback)
-    headers = {name: value for name, value in error.get_headers() if name.lower() not in {"content-type"}}
+    headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     return Problem(code, _SENTENCES.get(code, KINDS[code].title + "."), status=status, headers=headers)
 
 

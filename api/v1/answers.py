@@ -1,0 +1,88 @@
+"""What commands and questions answer, as JSON objects."""
+
+from dataclasses import fields
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Final
+
+from api.problems import problem_of
+from ledger.license.access import SENTENCES, AccessCode
+from ledger.license.decisions import UserIsBlockedError
+from ledger.seats import AccessAnswer, Change, ChangeResult, ChangesAnswer, Preview, SeatAnswer, SeatChange, SeatRecord
+
+CHECK_AGAIN_IF_REFUSED: Final = timedelta(minutes=1)
+
+_SEAT_MEMBERS: Final = tuple(field.name for field in fields(SeatRecord))
+
+
+def seat(record: SeatRecord, **more: Any) -> dict[str, object]:  # noqa: ANN401
+    """A seat, with what is said beside it."""
+    return {name: getattr(record, name) for name in _SEAT_MEMBERS} | more
+
+
+def seat_answer(answer: SeatAnswer) -> dict[str, object]:
+    """The seat after a command."""
+    return seat(answer.seat, license_version=answer.license_version, position=answer.position)
+
+
+def status_of(answer: SeatAnswer | ChangeResult) -> HTTPStatus:
+    """201 where a seat was taken."""
+    return HTTPStatus.CREATED if answer.took_seat else HTTPStatus.OK
+
+
+def changes_answer(answer: ChangesAnswer, changes: list[SeatChange]) -> dict[str, object]:
+    """What became of many changes."""
+    return {
+        "results": [_result(change, result) for change, result in zip(changes, answer.results, strict=True)],
+        "license_version": answer.license_version,
+        "position": answer.position,
+    }
+
+
+def _result(change: SeatChange, result: ChangeResult) -> dict[str, object]:
+    if result.refusal is None:
+        return {"status": status_of(result), "code": None, "detail": None, "seat": result.seat}
+    problem = problem_of(result.refusal)
+    blocked = isinstance(result.refusal, UserIsBlockedError) and change.change is Change.DELETE
+    return {
+        "status": HTTPStatus.CONFLICT if blocked else problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        "seat": result.seat,
+    }
+
+
+def access(answer: AccessAnswer, *, check_again: timedelta) -> dict[str, object]:
+    """Whether a user may work."""
+    allowed = answer.code is AccessCode.ALLOWED
+    return {
+        "allowed": allowed,
+        "code": answer.code,
+        "detail": SENTENCES[answer.code],
+        "user": answer.user,
+        "seat_id": answer.seat_id,
+        "license_id": answer.license.license_id,
+        "usable_until": answer.usable_until,
+        "check_again_at": _check_again_at(answer, allowed=allowed, check_again=check_again),
+        "position": answer.position,
+    }
+
+
+def _check_again_at(answer: AccessAnswer, *, allowed: bool, check_again: timedelta) -> datetime:
+    if not allowed:
+        return answer.at + CHECK_AGAIN_IF_REFUSED
+    at = answer.at + check_again
+    return at if answer.usable_until is None else min(at, answer.usable_until)
+
+
+def preview(answer: Preview) -> dict[str, object]:
+    """What a seat limit would do."""
+    return {
+        "seats_max": answer.limit.seats_max,
+        "seats_active": answer.seats_active,
+        "seats_deleted": answer.limit.seats_deleted,
+        "must_free_first": answer.limit.must_free_first,
+        "users": answer.users,
+        "license_version": answer.license_version,
+        "position": answer.position,
+    }

@@ -1,0 +1,97 @@
+"""Licenses: License Information, now and at any moment."""
+
+from datetime import datetime
+from typing import Final
+
+import flask
+from flask_smorest import Blueprint
+
+from api.principal import Permission
+from api.v1 import schemas
+from api.v1.cursors import Cursors
+from api.v1.operation import Call, Operation, operation, respond
+from ledger.errors import LicenseIsNotFoundError
+from ledger.license.events import LicenseId
+from ledger.replay import Moment
+from projections.license_information import LicenseInformation, LicenseQuery
+
+BLUEPRINT: Final = Blueprint("licenses", __name__, url_prefix="/v1", description="What was bought, and who uses it.")
+
+
+@operation(
+    BLUEPRINT,
+    "GET",
+    "/licenses",
+    Operation(
+        permission=Permission.READ,
+        query=schemas.LicensesQuery,
+        answers={200: schemas.LicensePage},
+        codes=["POSITION_NOT_REACHED"],
+    ),
+)
+def list_licenses(call: Call) -> flask.Response:
+    """List the licenses."""
+    call.wait_for_position()
+    scope, query = call.principal.scope, call.query
+    filters = {name: query[name] for name in ("customer_id", "status", "q") if name in query}
+    cursors = Cursors.for_list(
+        call.parts.ledger, caller_id=call.principal.actor.id, call="list_licenses", filters=filters
+    )
+    after = cursors.read(query.get("cursor"))
+    customer_id = query.get("customer_id")
+    if scope.customer_id is not None and customer_id not in (None, scope.customer_id):
+        return respond({"items": [], "next": None, "position": call.parts.views.position()})
+    page = call.parts.views.licenses.list(
+        LicenseQuery(
+            customer_id=scope.customer_id or customer_id,
+            product_id=scope.product_id,
+            licenses=scope.licenses,
+            status=query.get("status"),
+            q=query.get("q") or None,
+        ),
+        after=after,
+        limit=query["limit"],
+        at=call.parts.ledger.now(),
+    )
+    return respond({"items": page.items, "next": cursors.write(page.next), "position": page.position})
+
+
+@operation(
+    BLUEPRINT,
+    "GET",
+    "/licenses/<license_id>",
+    Operation(
+        permission=Permission.READ,
+        query=schemas.MomentQuery,
+        answers={200: schemas.LicenseInformation},
+        codes=["NOT_RECORDED", "POSITION_NOT_REACHED", "QUEUE_FULL"],
+        etag=True,
+    ),
+)
+def get_license(call: Call, license_id: LicenseId) -> flask.Response:
+    """License Information of one license, now or at a moment."""
+    call.wait_for_position()
+    information = _information(call, license_id)
+    return respond(information, version=information.version)
+
+
+def _information(call: Call, license_id: LicenseId) -> LicenseInformation:
+    views, query = call.parts.views, call.query
+    moment = Moment(version=query.get("version"), position=query.get("position"), as_of=query.get("as_of"))
+    if moment == Moment():
+        information = views.licenses.get(license_id, at=call.parts.ledger.now())
+        if information is None:
+            raise LicenseIsNotFoundError
+        return information
+    if moment.as_of is not None:
+        reach(call, moment.as_of)
+    return views.licenses.then(license_id, moment)
+
+
+def reach(call: Call, as_of: datetime) -> None:
+    """Let what is answered about a time never change.
+
+    Raises:
+        TimeIsInvalidError: it is later than now.
+    """
+    call.parts.ledger.reach(as_of)

@@ -1,0 +1,432 @@
+"""The JSON objects of the interface.
+
+What is sent is read through these. Answers are written from the ledger's own types; here stands what they look like,
+and the tests hold the two together.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from marshmallow import INCLUDE, RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from api.v1.fields import (
+    INTEGER_MAX,
+    Choice,
+    Text,
+    Time,
+    Whole,
+    WholeInQuery,
+    identifier,
+    line,
+    note,
+    user,
+)
+from ledger.envelope import event_types
+from ledger.license.access import AccessCode, LicenseStatus
+from ledger.license.events import ActorRole, BlockReason, LapseReason
+from ledger.license.state import SeatStatus
+from ledger.seats import CHANGES_MAX, Change, SeatChange
+from ledger.system.events import KeyRole
+
+LIMIT_DEFAULT: Final = 50
+LIMIT_MAX: Final = 1_000
+SEATS_MAX: Final = 2**31 - 1
+ACTOR_PATTERN: Final = f"^({'|'.join(ActorRole)})(:[!-~]{{1,200}})?$"
+
+_LICENSE_EVENT_TYPES: Final = sorted(type_ for type_ in event_types() if type_.startswith("license."))
+
+
+class _Taken(Schema):
+    """What a caller sends; members that are not known are refused."""
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"unknown": "There is no such member.", "type": "Send a JSON object: {…}."}  # noqa: RUF012
+
+
+# -- queries -----------------------------------------------------------------------------------------------------------
+
+
+class KeysQuery(_Taken):
+    """How much of a list, and from where on."""
+
+    limit = WholeInQuery(at_least=1, at_most=LIMIT_MAX, load_default=LIMIT_DEFAULT)
+    cursor = Text(length_min=1, length_max=2_000, metadata={"description": "The `next` of the page before."})
+
+
+class ListQuery(KeysQuery):
+    """How much of a list, from where on, and how new."""
+
+    min_position = WholeInQuery(at_least=0, metadata={"description": "Wait until the answer is true at this position."})
+
+
+class LicensesQuery(ListQuery):
+    """Which licenses."""
+
+    customer_id = Text(length_min=1, length_max=256)
+    status = Choice(LicenseStatus, by_value=True)
+    q = Text(length_max=256, metadata={"description": "Part of the company's name or of an id."})
+
+
+class MomentQuery(_Taken):
+    """Which moment; only one of the three."""
+
+    as_of = Time(metadata={"description": "A time up to now, with its zone."})
+    version = WholeInQuery(at_least=0)
+    position = WholeInQuery(at_least=0)
+    min_position = WholeInQuery(at_least=0, metadata={"description": "Wait until the answer is true at this position."})
+
+    @validates_schema
+    def check_that_only_one_is_given(self, data: Mapping[str, Any], **_: object) -> None:
+        """Refuse two moments at once."""
+        given = [name for name in ("as_of", "version", "position") if name in data]
+        if len(given) > 1:
+            raise ValidationError({name: ["Give only one of as_of, version and position."] for name in given})
+
+
+class SeatQuery(_Taken):
+    """What of a seat."""
+
+    min_position = WholeInQuery(at_least=0, metadata={"description": "Wait until the answer is true at this position."})
+
+
+class SeatsQuery(ListQuery):
+    """Which seats."""
+
+    status = Choice(SeatStatus, by_value=True)
+    user = user()
+    q = Text(length_max=256, metadata={"description": "Part of the user's name."})
+    as_of = Time(metadata={"description": "A time up to now, with its zone."})
+
+
+class HistoryQuery(ListQuery):
+    """Which events."""
+
+    user = user()
+    type = fields.String(validate=validate.OneOf(_LICENSE_EVENT_TYPES, error="Give one of: {choices}."))
+    actor = fields.String(
+        validate=validate.Regexp(ACTOR_PATTERN + r"\Z", error="Give a role, or a role and id: admin:key-1."),
+    )
+    since = Time(metadata={"description": "Included."})
+    until = Time(metadata={"description": "Not included."})
+    order = fields.String(
+        validate=validate.OneOf(("asc", "desc"), error="Give one of: {choices}."), load_default="desc"
+    )
+
+
+class AccessQuery(_Taken):
+    """Whose access."""
+
+    user = user(required=True)
+
+
+# -- bodies ------------------------------------------------------------------------------------------------------------
+
+
+class UserBody(_Taken):
+    """A user."""
+
+    user = user(required=True)
+
+
+class ReasonBody(_Taken):
+    """Why a user is blocked."""
+
+    reason = Choice(BlockReason, by_value=True, required=True)
+    note = note(load_default=None, allow_none=True)
+
+
+class BlockBody(ReasonBody):
+    """Whom to block and why."""
+
+    user = user(required=True)
+
+
+class ChangeBody(_Taken):
+    """One of many changes: of the seat of a user, or of a seat by its id."""
+
+    user = user(load_default=None, allow_none=True)
+    seat_id = identifier(load_default=None, allow_none=True)
+    change = Choice(Change, by_value=True, required=True)
+    reason = Choice(BlockReason, by_value=True, load_default=None, allow_none=True)
+    note = note(load_default=None, allow_none=True)
+
+    @validates_schema
+    def check_that_members_go_together(self, data: Mapping[str, Any], **_: object) -> None:
+        """Refuse what contradicts itself."""
+        if (data["user"] is None) == (data["seat_id"] is None):
+            raise ValidationError("Give either a user or a seat_id.", "user")
+        blocks = data["change"] is Change.BLOCK
+        if blocks and data["reason"] is None:
+            raise ValidationError("Give the reason of the block.", "reason")
+        for name in ("reason", "note"):
+            if not blocks and data[name] is not None:
+                raise ValidationError("Only a block has it.", name)
+
+    @post_load
+    def make(self, data: Mapping[str, Any], **_: object) -> SeatChange:
+        """The change as the ledger takes it."""
+        return SeatChange(**data)
+
+
+class ChangesBody(_Taken):
+    """Changes, in their order."""
+
+    changes = fields.List(
+        fields.Nested(ChangeBody),
+        required=True,
+        validate=validate.Length(1, CHANGES_MAX, error=f"Give 1 to {CHANGES_MAX:,} changes."),
+    )
+
+
+class PreviewBody(_Taken):
+    """The seat limit that one has in mind."""
+
+    seats_max = Whole(at_least=0, at_most=SEATS_MAX, required=True)
+
+
+class KeyBody(_Taken):
+    """A key to issue."""
+
+    name = line("The name", required=True)
+    role = Choice(KeyRole, by_value=True, required=True)
+    licenses = fields.List(
+        identifier(),
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(1, LIMIT_MAX, error=f"Give 1 to {LIMIT_MAX:,} licenses, or null."),
+    )
+    customer_id = line("The customer", load_default=None, allow_none=True)
+    product_id = line("The product", load_default=None, allow_none=True)
+    expires_at = Time(load_default=None, allow_none=True)
+
+    @validates_schema
+    def check_that_the_role_has_such_a_scope(self, data: Mapping[str, Any], **_: object) -> None:
+        """Refuse a scope that the role does not go with."""
+        errors = _scope_errors(
+            cast("KeyRole", data["role"]),
+            licenses=data["licenses"] is not None,
+            customer=data["customer_id"] is not None,
+            product=data["product_id"] is not None,
+        )
+        if errors:
+            raise ValidationError(errors)
+
+
+def _scope_errors(role: KeyRole, *, licenses: bool, customer: bool, product: bool) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    if role is KeyRole.OPERATOR and licenses:
+        errors["licenses"] = ["An operator reaches everything; give null."]
+    if role is not KeyRole.CLIENT and (customer or product):
+        errors["customer_id"] = ["Only a client's key goes by customer and product; give null."]
+    if role is KeyRole.ADMIN and not licenses:
+        errors["licenses"] = ["Give the licenses of this administrator."]
+    if role is KeyRole.CLIENT and not (licenses ^ (customer and product)):
+        errors["licenses"] = ["Give either licenses, or both customer_id and product_id."]
+    return errors
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+def _text(**options: Any) -> fields.String:  # noqa: ANN401
+    return fields.String(required=True, **options)
+
+
+def _id(**options: Any) -> fields.UUID:  # noqa: ANN401
+    return fields.UUID(required=True, **options)
+
+
+def _time() -> fields.DateTime:
+    return fields.DateTime(required=True)
+
+
+def _time_or_null() -> fields.DateTime:
+    return fields.DateTime(required=True, allow_none=True)
+
+
+def _number(minimum: int = 0) -> fields.Integer:
+    return fields.Integer(required=True, strict=True, validate=validate.Range(minimum, INTEGER_MAX))
+
+
+class Actor(Schema):
+    """Who caused an event."""
+
+    role = fields.Enum(ActorRole, by_value=True, required=True)
+    id = _text()
+
+
+class LicenseInformation(Schema):
+    """One license, as License Information shows it."""
+
+    license_id = _id()
+    customer_id = _text(allow_none=True, metadata={"description": "The AWS account, else the legacy identifier."})
+    product_id = _text(allow_none=True)
+    product_code = _text()
+    company_name = _text(allow_none=True)
+    seats_max = _number()
+    seats_active = _number()
+    seats_blocked = _number()
+    seats_available = _number()
+    status = fields.Enum(LicenseStatus, by_value=True, required=True)
+    lapse_reason = fields.Enum(LapseReason, by_value=True, required=True, allow_none=True)
+    renewal_date = _time_or_null()
+    usable_until = _time_or_null()
+    license_arn = _text(allow_none=True)
+    agreement_id = _text(allow_none=True)
+    version = _number(1)
+    position = _number(1)
+    as_of = _time()
+
+
+class Seat(Schema):
+    """One user's place under a license."""
+
+    license_id = _id()
+    seat_id = _id()
+    user = _text()
+    status = fields.Enum(SeatStatus, by_value=True, required=True)
+    activated_at = _time_or_null()
+    blocked_at = _time_or_null()
+    deleted_at = _time_or_null()
+    reason = _text(allow_none=True, metadata={"description": "Of the block or the deletion."})
+    note = _text(allow_none=True)
+    actor = fields.Nested(Actor, required=True)
+    version = _number(1)
+
+
+class SeatNow(Seat):
+    """A seat, and up to where this is true."""
+
+    position = _number()
+
+
+class SeatAnswer(SeatNow):
+    """The seat after a command."""
+
+    license_version = _number(1)
+
+
+class ChangeResult(Schema):
+    """What became of one change."""
+
+    status = _number(200)
+    code = _text(allow_none=True)
+    detail = _text(allow_none=True)
+    seat = fields.Nested(Seat, required=True, allow_none=True)
+
+
+class ChangesAnswer(Schema):
+    """What became of the changes, in their order."""
+
+    results = fields.List(fields.Nested(ChangeResult), required=True)
+    license_version = _number(1)
+    position = _number(1)
+
+
+class Access(Schema):
+    """Whether a user may work."""
+
+    allowed = fields.Boolean(required=True)
+    code = fields.Enum(AccessCode, by_value=True, required=True)
+    detail = _text()
+    user = _text()
+    seat_id = _id(allow_none=True)
+    license_id = _id()
+    usable_until = _time_or_null()
+    check_again_at = _time()
+    position = _number(1)
+
+
+class Preview(Schema):
+    """What a seat limit would do."""
+
+    seats_max = _number()
+    seats_active = _number()
+    seats_deleted = _number()
+    must_free_first = _number()
+    users = fields.List(_text(), required=True, metadata={"description": "The first 1,000 who would lose their seat."})
+    license_version = _number(1)
+    position = _number(1)
+
+
+class HistoryEntry(Schema):
+    """One event."""
+
+    position = _number(1)
+    version = _number(1)
+    type = _text(validate=validate.OneOf(_LICENSE_EVENT_TYPES))
+    recorded_at = _time()
+    actor = fields.Nested(Actor, required=True)
+    cause = _text(allow_none=True)
+    seat_id = _id(allow_none=True)
+    user = _text(allow_none=True)
+    data = fields.Dict(required=True)
+
+
+class Key(Schema):
+    """A key as it is listed."""
+
+    key_id = _text()
+    name = _text()
+    role = fields.Enum(KeyRole, by_value=True, required=True)
+    licenses = fields.List(_id(), required=True, allow_none=True)
+    customer_id = _text(allow_none=True)
+    product_id = _text(allow_none=True)
+    issued_at = _time()
+    expires_at = _time_or_null()
+    revoked_at = _time_or_null()
+
+
+class IssuedKey(Key):
+    """A key that was just issued, with its secret, which is shown this once."""
+
+    key = _text()
+
+
+class _Page(Schema):
+    next = _text(allow_none=True, metadata={"description": "The `cursor` of the next page."})
+    position = _number()
+
+
+class LicensePage(_Page):
+    """Some of the licenses."""
+
+    items = fields.List(fields.Nested(LicenseInformation), required=True)
+
+
+class SeatPage(_Page):
+    """Some of the seats."""
+
+    items = fields.List(fields.Nested(Seat), required=True)
+    as_of = _time()
+
+
+class HistoryPage(_Page):
+    """Some of the events."""
+
+    items = fields.List(fields.Nested(HistoryEntry), required=True)
+
+
+class KeyPage(_Page):
+    """Some of the keys."""
+
+    items = fields.List(fields.Nested(Key), required=True)
+
+
+class Problem(Schema):
+    """What is wrong and what to do, as RFC 9457 has it."""
+
+    class Meta:
+        """A code may bring more."""
+
+        unknown = INCLUDE
+
+    type = _text(metadata={"format": "uri"})
+    title = _text()
+    status = _number(400)
+    detail = _text()
+    code = _text()
+    request_id = _text()
+    errors = fields.Dict(metadata={"description": "By field, where the request is not valid."})

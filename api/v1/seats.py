@@ -1,0 +1,238 @@
+"""Seats: who has one, and the commands that give, take and bar them."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import flask
+from flask_smorest import Blueprint
+
+from api.principal import Permission
+from api.problems import Problem
+from api.v1 import answers, schemas
+from api.v1.conditions import IDEMPOTENCY_KEY, IF_MATCH
+from api.v1.cursors import Cursors
+from api.v1.licenses import reach
+from api.v1.operation import Call, Operation, operation, respond
+from ledger.license.decisions import SeatIsNotFoundError, UserIsBlockedError
+from ledger.license.events import LicenseId, SeatId
+from ledger.replay import Moment
+from ledger.seats import SeatAnswer
+from projections.seats import SeatQuery
+
+BLUEPRINT: Final = Blueprint("seats", __name__, url_prefix="/v1", description="Who has a seat.")
+
+_COMMAND: Final = {
+    "permission": Permission.CHANGE_SEATS,
+    "etag": True,
+    "submits": True,
+    "headers": (IDEMPOTENCY_KEY, IF_MATCH),
+}
+
+
+@operation(
+    BLUEPRINT,
+    "GET",
+    "/licenses/<license_id>/seats",
+    Operation(
+        permission=Permission.READ,
+        query=schemas.SeatsQuery,
+        answers={200: schemas.SeatPage},
+        codes=["POSITION_NOT_REACHED", "QUEUE_FULL"],
+    ),
+)
+def list_seats(call: Call, license_id: LicenseId) -> flask.Response:
+    """List the seats of a license, by user, now or at a time."""
+    call.wait_for_position()
+    query, views = call.query, call.parts.views
+    as_of = query.get("as_of")
+    cursors = Cursors.for_list(
+        call.parts.ledger,
+        caller_id=call.principal.actor.id,
+        call=f"list_seats {license_id}",
+        filters=_filters(call),
+    )
+    after = cursors.read(query.get("cursor"))
+    seats = SeatQuery(status=query.get("status"), user=query.get("user"), q=query.get("q") or None)
+    if as_of is None:
+        as_of = call.parts.ledger.now()
+        page = views.seats.list(license_id, seats, after=after, limit=query["limit"])
+    else:
+        reach(call, as_of)
+        page = views.seats.then(license_id, Moment(as_of=as_of), seats, after=after, limit=query["limit"])
+    return respond({"items": page.items, "next": cursors.write(page.next), "position": page.position, "as_of": as_of})
+
+
+def _filters(call: Call) -> Mapping[str, object]:
+    named = {name: call.query[name] for name in ("status", "q", "as_of") if name in call.query}
+    return named | ({"user": call.query["user"].identity} if "user" in call.query else {})
+
+
+@operation(
+    BLUEPRINT,
+    "GET",
+    "/licenses/<license_id>/seats/<seat_id>",
+    Operation(
+        permission=Permission.READ,
+        query=schemas.SeatQuery,
+        answers={200: schemas.SeatNow},
+        codes=["POSITION_NOT_REACHED"],
+        etag=True,
+    ),
+)
+def get_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Response:
+    """One seat."""
+    call.wait_for_position()
+    position = call.parts.views.position()
+    seat = call.parts.views.seats.get(license_id, seat_id)
+    if seat is None:
+        raise SeatIsNotFoundError
+    return respond(answers.seat(seat, position=position), version=seat.version)
+
+
+@operation(
+    BLUEPRINT,
+    "POST",
+    "/licenses/<license_id>/seats",
+    Operation(
+        **_COMMAND,
+        body=schemas.UserBody,
+        answers={200: schemas.SeatAnswer, 201: schemas.SeatAnswer},
+        codes=[
+            "NO_SEAT_FREE",
+            "USER_BLOCKED",
+            "SUBSCRIPTION_NOT_STARTED",
+            "SUBSCRIPTION_LAPSED",
+            "SUBSCRIPTION_EXPIRED",
+        ],
+    ),
+)
+def activate_seat(call: Call, license_id: LicenseId) -> flask.Response:
+    """Let a user take a seat; 200 if the user has one already. If-Match is the license's version."""
+    answer = call.parts.ledger.seats.activate(
+        license_id, user=call.body["user"], caller=call.caller, if_match=call.if_match, once=call.once
+    )
+    location = f"/v1/licenses/{license_id}/seats/{answer.seat.seat_id}" if answer.took_seat else None
+    return _respond(answer, location=location)
+
+
+@operation(
+    BLUEPRINT,
+    "POST",
+    "/licenses/<license_id>/blocks",
+    Operation(**_COMMAND, body=schemas.BlockBody, answers={200: schemas.SeatAnswer}),
+)
+def block_user(call: Call, license_id: LicenseId) -> flask.Response:
+    """Keep a user out, also one never seen. If-Match is the license's version."""
+    answer = call.parts.ledger.seats.block_user(
+        license_id,
+        user=call.body["user"],
+        reason=call.body["reason"],
+        note=call.body["note"],
+        caller=call.caller,
+        if_match=call.if_match,
+        once=call.once,
+    )
+    return _respond(answer)
+
+
+@operation(
+    BLUEPRINT,
+    "POST",
+    "/licenses/<license_id>/seats/<seat_id>/block",
+    Operation(**_COMMAND, body=schemas.ReasonBody, answers={200: schemas.SeatAnswer}),
+)
+def block_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Response:
+    """Keep the user of a seat out; the seat becomes free. If-Match is the seat's version."""
+    answer = call.parts.ledger.seats.block(
+        license_id,
+        seat_id=seat_id,
+        reason=call.body["reason"],
+        note=call.body["note"],
+        caller=call.caller,
+        if_match=call.if_match,
+        once=call.once,
+    )
+    return _respond(answer)
+
+
+@operation(
+    BLUEPRINT,
+    "POST",
+    "/licenses/<license_id>/seats/<seat_id>/unblock",
+    Operation(**_COMMAND, answers={200: schemas.SeatAnswer}),
+)
+def unblock_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Response:
+    """Let the user of a seat in again; the next sign-in takes a seat. If-Match is the seat's version."""
+    answer = call.parts.ledger.seats.unblock(
+        license_id, seat_id=seat_id, caller=call.caller, if_match=call.if_match, once=call.once
+    )
+    return _respond(answer)
+
+
+@operation(
+    BLUEPRINT,
+    "DELETE",
+    "/licenses/<license_id>/seats/<seat_id>",
+    Operation(
+        **_COMMAND,
+        answers={200: schemas.SeatAnswer},
+        codes=["USER_BLOCKED"],
+        statuses={"USER_BLOCKED": HTTPStatus.CONFLICT},
+    ),
+)
+def delete_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Response:
+    """Take the seat from its user, who may come back. If-Match is the seat's version."""
+    try:
+        answer = call.parts.ledger.seats.delete(
+            license_id, seat_id=seat_id, caller=call.caller, if_match=call.if_match, once=call.once
+        )
+    except UserIsBlockedError as refusal:
+        raise Problem(refusal.CODE, refusal.detail, status=HTTPStatus.CONFLICT) from refusal
+    return _respond(answer)
+
+
+@operation(
+    BLUEPRINT,
+    "POST",
+    "/licenses/<license_id>/seat-changes",
+    Operation(
+        permission=Permission.CHANGE_SEATS,
+        submits=True,
+        headers=(IDEMPOTENCY_KEY,),
+        refuses=(IF_MATCH,),
+        body=schemas.ChangesBody,
+        answers={200: schemas.ChangesAnswer},
+    ),
+)
+def change_seats(call: Call, license_id: LicenseId) -> flask.Response:
+    """Carry out up to 1,000 changes in their order; those that are accepted are recorded together."""
+    changes = call.body["changes"]
+    answer = call.parts.ledger.seats.change_many(license_id, changes=changes, caller=call.caller, once=call.once)
+    return respond(answers.changes_answer(answer, changes))
+
+
+@operation(
+    BLUEPRINT,
+    "POST",
+    "/licenses/<license_id>/preview",
+    Operation(
+        permission=Permission.PREVIEW_LIMIT,
+        submits=True,
+        body=schemas.PreviewBody,
+        answers={200: schemas.Preview},
+    ),
+)
+def preview_limit(call: Call, license_id: LicenseId) -> flask.Response:
+    """Tell what another seat limit would do; changes nothing."""
+    answer = call.parts.ledger.seats.preview(license_id, seats_max=call.body["seats_max"], caller=call.caller)
+    return respond(answers.preview(answer))
+
+
+def _respond(answer: SeatAnswer, *, location: str | None = None) -> flask.Response:
+    return respond(
+        answers.seat_answer(answer),
+        status=answers.status_of(answer),
+        version=answer.seat.version,
+        location=location,
+    )
