@@ -1,0 +1,1 @@
+"""Tests of the write side without any I/O."""
