@@ -1,0 +1,48 @@
+"""The command `licensing-ledger`."""
+
+import sys
+
+import click
+
+from commands.consume import consume
+from commands.history import history
+from commands.keys import keys
+from commands.project import project
+from commands.sandbox import sandbox
+from commands.serve import serve
+from commands.settings import SettingIsWrongError
+from ledger.errors import LedgerError
+from ledger.store import StoreCannotOpenError, StoreError
+
+REFUSED, USAGE = 1, 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="licensing-ledger")
+def cli() -> None:
+    """Keep the ledger of user licenses that customers buy on AWS Marketplace.
+
+    Settings are environment variables named LEDGER_...; docs/settings.md lists them. Exit codes: 0 done, 1 refused or
+    not found, 2 wrong usage or a setting that can't be used.
+    """
+
+
+for command in (serve, sandbox, consume, project, history, keys):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one line that says what to do."""
+    try:
+        cli(standalone_mode=True)
+    except (SettingIsWrongError, StoreCannotOpenError) as error:
+        sys.exit(_told(str(error), USAGE))
+    except LedgerError as error:
+        sys.exit(_told(error.detail, REFUSED))
+    except StoreError as error:
+        sys.exit(_told(f"The ledger's database can't be read: {error}.", REFUSED))
+
+
+def _told(line: str, code: int) -> int:
+    click.echo(f"licensing-ledger: {line}", err=True)
+    return code

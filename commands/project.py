@@ -1,0 +1,71 @@
+"""`licensing-ledger project`: the views, run beside or after the ledger."""
+
+import dataclasses
+import json
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from commands.parts import open_ledger, open_views, read_settings
+from commands.stopping import stop_on_signals
+
+_AGAIN_SECONDS: Final = 0.05
+
+
+@click.group()
+def project() -> None:
+    """Run, rebuild or look at the views, which answer from the events."""
+
+
+@project.command()
+@click.option("--once", is_flag=True, help="Stop when the views have everything.")
+def run(*, once: bool) -> None:
+    """Keep the views up to date with the ledger until stopped."""
+    settings = read_settings()
+    stop = stop_on_signals()
+    with open_ledger(settings) as ledger:
+        views = open_views(settings, ledger)
+        with _progress() as progress:
+            task = progress.add_task("Events in the views", total=ledger.head().position)
+            while not stop.is_set():
+                applied = views.run_once()
+                progress.update(task, completed=views.position(), total=ledger.head().position)
+                if once and not applied:
+                    break
+                if not applied:
+                    stop.wait(_AGAIN_SECONDS)
+
+
+@project.command()
+def rebuild() -> None:
+    """Make the views again from the first event, beside the ones that answer until then."""
+    settings = read_settings()
+    with open_ledger(settings) as ledger:
+        views = open_views(settings, ledger)
+        with _progress() as progress:
+            task = progress.add_task("Rebuilding the views", total=ledger.head().position)
+            views.rebuild(progress=lambda done, total: progress.update(task, completed=done, total=total))
+    click.echo("The views were rebuilt.")
+
+
+@project.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(*, as_json: bool) -> None:
+    """Say how far each view is behind the ledger."""
+    settings = read_settings()
+    with open_ledger(settings) as ledger:
+        found = open_views(settings, ledger).status()
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(one) for one in found]))
+        return
+    table = Table("View", "Position", "Head", "Events behind", "Seconds behind")
+    for one in found:
+        table.add_row(one.name, f"{one.position:,}", f"{one.head:,}", f"{one.lag_events:,}", f"{one.lag_seconds:.1f}")
+    Console().print(table)
+
+
+def _progress() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -1,0 +1,56 @@
+"""`licensing-ledger sandbox`: AWS Marketplace on a laptop, in a process of its own."""
+
+import shlex
+from typing import Final
+
+import click
+
+from commands.parts import read_settings
+from commands.settings import DATABASE_URL, DIMENSION, HOST, PORT, PRODUCT_CODES, SQS_QUEUE_URL, Settings
+from commands.stopping import stop_on_signals
+from consumers.sandbox import Sandbox, SandboxSettings
+
+PRODUCT_CODE: Final = "aw4fgf5tyo5w2ap6fsandbox"
+PRODUCT_ID: Final = "prod-sandboxsoftphone"
+PRODUCT_TITLE: Final = "Amazon Connect SoftPhone by Mirage"
+USERS_DIMENSION: Final = "users"
+
+
+def sandbox_settings(settings: Settings, *, host: str, port: int, ledger_url: str) -> SandboxSettings:
+    """A sandbox that sells what the ledger's settings name, or a product of its own."""
+    ledger = settings[DATABASE_URL]
+    return SandboxSettings(
+        product_code=(settings.optional(PRODUCT_CODES) or (PRODUCT_CODE,))[0],
+        product_id=PRODUCT_ID,
+        product_title=PRODUCT_TITLE,
+        dimension=settings.optional(DIMENSION) or USERS_DIMENSION,
+        host=host,
+        port=port,
+        queue_url=settings.optional(SQS_QUEUE_URL),
+        fulfillment_url=f"{ledger_url}/marketplace/register",
+        contracts_path=ledger.with_name(f"{ledger.stem}.sandbox.json"),
+    )
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
+@click.option("--port", default=8081, show_default=True, help="The port to listen at; 0 is any free one.")
+def sandbox(*, host: str, port: int) -> None:
+    """Run a local AWS Marketplace, and print the environment by which the ledger and boto3 find it."""
+    settings = read_settings(with_sandbox=True)
+    ledger_url = f"http://{settings[HOST]}:{settings[PORT]}"
+    running = Sandbox(sandbox_settings(settings, host=host, port=port, ledger_url=ledger_url)).start()
+    stop = stop_on_signals()
+    try:
+        product = running.marketplace.product
+        told = dict(running.environment) | {
+            "LEDGER_SQS_QUEUE_URL": running.queue_url,
+            "LEDGER_PRODUCT_CODES": product.code,
+            "LEDGER_DIMENSION": product.dimension,
+        }
+        for name, value in told.items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+        click.echo(f"The sandbox Marketplace is at {running.url}", err=True)
+        stop.wait()
+    finally:
+        running.stop()

@@ -1,0 +1,201 @@
+"""`licensing-ledger serve`: the interface, the pages, the views and the consumer, in one process."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import click
+import structlog
+
+from api import server
+from api.app import ApiSettings, Parts, create_app
+from commands.parts import access_policy, marketplace_settings, open_ledger, open_views, read_settings
+from commands.sample import make_sample_customer
+from commands.sandbox import sandbox_settings
+from commands.settings import (
+    ADMIN_KEY,
+    CHECK_AGAIN,
+    DATABASE_URL,
+    DIMENSION,
+    HOST,
+    NEW_USERS_PER_HOUR,
+    PORT,
+    PRODUCT_CODES,
+    SQS_QUEUE_URL,
+    THREADS,
+    Settings,
+)
+from consumers.marketplace import Consumer, MarketplaceRegistration, aws_clients
+from consumers.sandbox import Sandbox
+from ledger.keys import PREFIX, KeyScope
+from ledger.ledger import Ledger
+from ledger.system.events import KeyRole
+from ledger.times import system_now
+from ledger.writer import SYSTEM_CALLER
+
+_LOGGER: Final = structlog.get_logger(__name__)
+SANDBOX_PORT: Final = 8081
+
+
+@click.command()
+@click.option("--sandbox", "with_sandbox", is_flag=True, help="With a local AWS Marketplace and a sample customer.")
+@click.option("--sandbox-port", default=SANDBOX_PORT, show_default=True, help="Its port; 0 is any free one.")
+def serve(*, with_sandbox: bool, sandbox_port: int) -> None:
+    """Serve the interface and the pages; keep the views; consume LEDGER_SQS_QUEUE_URL if it is set."""
+    settings = read_settings(with_sandbox=with_sandbox)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_only_server_of(settings[DATABASE_URL]))
+        if not with_sandbox:
+            _serve(stack, settings, port=settings[PORT], sandbox=None)
+            return
+        port = settings[PORT] or _free_port(settings[HOST])
+        sandbox = _start_sandbox(stack, settings, port=port, sandbox_port=sandbox_port)
+        told_by_sandbox = {
+            SQS_QUEUE_URL.name: sandbox.queue_url,
+            PRODUCT_CODES.name: sandbox.marketplace.product.code,
+            DIMENSION.name: sandbox.marketplace.product.dimension,
+        }
+        settings = read_settings(told_by_sandbox | dict(os.environ), with_sandbox=True)
+        _serve(stack, settings, port=port, sandbox=sandbox)
+
+
+def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbox: Sandbox | None) -> None:
+    ledger = stack.enter_context(open_ledger(settings, on_fatal=_stop_now))
+    ledger.set_access_policy(access_policy(settings))
+    key_told = _issue_admin_key(settings, ledger)
+    views = open_views(settings, ledger)
+    views.start()
+    stack.callback(views.stop)
+    registration = _start_marketplace(stack, settings, ledger, environment=sandbox.environment if sandbox else None)
+    app = create_app(
+        Parts(
+            ledger=ledger,
+            views=views,
+            settings=ApiSettings(
+                check_again=settings[CHECK_AGAIN],
+                new_users_per_hour=settings[NEW_USERS_PER_HOUR],
+                secure_cookies=settings.secure_cookies,
+            ),
+            registration=registration,
+        )
+    )
+
+    def ready(url: str) -> None:
+        _tell(f"The ledger is at {url}")
+        _tell(key_told)
+        if sandbox is not None:
+            _tell(f"The sandbox Marketplace is at {sandbox.url}")
+            _start_sample(sandbox, ledger, url)
+
+    if settings.unknown:
+        _LOGGER.warning("settings that are not known are ignored", names=settings.unknown)
+    server.serve(app, host=settings[HOST], port=port, threads=settings[THREADS], ready=ready)
+
+
+def _start_marketplace(
+    stack: contextlib.ExitStack, settings: Settings, ledger: Ledger, *, environment: Mapping[str, str] | None
+) -> MarketplaceRegistration | None:
+    """Registration where the product is known, and the consumer where a queue is set."""
+    queue_url = settings.optional(SQS_QUEUE_URL)
+    if queue_url is None and (settings.optional(PRODUCT_CODES) is None or settings.optional(DIMENSION) is None):
+        return None
+    marketplace = marketplace_settings(settings)
+    clients = aws_clients(environment)
+    if queue_url is not None:
+        stop = threading.Event()
+        consumer = Consumer(ledger, marketplace, clients, now=system_now)
+        thread = threading.Thread(target=consumer.run, args=(stop,), name="consumer", daemon=True)
+        thread.start()
+        stack.callback(thread.join, 10)
+        stack.callback(stop.set)
+    return MarketplaceRegistration(ledger, marketplace, clients, now=system_now)
+
+
+def _start_sandbox(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbox_port: int) -> Sandbox:
+    ledger_url = f"http://{settings[HOST]}:{port}"
+    sandbox = Sandbox(sandbox_settings(settings, host=settings[HOST], port=sandbox_port, ledger_url=ledger_url))
+    try:
+        sandbox.start()
+    except OSError as error:
+        raise click.ClickException(f"The sandbox can't listen at port {sandbox_port}: {error.strerror}.") from error
+    stack.callback(sandbox.stop)
+    return sandbox
+
+
+def _start_sample(sandbox: Sandbox, ledger: Ledger, url: str) -> None:
+    def run() -> None:
+        told = make_sample_customer(sandbox, ledger, url)
+        for line in told:
+            _tell(line)
+
+    threading.Thread(target=run, name="sample", daemon=True).start()
+
+
+def _issue_admin_key(settings: Settings, ledger: Ledger) -> str:
+    """See that there is an operator key; returns where it is to be found."""
+    given = settings.optional(ADMIN_KEY)
+    path = settings.admin_key_path
+    if given is None and ledger.keys.all():
+        return f"The operator key is in {path}" if path.exists() else "The ledger has keys; `keys create` makes more"
+    secret = given or PREFIX + secrets.token_urlsafe(32)
+    if given is None:
+        _write_secret(path, secret)
+    ledger.keys.issue(
+        name="first operator key",
+        role=KeyRole.OPERATOR,
+        scope=KeyScope(),
+        expires_at=None,
+        caller=SYSTEM_CALLER,
+        secret=secret,
+    )
+    return f"The operator key is the one in {ADMIN_KEY.name}" if given else f"The operator key is in {path}"
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    # A file left from a ledger that is gone would keep its own mode.
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret + "\n")
+
+
+@contextlib.contextmanager
+def _only_server_of(database: Path) -> Iterator[None]:
+    """Be the only `serve` on a database file; the lock goes with the process, however it ends."""
+    path = database.with_name(f"{database.name}.serve-lock")
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise click.ClickException(f"{path.parent} can't be written: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise click.ClickException(
+                f"Another `licensing-ledger serve` has {database}. Stop it first, or set {DATABASE_URL.name}."
+            ) from error
+        yield
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def _stop_now(error: Exception) -> None:
+    """The ledger must not be written any more, so nothing is finished or closed."""
+    _tell(str(error))
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,120 @@
+"""What was answered is kept, whatever is killed."""
+
+import random
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.e2e.composed import Answer, InThreads, Ledgers, Served, wait_for
+from tests.e2e.stories import buy, get_information
+
+USERS = 2_000
+SEATS = 1_500
+CALLERS = 32
+KILLS = 10
+
+
+@pytest.mark.timeout(600)
+def test_acknowledged_activations_survive_ten_kills(composed: Ledgers, tmp_path: Path) -> None:
+    """Killed ten times in the middle of 2,000 activations: each one acknowledged is there once, and none too many."""
+    marketplace = _start_marketplace(composed, tmp_path)
+    served = composed.serve(**marketplace)
+    served.sandbox_url = marketplace["AWS_ENDPOINT_URL_MARKETPLACE_METERING"]
+    _, license_id = buy(served, account="210987654321", seats=SEATS)
+    story = _Activations(license_id)
+
+    chance = random.Random(20270303)
+    for _ in range(KILLS):
+        threads = story.start(served, until=USERS)
+        time.sleep(chance.uniform(0.05, 0.2))
+        served.kill()
+        story.stop()
+        threads.join()
+        served = composed.serve(**marketplace)
+    story.start(served, until=USERS).join()
+
+    taken = {user for user, answer in story.answers.items() if answer.status in (200, 201)}
+    assert len(story.answers) == USERS
+    assert {answer.status for answer in story.answers.values()} <= {200, 201, 409}
+    assert len(taken) == SEATS
+    position = max(answer.json["position"] for answer in story.answers.values() if answer.status == 201)
+    assert served.call("GET", f"/v1/licenses/{license_id}?min_position={position}").status == 200
+    assert _active_users(served, license_id) == sorted(taken)
+    information = get_information(served, license_id)
+    assert (information["seats_active"], information["seats_max"]) == (SEATS, SEATS)
+    assert story.kept, "no answer came before a kill"
+    for user, first in story.kept.items():
+        again = story.activate(served, user)
+        assert (again.status, again.json) == (first.status, first.json)
+    assert served.stop() == 0
+
+
+class _Activations:
+    """Many callers who activate users, each with an Idempotency-Key of its own, and remember what was answered."""
+
+    def __init__(self, license_id: str) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.kept: dict[str, Answer] = {}
+        self._license_id = license_id
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def start(self, served: Served, *, until: int) -> InThreads:
+        """Go on with the users who have no answer yet."""
+        self._stopped.clear()
+        waiting = [f"user-{number}" for number in range(until) if f"user-{number}" not in self.answers]
+        with self._lock:
+            # The answers of the round before, one of which is asked for again at the end.
+            self.kept.update(list(self.answers.items())[-1:])
+
+        def run() -> None:
+            while not self._stopped.is_set():
+                with self._lock:
+                    if not waiting:
+                        return
+                    user = waiting.pop(0)
+                try:
+                    answer = self.activate(served, user)
+                except urllib3.exceptions.HTTPError:
+                    return
+                assert answer.status in (200, 201, 409), answer.body
+                with self._lock:
+                    self.answers[user] = answer
+
+        threads = InThreads()
+        for _ in range(CALLERS):
+            threads.start(run)
+        return threads
+
+    def stop(self) -> None:
+        """No caller begins another call."""
+        self._stopped.set()
+
+    def activate(self, served: Served, user: str) -> Answer:
+        """One call; repeated, it has the same Idempotency-Key."""
+        return served.call(
+            "POST", f"/v1/licenses/{self._license_id}/seats", {"user": user}, headers={"Idempotency-Key": f"key-{user}"}
+        )
+
+
+def _start_marketplace(composed: Ledgers, folder: Path) -> dict[str, str]:
+    """A sandbox in a process of its own, which no kill reaches; returns the environment that leads to it."""
+    log = folder / "sandbox.log"
+    composed.start("sandbox", "--port", "0", log=log)
+    wait_for(lambda: "The sandbox Marketplace is at" in log.read_text(), what="the sandbox")
+    exported = (line.removeprefix("export ") for line in log.read_text().splitlines() if line.startswith("export "))
+    return {name: value.strip("'") for name, _, value in (line.partition("=") for line in exported)}
+
+
+def _active_users(served: Served, license_id: str) -> list[str]:
+    users: list[str] = []
+    path = f"/v1/licenses/{license_id}/seats?status=active&limit=1000"
+    page = served.call("GET", path).json
+    while True:
+        users += [seat["user"] for seat in page["items"]]
+        if page["next"] is None:
+            return sorted(users)
+        page = served.call("GET", f"{path}&cursor={page['next']}").json
