@@ -8,11 +8,11 @@ import boto3
 import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from moto.server import ThreadedMotoServer
 
 from consumers.sandbox.notifications import REGION, Message
 
 if TYPE_CHECKING:
+    from moto.server import ThreadedMotoServer
     from mypy_boto3_sqs import SQSClient
 
 LOCAL_CREDENTIAL = "sandbox"
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 class SellersQueue:
     """An SQS queue that takes the messages of the sandbox."""
 
-    def __init__(self, *, client: "SQSClient", url: str, endpoint: str, server: ThreadedMotoServer | None) -> None:
+    def __init__(self, *, client: "SQSClient", url: str, endpoint: str, server: "ThreadedMotoServer | None") -> None:
         """Send through this client; stop the server, if there is one, at the end."""
         self.url = url
         self.endpoint = endpoint
@@ -49,6 +49,8 @@ class SellersQueue:
 
         The name is a new one each time, since all servers of moto in one process share what they hold.
         """
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415 -- loading it takes a second, which others need not wait
+
         server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
         server.start()
         bound_host, port = server.get_host_and_port()
