@@ -17,7 +17,7 @@ import structlog
 from api import server
 from api.app import ApiSettings, Parts, create_app
 from commands.parts import access_policy, marketplace_settings, open_ledger, open_views, read_settings
-from commands.sample import make_sample_customer
+from commands.sample import SampleFailedError, has_licenses, make_sample_customer
 from commands.sandbox import sandbox_settings
 from commands.settings import (
     ADMIN_KEY,
@@ -33,7 +33,7 @@ from commands.settings import (
     Settings,
 )
 from consumers.marketplace import Consumer, MarketplaceRegistration, aws_clients
-from consumers.sandbox import Sandbox
+from consumers.sandbox import Marketplace, Sandbox
 from ledger.keys import PREFIX, KeyScope
 from ledger.ledger import Ledger
 from ledger.system.events import KeyRole
@@ -69,7 +69,7 @@ def serve(*, with_sandbox: bool, sandbox_port: int) -> None:
 def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbox: Sandbox | None) -> None:
     ledger = stack.enter_context(open_ledger(settings, on_fatal=_stop_now))
     ledger.set_access_policy(access_policy(settings))
-    key_told = _issue_admin_key(settings, ledger)
+    admin_key = _issue_admin_key(settings, ledger)
     views = open_views(settings, ledger)
     views.start()
     stack.callback(views.stop)
@@ -89,10 +89,10 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
 
     def ready(url: str) -> None:
         _tell(f"The ledger is at {url}")
-        _tell(key_told)
+        _tell(_where_key_is(settings))
         if sandbox is not None:
             _tell(f"The sandbox Marketplace is at {sandbox.url}")
-            _start_sample(sandbox, ledger, url)
+            _start_sample(sandbox.marketplace, url=url, admin_key=admin_key)
 
     if settings.unknown:
         _LOGGER.warning("settings that are not known are ignored", names=settings.unknown)
@@ -129,21 +129,29 @@ def _start_sandbox(stack: contextlib.ExitStack, settings: Settings, *, port: int
     return sandbox
 
 
-def _start_sample(sandbox: Sandbox, ledger: Ledger, url: str) -> None:
+def _start_sample(marketplace: Marketplace, *, url: str, admin_key: str | None) -> None:
+    """Make the sample customer beside the server, since it comes in through the server's doors."""
+    if admin_key is None:
+        return
+
     def run() -> None:
-        told = make_sample_customer(sandbox, ledger, url)
-        for line in told:
-            _tell(line)
+        try:
+            if has_licenses(url=url, operator_key=admin_key):
+                return
+            link = make_sample_customer(marketplace, url=url, operator_key=admin_key)
+        except SampleFailedError as error:
+            _tell(f"The sample customer was not made: {error}.")
+            return
+        _tell(f"A sample customer is there. Sign in as its administrator, once within 10 minutes: {link}")
 
     threading.Thread(target=run, name="sample", daemon=True).start()
 
 
-def _issue_admin_key(settings: Settings, ledger: Ledger) -> str:
-    """See that there is an operator key; returns where it is to be found."""
-    given = settings.optional(ADMIN_KEY)
-    path = settings.admin_key_path
+def _issue_admin_key(settings: Settings, ledger: Ledger) -> str | None:
+    """See that there is an operator key; returns it, or null if only its holder has it."""
+    given, path = settings.optional(ADMIN_KEY), settings.admin_key_path
     if given is None and ledger.keys.all():
-        return f"The operator key is in {path}" if path.exists() else "The ledger has keys; `keys create` makes more"
+        return path.read_text().strip() if path.exists() else None
     secret = given or PREFIX + secrets.token_urlsafe(32)
     if given is None:
         _write_secret(path, secret)
@@ -155,7 +163,14 @@ def _issue_admin_key(settings: Settings, ledger: Ledger) -> str:
         caller=SYSTEM_CALLER,
         secret=secret,
     )
-    return f"The operator key is the one in {ADMIN_KEY.name}" if given else f"The operator key is in {path}"
+    return secret
+
+
+def _where_key_is(settings: Settings) -> str:
+    if settings.optional(ADMIN_KEY) is not None:
+        return f"The operator key is the one in {ADMIN_KEY.name}"
+    path = settings.admin_key_path
+    return f"The operator key is in {path}" if path.exists() else "`licensing-ledger keys create` makes another key"
 
 
 def _write_secret(path: Path, secret: str) -> None:
