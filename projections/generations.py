@@ -1,0 +1,110 @@
+"""Generations: each rebuild of the views makes its own set of tables, and one row says which set answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, MetaData, Table, Text
+
+# One more whenever a table of a view, or what is put into it, changes: views of another version are made again.
+VERSION: Final = 1
+
+METADATA: Final = MetaData()
+_GENERATIONS: Final = Table(
+    "generations",
+    METADATA,
+    Column("generation", Integer, primary_key=True),
+    Column("is_live", Boolean, nullable=False),
+    Column("ledger_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One set of the views' tables, and how far it has come.
+
+    Attributes:
+        number: it ends the names of the tables.
+        is_live: readers are answered from it.
+        ledger_id: the ledger whose events it holds.
+        version: of the views' definition.
+        position: all events of the ledger up to here are in it, and none after.
+    """
+
+    number: int
+    is_live: bool
+    ledger_id: str
+    version: int
+    position: int
+
+
+def suffix(number: int) -> str:
+    """How the names of a generation's tables end."""
+    return f"_g{number}"
+
+
+def live(connection: Connection) -> Generation | None:
+    """The generation that answers."""
+    row = connection.execute(_SELECT_LIVE).first()
+    return None if row is None else Generation(*row)
+
+
+def find(connection: Connection, number: int) -> Generation | None:
+    """A generation as it stands; null if it was dropped."""
+    row = connection.execute(_SELECT_ONE, {"number": number}).first()
+    return None if row is None else Generation(*row)
+
+
+def add(connection: Connection, *, ledger_id: str, is_live: bool) -> Generation:
+    """Begin a new generation, empty."""
+    last = connection.execute(_SELECT_LAST).scalar()
+    made = Generation((last or 0) + 1, is_live, ledger_id, VERSION, 0)
+    connection.execute(
+        sqlalchemy.insert(_GENERATIONS).values(
+            generation=made.number, is_live=is_live, ledger_id=ledger_id, version=VERSION, position=0
+        )
+    )
+    return made
+
+
+def advance(connection: Connection, generation: Generation, *, position: int) -> None:
+    """Record how far a generation has come."""
+    connection.execute(_UPDATE_POSITION, {"number": generation.number, "reached": position})
+
+
+def make_live(connection: Connection, generation: Generation) -> None:
+    """Let a generation answer from now on."""
+    connection.execute(sqlalchemy.update(_GENERATIONS).values(is_live=_GENERATIONS.c.generation == generation.number))
+
+
+def drop_all_but(connection: Connection, numbers: Sequence[int]) -> None:
+    """Drop every other generation, also one of a rebuild that was killed, or is still under way elsewhere."""
+    others = sqlalchemy.select(_GENERATIONS.c.generation).where(_GENERATIONS.c.generation.not_in(numbers))
+    endings = tuple(suffix(number) for number in connection.execute(others).scalars())
+    if not endings:
+        return
+    # By their names: tables of another version may not be known to this program.
+    for name in sqlalchemy.inspect(connection).get_table_names():
+        if name.endswith(endings):
+            Table(name, MetaData()).drop(connection)
+    connection.execute(sqlalchemy.delete(_GENERATIONS).where(_GENERATIONS.c.generation.not_in(numbers)))
+
+
+_SELECT: Final = sqlalchemy.select(
+    _GENERATIONS.c.generation,
+    _GENERATIONS.c.is_live,
+    _GENERATIONS.c.ledger_id,
+    _GENERATIONS.c.version,
+    _GENERATIONS.c.position,
+)
+_SELECT_LIVE: Final = _SELECT.where(_GENERATIONS.c.is_live)
+_SELECT_ONE: Final = _SELECT.where(_GENERATIONS.c.generation == sqlalchemy.bindparam("number"))
+_SELECT_LAST: Final = sqlalchemy.select(sqlalchemy.func.max(_GENERATIONS.c.generation))
+_UPDATE_POSITION: Final = (
+    sqlalchemy.update(_GENERATIONS)
+    .where(_GENERATIONS.c.generation == sqlalchemy.bindparam("number"))
+    .values(position=sqlalchemy.bindparam("reached"))
+)

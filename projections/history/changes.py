@@ -1,0 +1,69 @@
+"""What a batch of events adds to the history."""
+
+from typing import Final, assert_never
+
+from sqlalchemy import Connection, Table
+
+from ledger.envelope import RecordedEvent
+from ledger.license import events
+from ledger.system import events as system_events
+from ledger.times import microseconds
+from projections.seats.changes import SeatMove
+from projections.statements import Row, insert_rows
+
+
+class HistoryChanges:
+    """The rows that a batch adds; none is ever rewritten."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to add."""
+        self._rows: Final[list[Row]] = []
+
+    def apply(self, recorded: RecordedEvent, moved: SeatMove | None) -> None:
+        """One more event, and the seat that it moved."""
+        match recorded.event:
+            case events.SeatActivated() | events.SeatBlocked() | events.SeatUnblocked() | events.SeatDeleted() as event:
+                self._add(recorded, seat_id=event.seat_id, user=moved.user if moved else None)
+            case (
+                events.LicenseIssued()
+                | events.LicenseIdentified()
+                | events.CompanyRegistered()
+                | events.SubscriptionStarted()
+                | events.SeatLimitRaised()
+                | events.SeatLimitLowered()
+                | events.SubscriptionRenewed()
+                | events.SubscriptionShortened()
+                | events.SubscriptionLapsed()
+                | events.SubscriptionResumed()
+                | events.AgreementSucceeded()
+            ):
+                self._add(recorded, seat_id=None, user=None)
+            case system_events.AccessPolicySet() | system_events.KeyIssued() | system_events.KeyRevoked():
+                pass  # About the ledger itself: this is the history of licenses.
+            case _ as unknown:
+                assert_never(unknown)
+
+    def write(self, connection: Connection, table: Table) -> None:
+        """Add the rows."""
+        insert_rows(connection, table, self._rows)
+
+    def _add(self, recorded: RecordedEvent, *, seat_id: str | None, user: str | None) -> None:
+        first, last = recorded.append
+        actor = recorded.actor
+        self._rows.append(
+            (
+                recorded.position,
+                recorded.stream,
+                recorded.version,
+                first,
+                last,
+                recorded.event.TYPE,
+                microseconds(recorded.recorded_at),
+                actor.role.value,
+                actor.id,
+                recorded.cause,
+                seat_id,
+                user,
+                recorded.data.decode(),
+            )
+        )

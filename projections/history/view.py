@@ -1,0 +1,145 @@
+"""The history as it is asked for."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import msgspec
+import sqlalchemy
+from sqlalchemy import ColumnElement, Select
+
+from ledger.license.events import Actor, ActorRole, LicenseId, SeatId
+from ledger.times import microseconds, moment
+from ledger.users import identity_of
+from projections.database import ViewsDatabase
+from projections.page import Page, PageKey
+from projections.tables import Tables
+
+_DECODE: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryQuery:
+    """Which events to list; what is null restricts nothing.
+
+    Attributes:
+        user: about the seat of the user who goes by this name, in any spelling.
+        type: of this stored type, such as `license.seat-blocked`.
+        actor: caused by this role, or by this `role:id`.
+        since: recorded at or after this time, aware.
+        until: recorded before this time, aware.
+        order: newest first (`desc`) or oldest first (`asc`).
+    """
+
+    user: str | None = None
+    type: str | None = None
+    actor: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    order: Literal["asc", "desc"] = "desc"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryEntry:
+    """One event of a license.
+
+    Attributes:
+        position: its place in the whole ledger.
+        version: its place in the license's stream.
+        type: its stored type.
+        recorded_at: when it was recorded.
+        actor: who caused it.
+        cause: id of the message or request that led to it.
+        seat_id: the seat it is about; null if it is about none.
+        user: the name that the seat's user went by then; null if it is about no seat.
+        data: the fact itself, as it is stored.
+        append: first and last version of the decision that it belongs to.
+    """
+
+    position: int
+    version: int
+    type: str
+    recorded_at: datetime
+    actor: Actor
+    cause: str | None
+    seat_id: SeatId | None
+    user: str | None
+    data: Mapping[str, Any]
+    append: tuple[int, int]
+
+
+class HistoryView:
+    """The history of every license."""
+
+    def __init__(self, database: ViewsDatabase) -> None:
+        """Answer from the views."""
+        self._database = database
+
+    def list(
+        self, license_id: LicenseId, query: HistoryQuery, *, after: PageKey | None, limit: int
+    ) -> Page[HistoryEntry]:
+        """Events of a license by their position, in the query's order.
+
+        Args:
+            license_id: whose.
+            query: which.
+            after: the key of the last item of the page before; null begins.
+            limit: how many at most, from 1.
+
+        Raises:
+            StoreError: the views can't be read.
+        """
+        with self._database.reading() as reading:
+            selected = _select(reading.tables, license_id, query, after=after)
+            rows = reading.connection.execute(selected.limit(limit + 1)).all()
+            return Page(
+                items=[_entry(row) for row in rows[:limit]],
+                next=(rows[limit - 1].position,) if len(rows) > limit else None,
+                position=reading.position,
+            )
+
+
+def _select(tables: Tables, license_id: LicenseId, query: HistoryQuery, *, after: PageKey | None) -> Select[Any]:
+    position = tables.history.c.position
+    selected = sqlalchemy.select(tables.history).where(*_conditions(tables, license_id, query))
+    if query.order == "asc":
+        selected = selected if after is None else selected.where(position > after[0])
+        return selected.order_by(position)
+    selected = selected if after is None else selected.where(position < after[0])
+    return selected.order_by(position.desc())
+
+
+def _conditions(tables: Tables, license_id: LicenseId, query: HistoryQuery) -> Iterator[ColumnElement[bool]]:
+    table, seats = tables.history, tables.seats
+    yield table.c.license_id == license_id
+    if query.user is not None:
+        # A user keeps the seat whatever the spelling, so the seat finds the events under every name.
+        theirs = (seats.c.license_id == license_id) & (seats.c.identity == identity_of(query.user))
+        yield table.c.seat_id.in_(sqlalchemy.select(seats.c.seat_id).where(theirs))
+    if query.type is not None:
+        yield table.c.type == query.type
+    if query.actor is not None:
+        role, has_id, id_ = query.actor.partition(":")
+        yield table.c.actor_role == role
+        if has_id:
+            yield table.c.actor_id == id_
+    if query.since is not None:
+        yield table.c.recorded_at_microseconds >= microseconds(query.since)
+    if query.until is not None:
+        yield table.c.recorded_at_microseconds < microseconds(query.until)
+
+
+def _entry(row: "sqlalchemy.Row[Any]") -> HistoryEntry:
+    return HistoryEntry(
+        position=row.position,
+        version=row.version,
+        type=row.type,
+        recorded_at=moment(row.recorded_at_microseconds),
+        actor=Actor(ActorRole(row.actor_role), row.actor_id),
+        cause=row.cause,
+        seat_id=None if row.seat_id is None else SeatId(row.seat_id),
+        user=row.user,
+        data=_DECODE(row.data),
+        append=(row.append_first, row.append_last),
+    )

@@ -1,0 +1,222 @@
+"""What a batch of events does to License Information."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Self, assert_never
+
+import sqlalchemy
+from sqlalchemy import Connection, Table
+
+from ledger.envelope import RecordedEvent
+from ledger.license import events
+from ledger.license.events import KeyKind
+from ledger.license.state import SeatStatus
+from ledger.system import events as system_events
+from ledger.system.events import STREAM as SYSTEM_STREAM
+from ledger.times import microseconds
+from ledger.users import identity_of
+from projections.license_information.information import Names
+from projections.seats.changes import SeatMove
+from projections.statements import Row, insert_rows, update_rows
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_STATUSES: Final = tuple(status.value for status in SeatStatus)
+
+
+@dataclass(kw_only=True, slots=True)
+class LicenseRow:
+    """A row of the table, while a batch works on it."""
+
+    license_id: str
+    version: int = 0
+    product_code: str = ""
+    account: str | None = None
+    customer: str | None = None
+    product: str | None = None
+    license_arn: str | None = None
+    agreement: str | None = None
+    company_name: str | None = None
+    seats_max: int | None = None
+    renews_at_microseconds: int | None = None
+    lapse_reason: str | None = None
+    ended_at_microseconds: int | None = None
+    seats: dict[str, int]
+
+    @classmethod
+    def new(cls, license_id: str) -> Self:
+        """A license without events."""
+        return cls(license_id=license_id, seats=dict.fromkeys(_STATUSES, 0))
+
+    @classmethod
+    def of(cls, row: "sqlalchemy.Row[Row]") -> Self:
+        """A license as it stands."""
+        return cls(
+            license_id=row.license_id,
+            version=row.version,
+            product_code=row.product_code,
+            account=row.account,
+            customer=row.customer,
+            product=row.product,
+            license_arn=row.license_arn,
+            agreement=row.agreement,
+            company_name=row.company_name,
+            seats_max=row.seats_max,
+            renews_at_microseconds=row.renews_at_microseconds,
+            lapse_reason=row.lapse_reason,
+            ended_at_microseconds=row.ended_at_microseconds,
+            seats=dict(
+                zip(
+                    _STATUSES,
+                    (row.seats_active, row.seats_blocked, row.seats_inactive, row.seats_deleted),
+                    strict=True,
+                )
+            ),
+        )
+
+    def stored(self) -> Row:
+        """In the order of the table's columns."""
+        names = Names(
+            account=self.account,
+            customer=self.customer,
+            product=self.product,
+            license_arn=self.license_arn,
+            agreement=self.agreement,
+        )
+        ids = (self.license_id, names.customer_id, self.product, self.license_arn, self.agreement)
+        company_key = identity_of(self.company_name or "")
+        return (
+            self.license_id,
+            self.version,
+            self.product_code,
+            self.account,
+            self.customer,
+            self.product,
+            self.license_arn,
+            self.agreement,
+            names.customer_id,
+            self.company_name,
+            company_key,
+            "\n".join((company_key, *(identity_of(one) for one in ids if one is not None))),
+            self.seats_max,
+            self.renews_at_microseconds,
+            self.lapse_reason,
+            self.ended_at_microseconds,
+            *self.seats.values(),
+        )
+
+
+class LicenseChanges:
+    """The net effect of a batch: one write for each license, however many events it had."""
+
+    def __init__(self, before: Sequence[LicenseRow]) -> None:
+        """Begin with the licenses as they stand."""
+        self._rows = {row.license_id: row for row in before}
+        self._known = frozenset(self._rows)
+        self._policy: system_events.AccessPolicySet | None = None
+
+    @classmethod
+    def load(cls, connection: Connection, table: Table, batch: Sequence[RecordedEvent]) -> Self:
+        """Read the licenses that a batch is about, all at once."""
+        license_ids = {recorded.stream for recorded in batch} - {SYSTEM_STREAM}
+        found = connection.execute(sqlalchemy.select(table).where(table.c.license_id.in_(license_ids)))
+        return cls([LicenseRow.of(row) for row in found])
+
+    def apply(self, recorded: RecordedEvent, moved: SeatMove | None) -> None:
+        """One more event, and the seat that it moved."""
+        match recorded.event:
+            case events.SeatActivated() | events.SeatBlocked() | events.SeatUnblocked() | events.SeatDeleted():
+                _count(self._row(recorded), moved)
+            case events.LicenseIssued(product_code=product_code):
+                self._row(recorded).product_code = product_code
+            case events.LicenseIdentified() as event:
+                _name(self._row(recorded), event)
+            case events.CompanyRegistered(company_name=company_name):
+                self._row(recorded).company_name = company_name
+            case (
+                events.SubscriptionStarted()
+                | events.SeatLimitRaised()
+                | events.SeatLimitLowered()
+                | events.SubscriptionRenewed()
+                | events.SubscriptionShortened()
+                | events.SubscriptionLapsed()
+                | events.SubscriptionResumed()
+                | events.AgreementSucceeded()
+            ) as event:
+                _subscribe(self._row(recorded), event)
+            case system_events.AccessPolicySet() as event:
+                self._policy = event
+            case system_events.KeyIssued() | system_events.KeyRevoked():
+                pass  # About who may ask, not about a license.
+            case _ as unknown:
+                assert_never(unknown)
+
+    def write(self, connection: Connection, licenses: Table, access_policy: Table) -> None:
+        """Write each license that was touched, once, and the policy if another one holds now."""
+        rows = self._rows
+        insert_rows(connection, licenses, [row.stored() for key, row in rows.items() if key not in self._known])
+        update_rows(connection, licenses, [rows[key].stored() for key in self._known])
+        if self._policy is not None:
+            connection.execute(sqlalchemy.delete(access_policy))
+            insert_rows(connection, access_policy, [_policy_row(self._policy)])
+
+    def _row(self, recorded: RecordedEvent) -> LicenseRow:
+        row = self._rows.get(recorded.stream)
+        if row is None:
+            row = self._rows[recorded.stream] = LicenseRow.new(recorded.stream)
+        row.version = recorded.version
+        return row
+
+
+def _count(row: LicenseRow, moved: SeatMove | None) -> None:
+    if moved is None:
+        return
+    row.seats[moved.now] += 1
+    if moved.was is not None:
+        row.seats[moved.was] -= 1
+
+
+def _name(row: LicenseRow, event: events.LicenseIdentified) -> None:
+    match event.kind:
+        case KeyKind.ACCOUNT:
+            row.account = event.value
+        case KeyKind.CUSTOMER:
+            row.customer = event.value
+        case KeyKind.PRODUCT:
+            row.product = event.value
+        case KeyKind.LICENSE_ARN:
+            row.license_arn = event.value
+        case KeyKind.AGREEMENT:
+            row.agreement = event.value
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def _subscribe(row: LicenseRow, event: events.SubscriptionEvent) -> None:
+    if isinstance(event, events.SubscriptionStarted):
+        row.seats_max, row.renews_at_microseconds = event.seats_max, microseconds(event.renews_at)
+        row.lapse_reason = row.ended_at_microseconds = None
+        return
+    if row.seats_max is None:
+        return  # As in the license's own state: a change of what never started changes nothing.
+    match event:
+        case events.SeatLimitRaised(seats_max_after=seats_max) | events.SeatLimitLowered(seats_max_after=seats_max):
+            row.seats_max = seats_max
+        case (
+            events.SubscriptionRenewed(renews_at_after=renews_at)
+            | events.SubscriptionShortened(renews_at_after=renews_at)
+        ):
+            row.renews_at_microseconds = microseconds(renews_at)
+        case events.SubscriptionLapsed(reason=reason, ended_at=ended_at):
+            row.lapse_reason, row.ended_at_microseconds = reason.value, microseconds(ended_at)
+        case events.SubscriptionResumed():
+            row.lapse_reason = row.ended_at_microseconds = None
+        case events.AgreementSucceeded():
+            pass  # The new keys follow as LicenseIdentified in the same append.
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def _policy_row(event: system_events.AccessPolicySet) -> Row:
+    waits = (event.expiry_grace_seconds, event.blind_wait_seconds)
+    return tuple(timedelta(seconds=seconds) // _MICROSECOND for seconds in waits)

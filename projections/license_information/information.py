@@ -1,0 +1,157 @@
+"""What is told about one license, and how it is made from a license's state."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ledger.license import access
+from ledger.license.access import AccessPolicy, LicenseStatus
+from ledger.license.events import KeyKind, LapseReason, LicenseId
+from ledger.license.state import License, Subscription
+from ledger.replay import LicenseThen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LicenseInformation:
+    """The License Information of one license; the fields are those of the HTTP interface.
+
+    Attributes:
+        license_id: the license.
+        customer_id: the buyer's AWS account, else the legacy customer identifier.
+        product_id: as AWS names the product to people.
+        product_code: as AWS names the product in its calls.
+        company_name: as the customer registered it; null before that.
+        seats_max: the bought number of seats, 0 before the subscription started.
+        seats_active: how many users have a seat.
+        seats_blocked: how many users are kept out.
+        seats_available: how many seats are free.
+        status: where the license stands at `as_of`.
+        lapse_reason: why the contract is over; null unless AWS said so.
+        renewal_date: when the contract renews or ended; null before the subscription started.
+        usable_until: from when nobody may use the client; null before the subscription started.
+        license_arn: the current key of AWS License Manager.
+        agreement_id: the current agreement.
+        version: of the license's latest event.
+        position: of the ledger, at which this is true.
+        as_of: the clock by which this is true.
+    """
+
+    license_id: LicenseId
+    customer_id: str | None
+    product_id: str | None
+    product_code: str
+    company_name: str | None
+    seats_max: int
+    seats_active: int
+    seats_blocked: int
+    seats_available: int
+    status: LicenseStatus
+    lapse_reason: LapseReason | None
+    renewal_date: datetime | None
+    usable_until: datetime | None
+    license_arn: str | None
+    agreement_id: str | None
+    version: int
+    position: int
+    as_of: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LicenseQuery:
+    """Which licenses to list; what is null restricts nothing.
+
+    Attributes:
+        customer_id: of this customer.
+        product_id: of this product.
+        status: which stand like this when asked.
+        q: a part of the company's name or of an id, in any case.
+        licenses: among these.
+    """
+
+    customer_id: str | None = None
+    product_id: str | None = None
+    status: LicenseStatus | None = None
+    q: str | None = None
+    licenses: tuple[LicenseId, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Names:
+    """The current names by which AWS knows a license and its customer."""
+
+    account: str | None = None
+    customer: str | None = None
+    product: str | None = None
+    license_arn: str | None = None
+    agreement: str | None = None
+
+    @property
+    def customer_id(self) -> str | None:
+        """The buyer's AWS account, else the legacy customer identifier, which stands after the product code."""
+        if self.account is not None or self.customer is None:
+            return self.account
+        return self.customer.partition("/")[2]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What is known about a license, whenever it is asked."""
+
+    license_id: LicenseId
+    version: int
+    product_code: str
+    names: Names
+    company_name: str | None
+    subscription: Subscription | None
+    seats_active: int
+    seats_blocked: int
+
+
+def information_then(then: LicenseThen) -> LicenseInformation:
+    """The License Information of a license at a point of the past."""
+    return inform(facts_of(then.license), policy=then.policy, position=then.position, at=then.as_of)
+
+
+def facts_of(license_: License) -> Facts:
+    """What a license's state says."""
+    return Facts(
+        license_id=license_.license_id,
+        version=license_.version,
+        product_code=license_.product_code,
+        names=Names(
+            account=license_.name(KeyKind.ACCOUNT),
+            customer=license_.name(KeyKind.CUSTOMER),
+            product=license_.name(KeyKind.PRODUCT),
+            license_arn=license_.name(KeyKind.LICENSE_ARN),
+            agreement=license_.name(KeyKind.AGREEMENT),
+        ),
+        company_name=license_.company_name,
+        subscription=license_.subscription,
+        seats_active=license_.seats_active,
+        seats_blocked=license_.seats_blocked,
+    )
+
+
+def inform(facts: Facts, *, policy: AccessPolicy, position: int, at: datetime) -> LicenseInformation:
+    """Tell the facts by a clock: what depends on it is computed here and stored nowhere."""
+    subscription = facts.subscription
+    seats_max = subscription.seats_max if subscription else 0
+    return LicenseInformation(
+        license_id=facts.license_id,
+        customer_id=facts.names.customer_id,
+        product_id=facts.names.product,
+        product_code=facts.product_code,
+        company_name=facts.company_name,
+        seats_max=seats_max,
+        seats_active=facts.seats_active,
+        seats_blocked=facts.seats_blocked,
+        seats_available=max(0, seats_max - facts.seats_active),
+        status=access.status(subscription, policy=policy, at=at),
+        lapse_reason=subscription.lapse.reason if subscription and subscription.lapse else None,
+        renewal_date=subscription.renews_at if subscription else None,
+        usable_until=access.usable_until(subscription, policy=policy),
+        license_arn=facts.names.license_arn,
+        agreement_id=facts.names.agreement,
+        version=facts.version,
+        position=position,
+        as_of=at,
+    )

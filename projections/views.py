@@ -1,0 +1,365 @@
+"""The views put together: they follow the ledger, answer what is asked of them, and can be made again."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import structlog
+from sqlalchemy import Connection
+
+from ledger.envelope import EventTypeIsUnknownError, RecordedEvent, StoredEventDisagreesError
+from ledger.ledger import Ledger
+from ledger.store import StoreCannotOpenError, StoreError
+from projections import generations
+from projections.batch import apply_batch
+from projections.database import ViewsDatabase
+from projections.generations import Generation
+from projections.history import HistoryView
+from projections.license_information import LicenseInformationView
+from projections.seats import SeatsView
+from projections.tables import tables_of
+
+EVENTS_PER_BATCH: Final = 2_000
+NAMES: Final = ("license-information", "seats", "history")
+
+# An event is seen after half of it, at the median; looking costs a few hundred microseconds.
+_LOOK_AGAIN_SECONDS: Final = 0.02
+_PAUSES_SECONDS: Final = (0.1, 1.0, 5.0)
+
+_LOGGER: Final = structlog.get_logger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+class ViewsWereTakenOverError(Exception):
+    """Another process made the views of another ledger, or of another version, in the same file."""
+
+
+class RebuildWasOvertakenError(Exception):
+    """Another rebuild began while this one was under way, and dropped what it had made."""
+
+    def __init__(self) -> None:
+        """Say what goes on."""
+        super().__init__("Another rebuild of the views began meanwhile; this one stops and leaves it to the other.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViewsSettings:
+    """What the views need to know.
+
+    Attributes:
+        path: their own SQLite file, beside the ledger's.
+        readers_max: how many threads may read at once.
+    """
+
+    path: Path
+    readers_max: int = 80
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ViewStatus:
+    """How far a view is behind the ledger.
+
+    Attributes:
+        name: of the view.
+        position: of the last event in it.
+        head: of the last event of the ledger.
+        lag_events: how many events are missing.
+        lag_seconds: how long the oldest of them has been recorded.
+        stopped: why it does not go on, in one line; null if it does.
+    """
+
+    name: str
+    position: int
+    head: int
+    lag_events: int
+    lag_seconds: float
+    stopped: str | None = None
+
+
+class Views:
+    """All views of a ledger. They move together, so that everything read at once is true at one position.
+
+    Attributes:
+        licenses: License Information.
+        seats: the seats and their users.
+        history: every event.
+    """
+
+    def __init__(self, database: ViewsDatabase, ledger: Ledger) -> None:
+        """Put them together over a database with a live generation of this ledger."""
+        self._database: Final = database
+        self._ledger: Final = ledger
+        self.licenses: Final = LicenseInformationView(database, ledger)
+        self.seats: Final = SeatsView(database, ledger)
+        self.history: Final = HistoryView(database)
+        self._moved: Final = threading.Condition()
+        self._look: Final = threading.Event()
+        self._stopping = False
+        self._stopped: str | None = None
+        self._thread: threading.Thread | None = None
+
+    @classmethod
+    def open(cls, settings: ViewsSettings, ledger: Ledger) -> Self:
+        """Open the views' file, making it where it is missing.
+
+        Views of another ledger, ahead of this one's head, or of another version begin again at the first event, with
+        one log line.
+
+        Raises:
+            StoreCannotOpenError: in one line, why not.
+        """
+        database = ViewsDatabase(settings.path, readers_max=settings.readers_max)
+        try:
+            _prepare(database, ledger)
+        except StoreError as error:
+            database.close()
+            msg = f"The views' database {settings.path} can't be opened: {error.__cause__ or error}."
+            raise StoreCannotOpenError(msg.splitlines()[0]) from error
+        return cls(database, ledger)
+
+    # -- following the ledger ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Follow the ledger on a thread of its own, until `stop`."""
+        self._stopping, self._stopped = False, None
+        self._thread = threading.Thread(target=self._follow, name="views", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following, and close the file."""
+        self._stopping = True
+        self._look.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._database.close()
+
+    def nudge(self) -> None:
+        """Something was appended: look now."""
+        self._look.set()
+
+    def run_once(self, *, progress: Progress | None = None) -> int:
+        """Apply what there is; returns how many events that were.
+
+        Args:
+            progress: told the position reached and the head, after each batch.
+
+        Raises:
+            EventTypeIsUnknownError: this program is older than the ledger; everything before that event was applied.
+            StoredEventDisagreesError: the record was edited or damaged; everything before was applied.
+            ViewsWereTakenOverError: the file has other views by now.
+            StoreError: the ledger can't be read, or the views can't be written.
+        """
+        total = 0
+        while applied := self._apply_next():
+            total += applied
+            if progress is not None:
+                progress(self.position(), self._ledger.head().position)
+        return total
+
+    def _follow(self) -> None:
+        failures = 0
+        while not self._stopping:
+            self._look.clear()
+            try:
+                applied = self._apply_next()
+            except StoreError as error:
+                pause = _PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)]
+                if not failures:
+                    _LOGGER.warning("the views wait for their database", reason=str(error))
+                failures, self._stopped = failures + 1, str(error)
+                self._look.wait(pause)
+                continue
+            except (EventTypeIsUnknownError, StoredEventDisagreesError, ViewsWereTakenOverError) as error:
+                self._stopped = str(error)
+                _LOGGER.critical("the views stop", reason=str(error))
+                return
+            if failures:
+                _LOGGER.info("the views go on")
+            failures, self._stopped = 0, None
+            if not applied:
+                self._look.wait(_LOOK_AGAIN_SECONDS)
+
+    def _apply_next(self) -> int:
+        """Apply one batch; returns how many events it had, 0 if there is nothing new."""
+        while True:
+            start = self._live()
+            batch = self._feed(after=start.position)
+            if not batch:
+                return 0
+            # False where another process, or a rebuild, was faster: look again from there.
+            if self._apply(start, batch):
+                with self._moved:
+                    self._moved.notify_all()
+                return len(batch)
+
+    def _live(self) -> Generation:
+        generation = self._database.live()
+        if generation is None or not _is_ours(generation, self._ledger):
+            msg = (
+                f"The file {self._database.path} has views of another ledger or of another version of this program by"
+                " now. Let each ledger have a file of its own (LEDGER_VIEWS_URL), and one version run at a time."
+            )
+            raise ViewsWereTakenOverError(msg)
+        return generation
+
+    def _apply(self, start: Generation, batch: Sequence[RecordedEvent]) -> bool:
+        with self._database.writing() as connection:
+            if generations.find(connection, start.number) != start:
+                return False
+            apply_batch(connection, tables_of(start.number), batch)
+            generations.advance(connection, start, position=batch[-1].position)
+        return True
+
+    def _feed(self, *, after: int, limit: int = EVENTS_PER_BATCH) -> Sequence[RecordedEvent]:
+        """The next batch; a smaller one before an event that can't be read, so that all before it is applied."""
+        while True:
+            try:
+                return self._ledger.feed(after=after, limit=limit)
+            except (EventTypeIsUnknownError, StoredEventDisagreesError):
+                if limit == 1:
+                    raise
+                limit //= 2
+
+    # -- how far it is -------------------------------------------------------------------------------------------------
+
+    def position(self) -> int:
+        """The position of the last event in the views.
+
+        Raises:
+            StoreError: the views can't be read.
+        """
+        with self._database.reading() as reading:
+            return reading.position
+
+    def wait_for(self, position: int, *, timeout_seconds: float) -> bool:
+        """Wait until the views have come to a position; false if they have not in time.
+
+        Raises:
+            StoreError: the views can't be read.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        self.nudge()
+        while self.position() < position:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            with self._moved:
+                # Another process may be the one that follows, so not only for our own thread's word.
+                self._moved.wait(min(left, _LOOK_AGAIN_SECONDS))
+        return True
+
+    def status(self) -> Sequence[ViewStatus]:
+        """How far each view is behind the ledger, and what stops it.
+
+        Raises:
+            StoreError: the ledger or the views can't be read.
+        """
+        position, stopped, lag_seconds = self.position(), self._stopped, 0.0
+        head = self._ledger.head().position
+        if position < head:
+            try:
+                oldest = self._ledger.feed(after=position, limit=1)[0].recorded_at
+                lag_seconds = max(0.0, (self._ledger.now() - oldest).total_seconds())
+            except (EventTypeIsUnknownError, StoredEventDisagreesError) as error:
+                stopped = str(error)
+        return [
+            ViewStatus(
+                name=name,
+                position=position,
+                head=head,
+                lag_events=max(0, head - position),
+                lag_seconds=lag_seconds,
+                stopped=stopped,
+            )
+            for name in NAMES
+        ]
+
+    # -- making them again ---------------------------------------------------------------------------------------------
+
+    def rebuild(self, *, progress: Progress | None = None) -> None:
+        """Make the views again from the first event, beside the ones that answer until the new ones have caught up.
+
+        Args:
+            progress: told the position reached and the head, after each batch.
+
+        Raises:
+            RebuildWasOvertakenError: another rebuild began meanwhile.
+            EventTypeIsUnknownError, StoredEventDisagreesError, ViewsWereTakenOverError, StoreError: as `run_once`;
+                the old views go on answering.
+        """
+        number = self._begin_rebuild().number
+        while batch := self._feed(after=(start := self._found(number)).position):
+            if not self._apply(start, batch):
+                raise RebuildWasOvertakenError
+            if progress is not None:
+                progress(batch[-1].position, self._ledger.head().position)
+        self._swap(number)
+
+    def _begin_rebuild(self) -> Generation:
+        live = self._live()
+        with self._database.writing() as connection:
+            generations.drop_all_but(connection, [live.number])
+            return _begin(connection, self._ledger, is_live=False)
+
+    def _found(self, number: int) -> Generation:
+        with self._database.writing() as connection:
+            found = generations.find(connection, number)
+        if found is None:
+            raise RebuildWasOvertakenError
+        return found
+
+    def _swap(self, number: int) -> None:
+        """Let the new generation answer; never one that is behind what readers were told already."""
+        with self._database.writing() as connection:
+            made, live = generations.find(connection, number), generations.live(connection)
+            if made is None:
+                raise RebuildWasOvertakenError
+            position = made.position
+            # The lock keeps the old one from moving on meanwhile.
+            while live is not None and position < live.position and (batch := self._feed(after=position)):
+                apply_batch(connection, tables_of(number), batch)
+                position = batch[-1].position
+            generations.advance(connection, made, position=position)
+            generations.make_live(connection, made)
+            generations.drop_all_but(connection, [number])
+
+
+def _prepare(database: ViewsDatabase, ledger: Ledger) -> None:
+    """Make the schema, and a live generation of this ledger if there is none."""
+    with database.writing() as connection:
+        generations.METADATA.create_all(connection)
+        live = generations.live(connection)
+        # The head is read after the position: what follows the ledger elsewhere may move both.
+        reason = None if live is None else _why_not(live, ledger)
+        if live is not None and reason is None:
+            return
+        generations.drop_all_but(connection, [])
+        _begin(connection, ledger, is_live=True)
+    if reason is not None:
+        _LOGGER.warning("the views are made again", reason=reason)
+
+
+def _begin(connection: Connection, ledger: Ledger, *, is_live: bool) -> Generation:
+    generation = generations.add(connection, ledger_id=ledger.ledger_id, is_live=is_live)
+    tables_of(generation.number).metadata.create_all(connection)
+    return generation
+
+
+def _why_not(live: Generation, ledger: Ledger) -> str | None:
+    if live.ledger_id != ledger.ledger_id:
+        return f"they are of the ledger {live.ledger_id}, this one is {ledger.ledger_id}"
+    if live.version != generations.VERSION:
+        return f"they are of version {live.version}, this program makes version {generations.VERSION}"
+    head = ledger.head().position
+    if live.position > head:
+        return f"they are at position {live.position}, the ledger ends at {head}"
+    return None
+
+
+def _is_ours(generation: Generation, ledger: Ledger) -> bool:
+    return generation.ledger_id == ledger.ledger_id and generation.version == generations.VERSION
