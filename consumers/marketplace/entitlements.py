@@ -1,0 +1,250 @@
+"""What AWS answers when it is asked about a license: the rows of GetEntitlements, and how an agreement stands.
+
+A reading counts only if it is complete: to the last page, and with nothing odd among the rows that count users.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from consumers.marketplace import names
+from consumers.marketplace.budget import Priority
+from consumers.marketplace.clients import Clients
+from consumers.marketplace.messages import AgreementStatus, status_of
+from consumers.marketplace.names import Name, NameIsMalformedError
+from ledger.license.events import KeyKind
+
+if TYPE_CHECKING:
+    from mypy_boto3_marketplace_entitlement.literals import GetEntitlementFilterNameType
+
+T = TypeVar("T")
+AwsRow = Mapping[str, Any]
+
+PAGES_MAX: Final = 200
+READING_SECONDS_MAX: Final = 20
+ROWS_PER_PAGE: Final = 25
+"""AWS's limit."""
+
+# Errors about one question; all others are about AWS or the credentials, and pass or are mended.
+_REFUSALS: Final = frozenset({"InvalidParameterException", "ValidationException"})
+_CODE: Final = re.compile(r"[A-Za-z0-9_.]{1,100}", re.ASCII)
+
+
+class NoObservationError(Exception):
+    """AWS's answer does not tell how many seats there are; the text says why. Nothing changes by it."""
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NoAnswerError(NoObservationError):
+    """AWS did not answer, or not to the end. It may do so soon."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """By what AWS is asked about a license.
+
+    Attributes:
+        product_code: of the license.
+        kind: `license-arn` or `customer`.
+        value: the key as the ledger holds it.
+        license_arn_heard: the ARN as AWS spelled it, if otherwise.
+    """
+
+    product_code: str
+    kind: KeyKind
+    value: str
+    license_arn_heard: str | None = None
+
+    @property
+    def filter(self) -> "dict[GetEntitlementFilterNameType, list[str]]":
+        """As GetEntitlements takes it; the values of one name are alternatives."""
+        if self.kind is KeyKind.CUSTOMER:
+            return {"CUSTOMER_IDENTIFIER": [names.customer_identifier(self.value, code=self.product_code)]}
+        spellings = dict.fromkeys(arn for arn in (self.value, self.license_arn_heard) if arn)
+        return {"LICENSE_ARN": [arn for arn in spellings if arn.startswith("arn:aws")]}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveRow:
+    """A row of the users dimension whose date has not passed.
+
+    Attributes:
+        seats: the bought number.
+        expires_at: its date.
+        names: the names of a license that it carries.
+    """
+
+    seats: int
+    expires_at: datetime
+    names: tuple[Name, ...]
+
+
+def read_rows(clients: Clients, question: Question, *, priority: Priority) -> Sequence[AwsRow]:
+    """All rows of GetEntitlements, to the last page. Pages may be empty, and `Entitlements` absent.
+
+    Raises:
+        NoAnswerError: a page could not be had.
+        NoObservationError: AWS refuses the question, or there is no end of pages.
+    """
+    rows: list[AwsRow] = []
+    for page in _pages(clients, question.product_code, question.filter, priority=priority):
+        rows.extend(page)
+    return rows
+
+
+def sees_live_row(clients: Clients, *, product_code: str, dimension: str, at: datetime, priority: Priority) -> bool:
+    """Whether these credentials see a live row of anybody's: those of a buyer's account see none.
+
+    Raises:
+        NoObservationError: as for `read_rows`.
+    """
+    for page in _pages(clients, product_code, {}, priority=priority):
+        if any(_is_live(row, dimension=dimension, at=at) for row in page):
+            return True
+    return False
+
+
+def live_rows(rows: Iterable[AwsRow], *, question: Question, dimension: str, at: datetime) -> tuple[LiveRow, ...]:
+    """The rows of the license that count users at this moment. Rows of other dimensions mean nothing here.
+
+    Raises:
+        NoObservationError: a row of the dimension has no whole number of 0 or more, or no date.
+    """
+    ours = [row for row in rows if row.get("Dimension") == dimension and _answers(row, question)]
+    judged = [LiveRow(seats=_seats(row), expires_at=_expires_at(row), names=_names(row)) for row in ours]
+    return tuple(row for row in judged if row.expires_at > at)
+
+
+def agreement_status(clients: Clients, agreement_id: str, *, priority: Priority) -> AgreementStatus | None:
+    """How an agreement stands; null if AWS does not tell it to this seller, or it is a status that tells nothing here.
+
+    Raises:
+        NoAnswerError: AWS did not answer.
+    """
+    clients.budget.take(priority)
+    try:
+        answer = ask("DescribeAgreement", lambda: clients.agreements.describe_agreement(agreementId=agreement_id))
+    except NoAnswerError as error:
+        cause = error.__cause__
+        # A product sold by a channel partner has agreements that its manufacturer may not read.
+        if isinstance(cause, ClientError) and code_of(cause) in {"AccessDeniedException", "ResourceNotFoundException"}:
+            return None
+        raise
+    except NoObservationError:
+        return None
+    return status_of(str(answer.get("status")))
+
+
+def ask(operation: str, call: Callable[[], T]) -> T:
+    """Call AWS once.
+
+    Raises:
+        NoAnswerError: it did not answer, answered with an error, or with something that is no answer.
+        NoObservationError: it refuses the question.
+    """
+    try:
+        return call()
+    except ClientError as error:
+        code = code_of(error)
+        kind = NoObservationError if code in _REFUSALS else NoAnswerError
+        raise kind(f"AWS Marketplace answered {operation} with {code}.") from error
+    except BotoCoreError as error:
+        raise NoAnswerError(f"AWS Marketplace did not answer {operation}: {type(error).__name__}.") from error
+    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        # What botocore raises of a body that has another shape than its model.
+        raise NoAnswerError(f"AWS Marketplace's answer to {operation} can't be read.") from error
+
+
+def code_of(error: ClientError) -> str:
+    """AWS's code of an error, or `an error` if it has none that can stand in a sentence."""
+    code = error.response.get("Error", {}).get("Code")
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else "an error"
+
+
+def _pages(
+    clients: Clients,
+    product_code: str,
+    filter_: "dict[GetEntitlementFilterNameType, list[str]]",
+    *,
+    priority: Priority,
+) -> Iterable[Sequence[AwsRow]]:
+    request: dict[str, Any] = {"ProductCode": product_code, "MaxResults": ROWS_PER_PAGE}
+    if filter_:
+        request["Filter"] = filter_
+    begun_at = time.monotonic()
+    for _ in range(PAGES_MAX):
+        clients.budget.take(priority)
+        answer = ask("GetEntitlements", lambda: clients.entitlements.get_entitlements(**request))
+        yield answer.get("Entitlements") or []
+        token = answer.get("NextToken")
+        if not token:
+            return
+        request["NextToken"] = token
+        if time.monotonic() - begun_at > READING_SECONDS_MAX:
+            raise NoAnswerError(f"GetEntitlements was not read to the end within {READING_SECONDS_MAX} seconds.")
+    raise NoObservationError(f"GetEntitlements has more than {PAGES_MAX} pages for one license.")
+
+
+def _answers(row: AwsRow, question: Question) -> bool:
+    """Whether a row is one of those that were asked for; what a row does not say is taken as asked."""
+    if row.get("ProductCode", question.product_code) != question.product_code:
+        return False
+    if question.kind is KeyKind.CUSTOMER:
+        asked = names.customer_identifier(question.value, code=question.product_code)
+        return bool(row.get("CustomerIdentifier", asked) == asked)
+    told = names.value_of(_names(row), KeyKind.LICENSE_ARN)
+    return told in (None, question.value)
+
+
+def _is_live(row: AwsRow, *, dimension: str, at: datetime) -> bool:
+    if row.get("Dimension") != dimension:
+        return False
+    try:
+        return _expires_at(row) > at
+    except NoObservationError:
+        return False
+
+
+def _seats(row: AwsRow) -> int:
+    value = row.get("Value")
+    number = value.get("IntegerValue") if isinstance(value, dict) and len(value) == 1 else None
+    # Exactly: Python takes True for 1 and 5.0 for 5.
+    if type(number) is not int:
+        raise NoObservationError("A row of the dimension that counts users has no whole number.")
+    if number < 0:
+        raise NoObservationError("A row of the dimension that counts users has a negative number.")
+    return number
+
+
+def _expires_at(row: AwsRow) -> datetime:
+    expires_at = row.get("ExpirationDate")
+    if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
+        raise NoObservationError("A row of the dimension that counts users has no date.")
+    return expires_at.astimezone(UTC)
+
+
+def _names(row: AwsRow) -> tuple[Name, ...]:
+    found: list[Name] = []
+    for kind, member, read in (
+        (KeyKind.LICENSE_ARN, "LicenseArn", names.license_arn),
+        (KeyKind.ACCOUNT, "CustomerAWSAccountId", names.account_id),
+    ):
+        try:
+            found.append((kind, read(row.get(member))))
+        except NameIsMalformedError:
+            continue
+    if "CustomerIdentifier" in row and "ProductCode" in row:
+        try:
+            found.append((KeyKind.CUSTOMER, names.customer(row["ProductCode"], row["CustomerIdentifier"])))
+        except NameIsMalformedError:
+            return tuple(found)
+    return tuple(found)

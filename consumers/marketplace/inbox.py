@@ -1,0 +1,339 @@
+"""The inbox: every message is stored before it is worked on, and kept, with what became of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import uuid4
+
+import sqlalchemy
+import structlog
+
+from consumers.marketplace import observations
+from consumers.marketplace.budget import Priority
+from consumers.marketplace.licenses import claiming, find_license, identify_license, issue_license
+from consumers.marketplace.messages import NotUnderstood, Parsed, Poke, PokeKind, Unrelated, parse
+from consumers.marketplace.names import value_of
+from consumers.marketplace.pauses import LICENSE
+from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.tables import INBOX
+from ledger.errors import LedgerError
+from ledger.ledger import Ledger
+from ledger.license.events import Actor, ActorRole, KeyKind, LicenseId
+from ledger.store.tables import LICENSE_KEYS
+from ledger.times import microseconds, moment
+from ledger.transaction import Caller, Transaction, Work
+
+MARKETPLACE: Final = Actor(ActorRole.MARKETPLACE, "aws-marketplace")
+"""Who causes what AWS tells."""
+ATTEMPTS_MAX: Final = 5
+"""How often a message is tried that the program itself stumbles over."""
+
+_SETTLED_AT_ONCE: Final = 50
+_LOGGER: Final = structlog.get_logger(__name__)
+
+
+class MessageStatus(StrEnum):
+    """What became of a message."""
+
+    NEW = "new"
+    WAITING = "waiting"
+    PARKED = "parked"
+    DONE = "done"
+    IGNORED = "ignored"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """A message as it came from the queue: SQS's id of it, and its body."""
+
+    transport_id: str
+    body: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """What became of a message: its status, the reason in words, and the license that it is about."""
+
+    status: MessageStatus
+    reason: str | None = None
+    license_id: LicenseId | None = None
+
+
+# These begin a license; the other messages tell only of one that is there.
+_ISSUING: Final = frozenset({PokeKind.LICENSE_UPDATED, PokeKind.ENTITLEMENT_UPDATED, PokeKind.SUBSCRIBE_SUCCESS})
+_NOT_OURS: Final = "The product is not one of those that this ledger serves."
+_SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
+_AGREEMENT_UNKNOWN: Final = "Nothing is known of the agreement yet. It waits for a message that names its license."
+_NOTHING_ENDS: Final = "It says that something has ended that this ledger never heard of."
+_NOTHING_BEGINS: Final = "It is about a purchase that this ledger never heard of, and begins none."
+_EARLIER_KEY: Final = "It says that an earlier agreement or license has ended, not the one that stands now."
+
+
+class Inbox:
+    """The messages of AWS Marketplace, in the ledger's file."""
+
+    def __init__(self, ledger: Ledger, settings: MarketplaceSettings) -> None:
+        """Keep them beside the events of this ledger."""
+        self._ledger = ledger
+        self._settings = settings
+
+    def store(self, received: Sequence[Received]) -> None:
+        """Make messages durable; those that are stored already stay as they are.
+
+        Raises:
+            LedgerError: the database can't be written; nothing was stored.
+        """
+        parsed = [(parse(message.body, transport_id=message.transport_id), message.body) for message in received]
+        ids = [message.message_id for message, _ in parsed]
+
+        def decide(transaction: Transaction) -> list[Parsed]:
+            rows = transaction.rows
+            known = set(rows.scalars(sqlalchemy.select(INBOX.c.message_id).where(INBOX.c.message_id.in_(ids))))
+            new: list[Parsed] = []
+            for message, body in parsed:
+                if message.message_id not in known:
+                    known.add(message.message_id)
+                    rows.execute(sqlalchemy.insert(INBOX).values(_row(message, body, at=transaction.at)))
+                    new.append(message)
+            return new
+
+        for message in self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True)):
+            if isinstance(message, NotUnderstood):
+                _LOGGER.warning("a message can't be understood", message_id=message.message_id, reason=message.reason)
+
+    def settle_new(self, *, at: datetime) -> bool:
+        """Find out what the new messages are about, in the order in which they came; whether there were any.
+
+        Raises:
+            LedgerError: the database can't be written.
+        """
+        with self._ledger.reading.connect() as reading:
+            numbers = reading.scalars(
+                sqlalchemy.select(INBOX.c.number)
+                .where(INBOX.c.status == MessageStatus.NEW, INBOX.c.due_at <= microseconds(at))
+                .order_by(INBOX.c.number)
+                .limit(_SETTLED_AT_ONCE)
+            ).all()
+            messages = reading.execute(
+                sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.body)
+                .where(INBOX.c.number.in_(numbers))
+                .order_by(INBOX.c.number)
+            ).all()
+        for number, message_id, body in messages:
+            self._settle(number, message_id=message_id, body=body)
+        return bool(messages)
+
+    def wake_parked(self) -> bool:
+        """Look again whether the keys became known for which messages wait; whether any did.
+
+        Raises:
+            LedgerError: the database can't be written.
+        """
+        awake = (
+            (INBOX.c.status == MessageStatus.PARKED)
+            & INBOX.c.license_id.is_(None)
+            & INBOX.c.agreement_id.in_(
+                sqlalchemy.select(LICENSE_KEYS.c.value).where(LICENSE_KEYS.c.kind == KeyKind.AGREEMENT.value)
+            )
+        )
+        with self._ledger.reading.connect() as reading:
+            found = reading.scalar(sqlalchemy.select(INBOX.c.number).where(awake).limit(1))
+        if found is None:
+            return False
+
+        def decide(transaction: Transaction) -> None:
+            values = {"status": MessageStatus.NEW, "due_at": microseconds(transaction.at)}
+            transaction.rows.execute(sqlalchemy.update(INBOX).where(awake).values(values))
+
+        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+        return True
+
+    def _settle(self, number: int, *, message_id: str, body: str) -> None:
+        poke = parse(body, transport_id=message_id)
+        if not isinstance(poke, Poke):
+            # Stored by a version of this program that understood it, or could not say so.
+            self._write(number, Settled(status=MessageStatus.FAILED, reason=poke.reason))
+            return
+        try:
+            settled = self._settle_poke(number, poke)
+        except LedgerError:
+            raise
+        except Exception as error:
+            _LOGGER.exception("a message could not be worked on", message_id=message_id)
+            self._try_again(number, reason=f"The program failed over it: {type(error).__name__}.")
+            return
+        if settled is not None and settled.status is not MessageStatus.WAITING:
+            _LOGGER.info("a message was put aside", message_id=message_id, status=settled.status, reason=settled.reason)
+
+    def _settle_poke(self, number: int, poke: Poke) -> Settled | None:
+        license_id = LicenseId(str(uuid4()))
+
+        def decide(transaction: Transaction) -> Settled | None:
+            status = transaction.rows.scalar(sqlalchemy.select(INBOX.c.status).where(INBOX.c.number == number))
+            if status != MessageStatus.NEW:
+                return None
+            settled = settle(transaction, poke, settings=self._settings, new_license_id=license_id)
+            if settled.status is MessageStatus.WAITING and settled.license_id is not None:
+                observations.request(
+                    transaction,
+                    settled.license_id,
+                    priority=Priority.MESSAGE,
+                    license_arn_heard=_heard_otherwise(poke),
+                )
+            _write_settled(transaction, number, settled)
+            return settled
+
+        caller = Caller(MARKETPLACE, poke.message_id)
+        return self._ledger.submit(Work(decide=decide, caller=caller, keys=claiming(poke.names), writes_rows=True))
+
+    def _write(self, number: int, settled: Settled) -> None:
+        def decide(transaction: Transaction) -> None:
+            _write_settled(transaction, number, settled)
+
+        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+
+    def _try_again(self, number: int, *, reason: str) -> None:
+        def decide(transaction: Transaction) -> None:
+            rows, this = transaction.rows, INBOX.c.number == number
+            attempts = (rows.scalar(sqlalchemy.select(INBOX.c.attempts).where(this)) or 0) + 1
+            given_up = attempts >= ATTEMPTS_MAX
+            values: dict[str, Any] = {
+                "attempts": attempts,
+                "reason": reason,
+                "status": MessageStatus.FAILED if given_up else MessageStatus.NEW,
+                "due_at": None if given_up else microseconds(transaction.at + LICENSE.after(attempts)),
+            }
+            rows.execute(sqlalchemy.update(INBOX).where(this).values(values))
+
+        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+
+
+def settle(
+    transaction: Transaction, poke: Poke, *, settings: MarketplaceSettings, new_license_id: LicenseId
+) -> Settled:
+    """Find the license that a message is about, issue it if it is new, or say why the message is put aside."""
+    if poke.product_code is not None and poke.product_code not in settings.product_codes:
+        return Settled(status=MessageStatus.IGNORED, reason=_NOT_OURS)
+    license_id = find_license(transaction, poke.names, product_code=poke.product_code)
+    if poke.awaits_successor:
+        return Settled(status=MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED, license_id=license_id)
+    if license_id is None:
+        return _settle_unknown(transaction, poke, new_license_id=new_license_id)
+    if poke.ends:
+        current = transaction.license(license_id).name
+        if any(current(kind) not in (None, value) for kind, value in claiming(poke.names)[:1]):
+            return Settled(status=MessageStatus.IGNORED, reason=_EARLIER_KEY, license_id=license_id)
+        # It names what goes away, which must not become the license's latest name.
+        return Settled(status=MessageStatus.WAITING, license_id=license_id)
+    identify_license(transaction, license_id, names=poke.names)
+    return Settled(status=MessageStatus.WAITING, license_id=license_id)
+
+
+def _settle_unknown(transaction: Transaction, poke: Poke, *, new_license_id: LicenseId) -> Settled:
+    if poke.ends:
+        return Settled(status=MessageStatus.IGNORED, reason=_NOTHING_ENDS)
+    if poke.product_code is None:
+        return Settled(status=MessageStatus.PARKED, reason=_AGREEMENT_UNKNOWN)
+    if poke.kind not in _ISSUING:
+        return Settled(status=MessageStatus.IGNORED, reason=_NOTHING_BEGINS)
+    license_id = issue_license(transaction, new_license_id, product_code=poke.product_code, names=poke.names)
+    return Settled(status=MessageStatus.WAITING, license_id=license_id)
+
+
+def _heard_otherwise(poke: Poke) -> str | None:
+    """The ARN as the message spells it, if that is not the form in which the ledger holds it."""
+    known = value_of(poke.names, KeyKind.LICENSE_ARN)
+    return None if poke.license_arn_heard == known else poke.license_arn_heard
+
+
+def _row(message: Parsed, body: str, *, at: datetime) -> dict[str, Any]:
+    row: dict[str, Any] = {"message_id": message.message_id, "body": body, "received_at": microseconds(at)}
+    match message:
+        case Poke():
+            return row | {
+                "status": MessageStatus.NEW,
+                "due_at": microseconds(at),
+                "kind": message.kind,
+                "sent_at": None if message.sent_at is None else microseconds(message.sent_at),
+                "agreement_id": value_of(message.names, KeyKind.AGREEMENT),
+            }
+        case Unrelated():
+            return row | {"status": MessageStatus.IGNORED, "reason": message.reason}
+        case NotUnderstood():
+            return row | {"status": MessageStatus.FAILED, "reason": message.reason}
+
+
+def _write_settled(transaction: Transaction, number: int, settled: Settled) -> None:
+    values = {
+        "status": settled.status,
+        "reason": settled.reason,
+        "license_id": settled.license_id,
+        "due_at": None,
+    }
+    transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number == number).values(values))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingMessage:
+    """A message that waits for a reading of its license.
+
+    Attributes:
+        number: its place in the inbox.
+        poke: what it says.
+        received_at: when it was stored.
+    """
+
+    number: int
+    poke: Poke
+    received_at: datetime
+
+
+def waiting_messages(rows: sqlalchemy.Connection, license_id: LicenseId) -> tuple[WaitingMessage, ...]:
+    """The messages that wait for a reading of a license, in the order in which they came."""
+    found = rows.execute(
+        sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.body, INBOX.c.received_at)
+        .where(INBOX.c.license_id == license_id, INBOX.c.status == MessageStatus.WAITING)
+        .order_by(INBOX.c.number)
+    ).all()
+    parsed = [(number, parse(body, transport_id=message_id), moment(at)) for number, message_id, body, at in found]
+    return tuple(
+        WaitingMessage(number=number, poke=poke, received_at=at)
+        for number, poke, at in parsed
+        if isinstance(poke, Poke)
+    )
+
+
+def is_overtaken(rows: sqlalchemy.Connection, license_id: LicenseId, message: WaitingMessage) -> bool:
+    """Whether a later message tells that the license goes on: later by AWS's clock, where both say the time."""
+    by_order = INBOX.c.number > message.number
+    sent_at = message.poke.sent_at
+    later = (
+        by_order
+        if sent_at is None
+        else sqlalchemy.case((INBOX.c.sent_at.is_(None), by_order), else_=INBOX.c.sent_at > microseconds(sent_at))
+    )
+    query = sqlalchemy.select(INBOX.c.number).where(
+        INBOX.c.license_id == license_id,
+        INBOX.c.kind.in_([kind.value for kind in _GOING_ON]),
+        INBOX.c.status.in_([MessageStatus.WAITING, MessageStatus.DONE]),
+        later,
+    )
+    return rows.scalar(query.limit(1)) is not None
+
+
+_GOING_ON: Final = (*_ISSUING, PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED)
+
+
+def tell(
+    rows: sqlalchemy.Connection, numbers: Sequence[int], status: MessageStatus, *, reason: str | None = None
+) -> None:
+    """Say where these messages stand now."""
+    if numbers:
+        rows.execute(
+            sqlalchemy.update(INBOX)
+            .where(INBOX.c.number.in_(numbers))
+            .values(status=status, reason=reason, due_at=None)
+        )

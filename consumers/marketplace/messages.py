@@ -1,0 +1,326 @@
+"""What AWS Marketplace says: from the body of an SQS message to a poke, or a reason in words why not.
+
+EventBridge events (concurrent agreements) and the two legacy SNS topics, wrapped in their envelope or raw. No message
+says how many seats there are: each says only that there is something to read.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from consumers.marketplace import names
+from consumers.marketplace.names import Name, NameIsMalformedError
+from ledger.license.events import KeyKind
+
+Json: TypeAlias = Mapping[str, Any]
+
+
+class PokeKind(StrEnum):
+    """What a message is about."""
+
+    LICENSE_UPDATED = "license-updated"
+    LICENSE_DEPROVISIONED = "license-deprovisioned"
+    AGREEMENT_CREATED = "agreement-created"
+    AGREEMENT_AMENDED = "agreement-amended"
+    AGREEMENT_ENDED = "agreement-ended"
+    ENTITLEMENT_UPDATED = "entitlement-updated"
+    SUBSCRIBE_SUCCESS = "subscribe-success"
+    SUBSCRIBE_FAIL = "subscribe-fail"
+    UNSUBSCRIBE_PENDING = "unsubscribe-pending"
+    UNSUBSCRIBE_SUCCESS = "unsubscribe-success"
+
+
+class AgreementStatus(StrEnum):
+    """How an agreement stands, of AWS's statuses those that tell something here."""
+
+    ACTIVE = "ACTIVE"
+    ARCHIVED = "ARCHIVED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    RENEWED = "RENEWED"
+    REPLACED = "REPLACED"
+    TERMINATED = "TERMINATED"
+
+
+SUCCEEDED: Final = frozenset({AgreementStatus.RENEWED, AgreementStatus.REPLACED})
+"""An agreement that another one follows has not ended for the customer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Poke:
+    """There is something to read about a license.
+
+    Attributes:
+        message_id: AWS's id of the message; the same message twice has it twice.
+        kind: what it is about.
+        names: every name of the license that the message carries.
+        product_code: the product, where the message says it.
+        status: how an agreement ended; null in other messages, and for a status that tells nothing here.
+        sent_at: AWS's clock; null where the message does not say it.
+        license_arn_heard: the ARN as the message spells it.
+    """
+
+    message_id: str
+    kind: PokeKind
+    names: tuple[Name, ...]
+    product_code: str | None = None
+    status: AgreementStatus | None = None
+    sent_at: datetime | None = None
+    license_arn_heard: str | None = None
+
+    @property
+    def ends(self) -> bool:
+        """Whether it says that a license has ended, if AWS's entitlements agree."""
+        if self.kind is PokeKind.AGREEMENT_ENDED:
+            return self.status is not None and self.status not in SUCCEEDED
+        return self.kind in {PokeKind.LICENSE_DEPROVISIONED, PokeKind.UNSUBSCRIBE_SUCCESS}
+
+    @property
+    def awaits_successor(self) -> bool:
+        """Whether it says that an agreement goes on as another one."""
+        return self.status in SUCCEEDED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unrelated:
+    """A message that is known and has nothing to do with seats."""
+
+    message_id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotUnderstood:
+    """A message of which nothing can be made, and why."""
+
+    message_id: str
+    reason: str
+
+
+Parsed: TypeAlias = Poke | Unrelated | NotUnderstood
+
+_MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+# AWS adds in whose role the seller is told; it makes no difference to a license.
+_ROLE: Final = re.compile(r"\s+-\s+(?:Proposer|Manufacturer)$")
+_EVENTS: Final[Mapping[str, PokeKind]] = {
+    "License Updated": PokeKind.LICENSE_UPDATED,
+    "License Deprovisioned": PokeKind.LICENSE_DEPROVISIONED,
+    "Purchase Agreement Created": PokeKind.AGREEMENT_CREATED,
+    "Purchase Agreement Amended": PokeKind.AGREEMENT_AMENDED,
+    "Purchase Agreement Ended": PokeKind.AGREEMENT_ENDED,
+}
+_UNRELATED_EVENTS: Final = frozenset(
+    {
+        "Purchase Agreement Ending",
+        "Purchase Agreement Renewal Terms Finalized",
+        "Purchase Agreement Renewal Upcoming",
+        "Purchase Agreement Advisory Issued",
+        "Purchase Agreement Advisory Resolved",
+        "Purchase Agreement Billing Adjustment Completed",
+        "Purchase Agreement Billing Adjustment Failed",
+        "Agreement Cancellation Request Pending Approval",
+        "Agreement Cancellation Request Approved",
+        "Agreement Cancellation Request Rejected",
+        "Agreement Cancellation Request Cancelled",
+        "Agreement Cancellation Request Validation Failed",
+    }
+)
+_ACTIONS: Final = frozenset(
+    {
+        PokeKind.ENTITLEMENT_UPDATED,
+        PokeKind.SUBSCRIBE_SUCCESS,
+        PokeKind.SUBSCRIBE_FAIL,
+        PokeKind.UNSUBSCRIBE_PENDING,
+        PokeKind.UNSUBSCRIBE_SUCCESS,
+    }
+)
+_SHOWN_LENGTH_MAX: Final = 80
+
+
+class _NotUnderstoodError(Exception):
+    """Why a message can't be understood, in words."""
+
+
+def parse(body: str, *, transport_id: str) -> Parsed:
+    """Read the body of an SQS message.
+
+    Args:
+        body: as it lay in the queue.
+        transport_id: SQS's id of the message, for a body that carries no id of its own. (Its content would not do: a
+            raw notification about the next change of the same customer is the same text again.)
+    """
+    message_id = transport_id
+    try:
+        document = _object(_json(body), what="The message")
+        message_id = _message_id(document) or transport_id
+        return _parse(document, message_id=message_id)
+    except (_NotUnderstoodError, NameIsMalformedError) as error:
+        return NotUnderstood(message_id=message_id, reason=str(error))
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise _NotUnderstoodError("The message is not JSON.") from None
+
+
+def _object(value: object, *, what: str) -> Json:
+    if not isinstance(value, dict):
+        raise _NotUnderstoodError(f"{what} is not a JSON object.")
+    return value
+
+
+def _message_id(document: Json) -> str | None:
+    found = document.get("MessageId") if "Message" in document else document.get("id")
+    return found if isinstance(found, str) and _MESSAGE_ID.fullmatch(found) else None
+
+
+def _parse(document: Json, *, message_id: str) -> Parsed:
+    if "detail-type" in document:
+        return _parse_event(document, message_id=message_id)
+    if "Message" in document:
+        return _parse_envelope(document, message_id=message_id)
+    return _parse_notification(document, message_id=message_id, sent_at=None)
+
+
+# -- EventBridge -------------------------------------------------------------------------------------------------------
+
+
+def _parse_event(event: Json, *, message_id: str) -> Parsed:
+    detail_type = event["detail-type"]
+    known_as = _ROLE.sub("", detail_type) if isinstance(detail_type, str) else ""
+    if known_as in _UNRELATED_EVENTS:
+        return Unrelated(message_id=message_id, reason=f"{known_as} changes no seats.")
+    kind = _EVENTS.get(known_as)
+    if kind is None:
+        raise _NotUnderstoodError(f"The detail-type {_shown(detail_type)} is not known.")
+    detail = _object(event.get("detail"), what="The member detail")
+    of_license = kind in {PokeKind.LICENSE_UPDATED, PokeKind.LICENSE_DEPROVISIONED}
+    return Poke(
+        message_id=message_id,
+        kind=kind,
+        names=_license_names(detail) if of_license else _agreement_names(detail),
+        product_code=names.product_code(_member(detail, "product", "code")) if of_license else None,
+        status=_status(detail) if kind is PokeKind.AGREEMENT_ENDED else None,
+        sent_at=_time(event.get("time")),
+        license_arn_heard=str(_member(detail, "license", "arn")).strip() if of_license else None,
+    )
+
+
+def _license_names(detail: Json) -> tuple[Name, ...]:
+    return (
+        (KeyKind.LICENSE_ARN, names.license_arn(_member(detail, "license", "arn"))),
+        *_optional(KeyKind.AGREEMENT, names.agreement_id, detail, "agreement", "id"),
+        *_optional(KeyKind.ACCOUNT, names.account_id, detail, "acceptor", "accountId"),
+        *_optional(KeyKind.PRODUCT, names.product_id, detail, "product", "id"),
+    )
+
+
+def _agreement_names(detail: Json) -> tuple[Name, ...]:
+    return (
+        (KeyKind.AGREEMENT, names.agreement_id(_member(detail, "agreement", "id"))),
+        *_optional(KeyKind.ACCOUNT, names.account_id, detail, "acceptor", "accountId"),
+        *_optional(KeyKind.PRODUCT, names.product_id, detail, "product", "id"),
+    )
+
+
+def _optional(kind: KeyKind, read: Callable[[object], str], detail: Json, *path: str) -> tuple[Name, ...]:
+    """A name beside the one that counts: where it is absent or odd, the message is understood without it."""
+    found = _find(detail, *path)
+    if found is None:
+        return ()
+    try:
+        return ((kind, read(found)),)
+    except NameIsMalformedError:
+        return ()
+
+
+def _status(detail: Json) -> AgreementStatus | None:
+    status = _member(detail, "agreement", "status")
+    if not isinstance(status, str):
+        raise _NotUnderstoodError("The member detail.agreement.status is not a text.")
+    return status_of(status)
+
+
+def status_of(text: str) -> AgreementStatus | None:
+    """A status as AWS writes it; null for one that tells nothing here, such as that of an inactive revision."""
+    return AgreementStatus(text) if text in AgreementStatus.__members__ else None
+
+
+def _member(detail: Json, *path: str) -> object:
+    found = _find(detail, *path)
+    if found is None:
+        raise _NotUnderstoodError(f"The member detail.{'.'.join(path)} is missing.")
+    return found
+
+
+def _find(detail: Json, *path: str) -> object:
+    found: object = detail
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+# -- SNS ---------------------------------------------------------------------------------------------------------------
+
+
+def _parse_envelope(envelope: Json, *, message_id: str) -> Parsed:
+    if envelope.get("Type") in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
+        raise _NotUnderstoodError("SNS asks for a confirmation. Confirm the queue's subscription to the topic in SNS.")
+    message = envelope["Message"]
+    # AWS's own sample code sends an object where SNS has a text.
+    inner = _object(_json(message) if isinstance(message, str) else message, what="The member Message")
+    sent_at = _time(envelope.get("Timestamp"))
+    if "detail-type" in inner:
+        return _parse_event(inner, message_id=_message_id(inner) or message_id)
+    return _parse_notification(inner, message_id=message_id, sent_at=sent_at)
+
+
+def _parse_notification(said: Json, *, message_id: str, sent_at: datetime | None) -> Poke:
+    action = said.get("action")
+    if action is None:
+        raise _NotUnderstoodError("The message has neither a detail-type nor an action.")
+    if not isinstance(action, str) or action not in _ACTIONS:
+        raise _NotUnderstoodError(f"The action {_shown(action)} is not known.")
+    code = names.product_code(_either(said, "product-code", "ProductCode"))
+    identifier = _either(said, "customer-identifier", "CustomerIdentifier")
+    return Poke(
+        message_id=message_id,
+        kind=PokeKind(action),
+        names=((KeyKind.CUSTOMER, names.customer(code, identifier)),),
+        product_code=code,
+        sent_at=sent_at,
+    )
+
+
+def _either(said: Json, name: str, older_name: str) -> object:
+    found = said.get(name, said.get(older_name))
+    if found is None:
+        raise _NotUnderstoodError(f"The member {name} is missing.")
+    return found
+
+
+# -- what both have ----------------------------------------------------------------------------------------------------
+
+
+def _time(text: object) -> datetime | None:
+    """A time of AWS, in whole seconds or with fractions; only the order of messages hangs on it."""
+    if not isinstance(text, str):
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _shown(value: object) -> str:
+    """A value from outside as it can stand in a sentence: short and printable."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = ascii(text) if len(text) <= _SHOWN_LENGTH_MAX else ascii(text[:_SHOWN_LENGTH_MAX]) + "…"
+    return text.replace("'", '"')

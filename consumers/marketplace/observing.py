@@ -1,0 +1,444 @@
+"""Observing a license: AWS is read without holding anything, then the decision is made at the end of the ledger."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Final
+
+import structlog
+
+from consumers.marketplace import endings, entitlements, observations
+from consumers.marketplace.budget import Priority
+from consumers.marketplace.clients import Clients
+from consumers.marketplace.endings import EndNotice
+from consumers.marketplace.entitlements import LiveRow, NoAnswerError, NoObservationError, Question
+from consumers.marketplace.inbox import (
+    MARKETPLACE,
+    MessageStatus,
+    WaitingMessage,
+    is_overtaken,
+    tell,
+    waiting_messages,
+)
+from consumers.marketplace.licenses import claiming, identify_license
+from consumers.marketplace.messages import SUCCEEDED, AgreementStatus
+from consumers.marketplace.names import Name, value_of
+from consumers.marketplace.observations import FirstReading, Next, Observation
+from consumers.marketplace.pauses import LICENSE
+from consumers.marketplace.settings import MarketplaceSettings
+from ledger.ledger import Ledger
+from ledger.license import decisions
+from ledger.license.decisions import SecondReadingIsNeededError
+from ledger.license.events import KeyKind, LicenseId
+from ledger.license.state import License
+from ledger.transaction import Caller, Transaction, Work
+
+_TRIES: Final = 3
+_LOGGER: Final = structlog.get_logger(__name__)
+
+_NO_KEY: Final = "No key of the license is known by which AWS could be asked."
+_STILL_SHOWN: Final = "AWS still shows the license's seats. It is read again until they are gone."
+_OVERTAKEN: Final = "A later message tells that the license goes on, and AWS shows its seats."
+_SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
+_NOT_SURE_YET: Final = "AWS shows no seats, and does not say that the agreement has ended. It may be renewed."
+
+
+class Outcome(Enum):
+    """What became of a reading."""
+
+    NOTHING_DUE = "nothing-due"
+    OBSERVED = "observed"
+    NO_OBSERVATION = "no-observation"
+    NO_ANSWER = "no-answer"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Claim:
+    """A reading that was begun, and the license and its messages as they stood then.
+
+    Attributes:
+        number: fences the reading.
+        license: as it stood.
+        messages: those that the reading comes after; later ones need another.
+        license_arn_heard: the ARN as AWS spelled it, if not in the ledger's form.
+        cause: what the events of the decision follow from.
+    """
+
+    number: int
+    license: License
+    messages: tuple[WaitingMessage, ...]
+    license_arn_heard: str | None
+    cause: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reading:
+    """What AWS said, read completely.
+
+    Attributes:
+        rows: those that count users.
+        status: of the current agreement, if nothing was shown; null if AWS told nothing.
+        trusted: whether the credentials are known to see live rows of the product.
+    """
+
+    rows: tuple[LiveRow, ...]
+    status: AgreementStatus | None = None
+    trusted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Decided:
+    """A decision about a license: the license after it, and what is still waited for.
+
+    Attributes:
+        license: after its events.
+        expires_at: when the earliest row passes; null if none was shown.
+        first_reading: waits for its second.
+        notices: the end notices that stay open.
+        reason: why it is read again, in words.
+    """
+
+    license: License
+    expires_at: datetime | None = None
+    first_reading: FirstReading | None = None
+    notices: tuple[WaitingMessage, ...] = ()
+    reason: str | None = None
+
+
+class Observer:
+    """Reads licenses and records what changed."""
+
+    def __init__(
+        self, ledger: Ledger, settings: MarketplaceSettings, clients: Clients, *, now: Callable[[], datetime]
+    ) -> None:
+        """Read with these clients; `now` is the clock, aware UTC."""
+        self._ledger = ledger
+        self._settings = settings
+        self._clients = clients
+        self._now = now
+
+    def observe_next(self, *, at: datetime) -> Outcome:
+        """Read the license that is due first, if there is one.
+
+        Raises:
+            LedgerError: the database can't be written.
+        """
+        with self._ledger.reading.connect() as reading:
+            due = observations.next_due(reading, at=at)
+        if due is None:
+            return Outcome.NOTHING_DUE
+        license_id, priority = due
+        claim = self._begin(license_id, only_if_due=True)
+        # Where it was superseded, whoever came later decides; if they are killed, their lease runs out.
+        return Outcome.SUPERSEDED if claim is None else self._observe(claim, priority=priority)
+
+    def observe(self, license_id: LicenseId, *, cause: str | None) -> Outcome:
+        """Read a license at once, for somebody who waits.
+
+        Raises:
+            LedgerError: the database can't be written.
+        """
+        outcome = Outcome.SUPERSEDED
+        for _ in range(_TRIES):
+            claim = self._begin(license_id, only_if_due=False, cause=cause)
+            if claim is None:
+                return outcome
+            outcome = self._observe(claim, priority=Priority.REGISTRATION)
+            if outcome is not Outcome.SUPERSEDED:
+                return outcome
+        return outcome
+
+    def _begin(self, license_id: LicenseId, *, only_if_due: bool, cause: str | None = None) -> _Claim | None:
+        def decide(transaction: Transaction) -> _Claim | None:
+            observation = observations.find(transaction.rows, license_id)
+            if observation is None or (only_if_due and not observation.is_due(at=transaction.at)):
+                return None
+            messages = waiting_messages(transaction.rows, license_id)
+            return _Claim(
+                number=observations.begin(transaction, license_id, observation),
+                license=transaction.license(license_id),
+                messages=messages,
+                license_arn_heard=observation.license_arn_heard,
+                cause=cause or _cause(messages),
+            )
+
+        work = Work(decide=decide, caller=Caller(MARKETPLACE), licenses=(license_id,), writes_rows=True)
+        return self._ledger.submit(work)
+
+    def _observe(self, claim: _Claim, *, priority: Priority) -> Outcome:
+        license_id = claim.license.license_id
+        try:
+            reading = self._read(claim, priority=priority)
+        except NoObservationError as error:
+            _LOGGER.warning("a license could not be read", license_id=license_id, reason=error.reason)
+            return self._put_off(claim, error, priority=priority)
+        return self._decide(claim, reading)
+
+    # -- reading AWS ---------------------------------------------------------------------------------------------------
+
+    def _read(self, claim: _Claim, *, priority: Priority) -> _Reading:
+        license_, at = claim.license, self._now()
+        question = _question(license_, license_arn_heard=claim.license_arn_heard)
+        if question is None:
+            raise NoObservationError(_NO_KEY)
+        answered = entitlements.read_rows(self._clients, question, priority=priority)
+        rows = entitlements.live_rows(answered, question=question, dimension=self._settings.dimension, at=at)
+        if rows:
+            self._clients.trust.note(license_.product_code, at=at)
+            return _Reading(rows=rows)
+        if license_.subscription is None or license_.subscription.lapse is not None:
+            return _Reading(rows=())
+        agreement_id = _agreement_of(claim)
+        status = None
+        if agreement_id is not None:
+            status = entitlements.agreement_status(self._clients, agreement_id, priority=priority)
+        return _Reading(rows=(), status=status, trusted=self._is_trusted(license_, at=at, priority=priority))
+
+    def _is_trusted(self, license_: License, *, at: datetime, priority: Priority) -> bool:
+        subscription, wait = license_.subscription, self._settings.renewal_wait
+        if subscription is None or not endings.is_overdue(subscription, renewal_wait=wait, at=at):
+            return False
+        code, trust = license_.product_code, self._clients.trust
+        if trust.holds(code, at=at):
+            return True
+        seen = entitlements.sees_live_row(
+            self._clients, product_code=code, dimension=self._settings.dimension, at=at, priority=priority
+        )
+        if seen:
+            trust.note(code, at=at)
+        return seen
+
+    # -- deciding ------------------------------------------------------------------------------------------------------
+
+    def _decide(self, claim: _Claim, reading: _Reading) -> Outcome:
+        license_id = claim.license.license_id
+        names = _names_read(claim.license, reading.rows)
+
+        def decide(transaction: Transaction) -> Outcome:
+            observation = observations.find(transaction.rows, license_id)
+            if observation is None or observation.number != claim.number:
+                return Outcome.SUPERSEDED
+            rows = tuple(row for row in reading.rows if _is_of(transaction, row, license_id))
+            if rows:
+                decided = self._decide_shown(transaction, claim, rows, observation)
+            else:
+                decided = self._decide_not_shown(transaction, claim, reading, observation)
+            observations.conclude(transaction.rows, license_id, self._next(transaction, claim, decided, observation))
+            return Outcome.OBSERVED
+
+        keys = claiming({name for row in reading.rows for name in row.names} | set(names))
+        caller = Caller(MARKETPLACE, claim.cause)
+        return self._ledger.submit(
+            Work(decide=decide, caller=caller, licenses=(license_id,), keys=keys, writes_rows=True)
+        )
+
+    def _decide_shown(
+        self, transaction: Transaction, claim: _Claim, rows: Sequence[LiveRow], observation: Observation
+    ) -> _Decided:
+        license_id = claim.license.license_id
+        identify_license(transaction, license_id, names=_names_read(claim.license, rows))
+        license_ = transaction.license(license_id)
+        seats_max, renews_at = sum(row.seats for row in rows), max(row.expires_at for row in rows)
+        expires_at = min(row.expires_at for row in rows)
+        first = observation.first_reading
+        same = first is not None and (first.seats_max, first.renews_at) == (seats_max, renews_at)
+        confirmed = first is not None and same and transaction.at >= first.due_at
+        try:
+            events = decisions.observe_subscription(
+                license_, seats_max=seats_max, renews_at=renews_at, confirmed=confirmed
+            )
+        except SecondReadingIsNeededError as needed:
+            if first is None or not same:
+                due_at = transaction.at + self._settings.decrease_confirm
+                first = FirstReading(seats_max=seats_max, renews_at=renews_at, due_at=due_at)
+            tell(transaction.rows, _numbers(claim.messages), MessageStatus.WAITING, reason=needed.detail)
+            return _Decided(license=license_, expires_at=expires_at, first_reading=first, reason=needed.detail)
+        license_ = transaction.append(license_id, events)
+        notices = self._notices_still_open(transaction, claim)
+        return _Decided(
+            license=license_, expires_at=expires_at, notices=notices, reason=_STILL_SHOWN if notices else None
+        )
+
+    def _notices_still_open(self, transaction: Transaction, claim: _Claim) -> tuple[WaitingMessage, ...]:
+        """AWS shows seats: what says that they ended stays open, unless a later message says that they go on."""
+        rows, license_id = transaction.rows, claim.license.license_id
+        notices = [message for message in claim.messages if message.poke.ends]
+        overtaken = [message for message in notices if is_overtaken(rows, license_id, message)]
+        still_open = tuple(message for message in notices if message not in overtaken)
+        tell(rows, [message.number for message in claim.messages if not message.poke.ends], MessageStatus.DONE)
+        tell(rows, _numbers(overtaken), MessageStatus.IGNORED, reason=_OVERTAKEN)
+        tell(rows, _numbers(still_open), MessageStatus.WAITING, reason=_STILL_SHOWN)
+        return still_open
+
+    def _decide_not_shown(
+        self, transaction: Transaction, claim: _Claim, reading: _Reading, observation: Observation
+    ) -> _Decided:
+        """AWS shows no seats, which ends the subscription only on evidence."""
+        license_ = transaction.license(claim.license.license_id)
+        notices = tuple(message for message in claim.messages if message.poke.ends)
+        tell(
+            transaction.rows,
+            [message.number for message in claim.messages if message not in notices],
+            MessageStatus.DONE,
+        )
+        subscription = license_.subscription
+        if subscription is None or subscription.lapse is not None:
+            tell(transaction.rows, _numbers(notices), MessageStatus.DONE)
+            return _Decided(license=license_)
+        reason = endings.reason_to_lapse(
+            subscription,
+            notices=[_end_notice(message) for message in notices],
+            agreement_status=reading.status,
+            trusted=reading.trusted,
+            renewal_wait=self._settings.renewal_wait,
+            at=transaction.at,
+        )
+        if reason is not None:
+            lapsed = decisions.lapse_subscription(license_, reason=reason, at=transaction.at)
+            tell(transaction.rows, _numbers(notices), MessageStatus.DONE)
+            return _Decided(license=transaction.append(license_.license_id, lapsed))
+        if reading.status in SUCCEEDED:
+            tell(transaction.rows, _numbers(notices), MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED)
+            return _Decided(license=license_, first_reading=observation.first_reading, reason=_SUCCESSOR_AWAITED)
+        tell(transaction.rows, _numbers(notices), MessageStatus.WAITING, reason=_NOT_SURE_YET)
+        return _Decided(
+            license=license_, first_reading=observation.first_reading, notices=notices, reason=_NOT_SURE_YET
+        )
+
+    # -- when to read again --------------------------------------------------------------------------------------------
+
+    def _next(self, transaction: Transaction, claim: _Claim, decided: _Decided, observation: Observation) -> Next:
+        at, subscription = transaction.at, decided.license.subscription
+        runs = subscription is not None and subscription.lapse is None
+        overdue = runs and subscription is not None and subscription.renews_at <= at
+        rechecked = subscription is None or overdue or bool(decided.notices)
+        recheck = timedelta()
+        due: list[tuple[datetime, Priority]] = []
+        if rechecked:
+            recheck = observations.longer_recheck(observation.recheck, first=self._settings.recheck)
+            due.append((at + recheck, Priority.RECHECK))
+        if decided.first_reading is not None:
+            due.append((decided.first_reading.due_at, Priority.MESSAGE))
+        if runs and subscription is not None:
+            wait = self._settings.renewal_wait
+            dates = [decided.expires_at or subscription.renews_at, *_added(subscription.renews_at, wait)]
+            due.extend((date, Priority.DATE) for date in dates if date > at)
+        counts_from = [_added(notice.received_at, self._settings.renewal_wait) for notice in decided.notices]
+        due.extend((date, Priority.RECHECK) for dates in counts_from for date in dates if date > at)
+        if self._has_later_messages(transaction, claim):
+            due.append((at, Priority.MESSAGE))
+        if not due:
+            return Next(due_at=None)
+        due_at, priority = min(due)
+        return Next(
+            due_at=due_at,
+            priority=priority,
+            recheck=recheck,
+            reason=decided.reason,
+            first_reading=decided.first_reading,
+        )
+
+    @staticmethod
+    def _has_later_messages(transaction: Transaction, claim: _Claim) -> bool:
+        known = set(_numbers(claim.messages))
+        waiting = waiting_messages(transaction.rows, claim.license.license_id)
+        return any(message.number not in known for message in waiting)
+
+    def _put_off(self, claim: _Claim, error: NoObservationError, *, priority: Priority) -> Outcome:
+        """There is no observation: nothing changes, the messages are kept with the reason, and it is read again."""
+        license_id = claim.license.license_id
+
+        def decide(transaction: Transaction) -> Outcome:
+            observation = observations.find(transaction.rows, license_id)
+            if observation is None or observation.number != claim.number:
+                return Outcome.SUPERSEDED
+            tell(transaction.rows, _numbers(claim.messages), MessageStatus.WAITING, reason=error.reason)
+            then = self._put_off_until(transaction, error, observation, priority=priority)
+            observations.conclude(transaction.rows, license_id, then)
+            return Outcome.NO_ANSWER if isinstance(error, NoAnswerError) else Outcome.NO_OBSERVATION
+
+        work = Work(decide=decide, caller=Caller(MARKETPLACE), licenses=(license_id,), writes_rows=True)
+        return self._ledger.submit(work)
+
+    def _put_off_until(
+        self, transaction: Transaction, error: NoObservationError, observation: Observation, *, priority: Priority
+    ) -> Next:
+        if isinstance(error, NoAnswerError):
+            failures = observation.failures + 1
+            return Next(
+                due_at=transaction.at + LICENSE.after(failures),
+                priority=priority,
+                recheck=observation.recheck,
+                failures=failures,
+                reason=error.reason,
+                first_reading=observation.first_reading,
+            )
+        recheck = observations.longer_recheck(observation.recheck, first=self._settings.recheck)
+        return Next(
+            due_at=transaction.at + recheck,
+            recheck=recheck,
+            reason=error.reason,
+            first_reading=observation.first_reading,
+        )
+
+
+def _question(license_: License, *, license_arn_heard: str | None) -> Question | None:
+    """By what AWS is asked: the current key of the kind under which the license was first known.
+
+    A license first known by a customer identifier is of the legacy kind, whose ARN changes with each agreement.
+    """
+    kinds = (kind for kind, _ in license_.names if kind in (KeyKind.LICENSE_ARN, KeyKind.CUSTOMER))
+    kind = next(kinds, None)
+    value = None if kind is None else license_.name(kind)
+    if kind is None or value is None:
+        return None
+    heard = license_arn_heard if kind is KeyKind.LICENSE_ARN else None
+    return Question(product_code=license_.product_code, kind=kind, value=value, license_arn_heard=heard)
+
+
+def _agreement_of(claim: _Claim) -> str | None:
+    known = claim.license.name(KeyKind.AGREEMENT)
+    if known is not None:
+        return known
+    told = (value_of(message.poke.names, KeyKind.AGREEMENT) for message in claim.messages if message.poke.ends)
+    return next((agreement_id for agreement_id in told if agreement_id), None)
+
+
+def _names_read(license_: License, rows: Sequence[LiveRow]) -> tuple[Name, ...]:
+    """The names that the rows agree on. Rows of several licenses of one legacy customer name none of them."""
+    read = [set(row.names) for row in rows]
+    if not read:
+        return ()
+    common = set.intersection(*read)
+    return tuple(sorted(common - set(license_.names)))
+
+
+def _is_of(transaction: Transaction, row: LiveRow, license_id: LicenseId) -> bool:
+    """Whether a row counts for this license: one that carries another license's ARN is that license's."""
+    arn = value_of(row.names, KeyKind.LICENSE_ARN)
+    return arn is None or transaction.license_of(KeyKind.LICENSE_ARN, arn) in (None, license_id)
+
+
+def _cause(messages: Sequence[WaitingMessage]) -> str | None:
+    """The message that a decision follows from: the latest that says that something ended, else the latest."""
+    ends = [message for message in messages if message.poke.ends]
+    last = (ends or messages)[-1:]
+    return last[0].poke.message_id if last else None
+
+
+def _end_notice(message: WaitingMessage) -> EndNotice:
+    return EndNotice(kind=message.poke.kind, status=message.poke.status, received_at=message.received_at)
+
+
+def _numbers(messages: Sequence[WaitingMessage]) -> list[int]:
+    return [message.number for message in messages]
+
+
+def _added(date: datetime, wait: timedelta) -> tuple[datetime, ...]:
+    try:
+        return (date + wait,)
+    except OverflowError:
+        # AWS writes the year 9999 for "no end".
+        return ()
