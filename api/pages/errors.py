@@ -1,0 +1,53 @@
+"""The pages that say what went wrong: a sentence, what to do next, and the request id."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import flask
+from werkzeug.wrappers import Response
+
+
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    title: str
+    next_step: str
+
+
+_HEADINGS: Final[Mapping[int, _Heading]] = {
+    400: _Heading("This could not be read", "Go back, load the page again and send it once more."),
+    401: _Heading("You are not signed in", "Sign in with your key, or through AWS Marketplace."),
+    403: _Heading("You may not do this", "Ask the operator of this ledger for a key that may."),
+    404: _Heading("There is nothing here", "Check the address, or begin at the list of licenses."),
+    405: _Heading("This address can't be used that way", "Go back and use the buttons of the page."),
+    410: _Heading("This has expired", "Begin again in AWS Marketplace."),
+    413: _Heading("This is too much at once", "Send less, in several steps."),
+    422: _Heading("Something in the form is not right", "Go back, mend it and send it again."),
+    429: _Heading("Too many tries", "Wait a little, then try again."),
+    500: _Heading("The ledger failed", "Try again. If it fails again, tell the operator the request id below."),
+    503: _Heading("The ledger can't answer now", "Nothing was changed. Try again in a moment."),
+}
+_CLIENT_ERROR: Final = _Heading("This could not be done", "Go back and try another way.")
+
+
+def render(status: int, code: str, detail: str, request_id: str) -> Response:
+    """The page of an error.
+
+    Args:
+        status: of the answer.
+        code: stable, for support.
+        detail: one or two sentences for people.
+        request_id: by which the operator finds the request in the log.
+    """
+    fallback = _HEADINGS[500] if status not in _HEADINGS and status >= 500 else _CLIENT_ERROR  # noqa: PLR2004 -- HTTP
+    heading = _HEADINGS.get(status, fallback)
+    page = flask.render_template(
+        "error.html",
+        status=status,
+        code=code,
+        title=heading.title,
+        detail=detail,
+        next_step=heading.next_step,
+        request_id=request_id,
+    )
+    return flask.make_response(page, status)

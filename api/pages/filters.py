@@ -1,0 +1,78 @@
+"""How templates write times and numbers."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import flask
+from markupsafe import Markup, escape
+
+from api.pages import words
+from api.parts import current_parts
+
+_TEMPLATE: Final = Markup('<time datetime="{iso}" data-show="{show}" title="{utc}">{text}</time>')
+
+
+def moment(at: datetime | None) -> Markup:
+    """A time to the second; the page's script writes it in the reader's zone."""
+    return _time(at, show="moment", format_="%H:%M:%S UTC")
+
+
+def day(at: datetime | None) -> Markup:
+    """A time of which the day matters."""
+    return _time(at, show="day", format_="")
+
+
+def _time(at: datetime | None, *, show: str, format_: str) -> Markup:
+    if at is None:
+        return Markup("&ndash;")
+    utc = at.astimezone(UTC)
+    date = f"{utc.day} {utc:%B %Y}"
+    text = f"{date}, {utc.strftime(format_)}" if format_ else date
+    iso = utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _TEMPLATE.format(iso=iso, show=show, utc=f"{date}, {utc:%H:%M:%S} UTC", text=text)
+
+
+def sentence(parts: words.Sentence) -> Markup:
+    """A sentence with its times."""
+    return Markup("").join(moment_of(part) for part in parts)
+
+
+def moment_of(part: str | datetime) -> Markup:
+    """A part of a sentence."""
+    return day(part) if isinstance(part, datetime) else escape(part)
+
+
+def number(value: int) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,}"
+
+
+def _now() -> datetime:
+    return current_parts().ledger.now()
+
+
+def register(app: flask.Flask) -> None:
+    """Let templates of this app use them."""
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        counted=words.counted,
+        day=day,
+        joined=words.joined,
+        license_name=words.license_name,
+        moment=moment,
+        number=number,
+        reason=words.reason,
+        sentence=sentence,
+        tell=words.sentence,
+    )
+    app.jinja_env.globals.update(
+        ACTORS=words.ACTORS,
+        BLOCK_REASONS=words.BLOCK_REASONS,
+        CHANGES=words.CHANGES,
+        EVENT_KINDS=words.EVENT_KINDS,
+        LICENSE_STATUSES=words.LICENSE_STATUSES,
+        OFFERED=words.OFFERED,
+        ROLES=words.ROLES,
+        SEAT_STATUSES=words.SEAT_STATUSES,
+        now=_now,
+    )

@@ -1,0 +1,150 @@
+"""The history of a license: every event in a sentence, with what led to it."""
+
+import itertools
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final, Literal
+
+import flask
+from flask.typing import ResponseReturnValue
+
+from api.pages import cursors, words
+from api.pages.blueprint import PAGES
+from api.pages.gate import reached_license
+from api.parts import current_parts
+from ledger.users import InvalidTextError, parse_user
+from projections.history import HistoryEntry, HistoryQuery
+
+PAGE_LENGTH: Final = 100
+# The day after it can still be named.
+_LAST_DAY: Final = date(9999, 12, 30)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Filter:
+    """What the history is narrowed to, as it was typed; days are days in UTC."""
+
+    user: str
+    type: str
+    actor: str
+    since: str
+    until: str
+    order: Literal["asc", "desc"]
+
+    def parameters(self) -> dict[str, str]:
+        """As an address says it."""
+        said = {
+            "user": self.user,
+            "type": self.type,
+            "actor": self.actor,
+            "since": self.since,
+            "until": self.until,
+            "order": "asc" if self.order == "asc" else "",
+        }
+        return {name: value for name, value in said.items() if value}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Item:
+    """The events of one decision, as far as they are on this page."""
+
+    sentence: words.Sentence
+    entries: Sequence[HistoryEntry]
+
+    @property
+    def first(self) -> HistoryEntry:
+        """The event from which time, actor and cause are told; they are the same for all."""
+        return self.entries[0]
+
+
+@PAGES.get("/licenses/<uuid:license_id>/history")
+def history(license_id: uuid.UUID) -> ResponseReturnValue:
+    """What happened to a license, newest first unless asked otherwise."""
+    information = reached_license(license_id)
+    filter_ = _read_filter()
+    query, errors = _query(filter_)
+    parts = current_parts()
+    of, secret = f"history {information.license_id} {query!r}", parts.ledger.secret("cursor")
+    page = parts.views.history.list(
+        information.license_id,
+        query,
+        after=cursors.read(flask.request.args.get("cursor", ""), of=of, secret=secret),
+        limit=PAGE_LENGTH,
+    )
+    return flask.render_template(
+        "history.html",
+        license=information,
+        page=page,
+        items=_items(page.items),
+        filter=filter_,
+        errors=errors,
+        next=cursors.write(page.next, of=of, secret=secret),
+    )
+
+
+def _read_filter() -> _Filter:
+    arguments = flask.request.args
+    type_, actor = arguments.get("type", ""), arguments.get("actor", "")
+    return _Filter(
+        user=arguments.get("user", "").strip(),
+        type=type_ if type_ in words.EVENT_KINDS else "",
+        actor=actor if actor in words.ACTORS else "",
+        since=arguments.get("since", ""),
+        until=arguments.get("until", ""),
+        order="asc" if arguments.get("order") == "asc" else "desc",
+    )
+
+
+def _query(filter_: _Filter) -> tuple[HistoryQuery, dict[str, str]]:
+    errors: dict[str, str] = {}
+    user = None
+    try:
+        user = parse_user(filter_.user).name if filter_.user else None
+    except InvalidTextError as error:
+        errors["user"] = str(error)
+    since, until = _day(filter_.since, "since", errors), _day(filter_.until, "until", errors)
+    return HistoryQuery(
+        user=user,
+        type=filter_.type or None,
+        actor=filter_.actor or None,
+        since=since,
+        until=until + timedelta(days=1) if until else None,
+        order=filter_.order,
+    ), errors
+
+
+def _day(text: str, field: str, errors: dict[str, str]) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return datetime.combine(min(date.fromisoformat(text), _LAST_DAY), time(), UTC)
+    except ValueError:
+        errors[field] = "Write a day as year-month-day, such as 2027-03-01."
+        return None
+
+
+def _items(entries: Sequence[HistoryEntry]) -> Sequence[_Item]:
+    grouped = itertools.groupby(entries, key=lambda entry: (entry.append, entry.recorded_at))
+    return [
+        _Item(sentence=words.append_sentence(ordered), entries=ordered)
+        for ordered in (sorted(group, key=lambda entry: entry.position) for _, group in grouped)
+    ]
+
+
+def raw(entry: HistoryEntry) -> str:
+    """An event as the interface for programs gives it."""
+    document = {
+        "position": entry.position,
+        "version": entry.version,
+        "type": entry.type,
+        "recorded_at": entry.recorded_at.isoformat().replace("+00:00", "Z"),
+        "actor": {"role": entry.actor.role, "id": entry.actor.id},
+        "cause": entry.cause,
+        "seat_id": entry.seat_id,
+        "user": entry.user,
+        "data": entry.data,
+    }
+    return json.dumps(document, ensure_ascii=False, indent=2, default=str)
