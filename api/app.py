@@ -2,7 +2,7 @@
 
 import flask
 
-from api import health, pages, problems, requests, v1
+from api import health, metrics, pages, problems, requests, v1
 from api.parts import ApiSettings, Parts, keep_parts
 
 __all__ = ["ApiSettings", "Parts", "create_app"]
@@ -16,5 +16,6 @@ def create_app(parts: Parts) -> flask.Flask:
     problems.register(app)
     v1.register(app)
     health.register(app)
+    metrics.register(app, parts)
     pages.register(app, parts)
     return app

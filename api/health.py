@@ -37,7 +37,7 @@ def _ready() -> flask.Response:
 
 
 class _ViewsLagError(Exception):
-    """The views are too far behind."""
+    """The views are too far behind, or don't go on."""
 
 
 def _check_views(parts: Parts) -> None:
@@ -45,6 +45,8 @@ def _check_views(parts: Parts) -> None:
         if timedelta(seconds=view.lag_seconds) > parts.settings.lag_max:
             msg = f"The view {view.name} is {view.lag_events} events behind."
             raise _ViewsLagError(msg)
+        if view.stopped is not None:
+            raise _ViewsLagError(view.stopped)
 
 
 def _failure(check: Callable[[], object]) -> str | None:

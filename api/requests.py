@@ -8,6 +8,7 @@ import flask
 import structlog
 
 from api.problems import Problem
+from ledger.ids import random_id
 from ledger.license.events import Actor
 from ledger.transaction import Caller
 
@@ -46,9 +47,9 @@ def _begin() -> None:
 def _parse_id(text: str | None) -> str:
     # Anything but a UUID could be a person's name, and would be kept for ever as the cause of events.
     try:
-        return str(uuid.UUID(text)) if text else str(uuid.uuid4())
+        return str(uuid.UUID(text)) if text else random_id()
     except ValueError:
-        return str(uuid.uuid4())
+        return random_id()
 
 
 def _end(response: flask.Response) -> flask.Response:

@@ -1,18 +1,19 @@
 """Keys: who may call the interface. Issued and revoked by events; only a keyed hash of the secret is stored."""
 
+import contextlib
 import hmac
 import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy
 
 from ledger.errors import LedgerError
 from ledger.license.events import LicenseId
-from ledger.store import Store
+from ledger.store import Store, StoreError
 from ledger.store.tables import API_KEYS
 from ledger.system.events import KeyIssued, KeyRevoked, KeyRole
 from ledger.times import microseconds, moment
@@ -62,6 +63,8 @@ class Keys:
         self._writer = writer
         self._store = store
         self._hash_key = store.secret("keys")
+        # Every request asks this, so it goes to the driver as it is: a tenth of the time.
+        self._select_by_hash = str(_by_hash(b"").compile(dialect=store.reading.dialect))
 
     def issue(
         self,
@@ -120,10 +123,13 @@ class Keys:
         return self._writer.submit(Work(decide=decide, caller=caller, writes_rows=True))
 
     def find(self, secret: str) -> Key | None:
-        """The key with this secret, valid or not; null if there is none."""
+        """The key with this secret, valid or not; null if there is none.
+
+        Raises:
+            StoreError: the database can't be read.
+        """
         secret_hash = self._hash(secret)
-        with self._store.reading.connect() as connection:
-            row = connection.execute(_by_hash(secret_hash)).one_or_none()
+        row = self._row_by_hash(secret_hash)
         if row is None or not hmac.compare_digest(row.secret_hash, secret_hash):
             return None
         return _key(row)
@@ -140,8 +146,34 @@ class Keys:
         with self._store.reading.connect() as connection:
             return [_key(row) for row in connection.execute(sqlalchemy.select(API_KEYS).order_by(*order))]
 
+    def _row_by_hash(self, secret_hash: bytes) -> "_KeyRow | None":
+        reading = self._store.reading
+        try:
+            with contextlib.closing(reading.raw_connection()) as connection:
+                cursor = connection.cursor()
+                cursor.execute(self._select_by_hash, (secret_hash,))
+                row = cursor.fetchone()
+        except (sqlalchemy.exc.SQLAlchemyError, reading.dialect.loaded_dbapi.Error) as error:
+            raise StoreError(str(error)) from error
+        return None if row is None else _KeyRow(*row)
+
     def _hash(self, secret: str) -> bytes:
         return hmac.digest(self._hash_key, secret.encode("utf-8", "surrogatepass"), "sha256")
+
+
+class _KeyRow(NamedTuple):
+    """A row of the table, in the order of its columns."""
+
+    key_id: str
+    secret_hash: bytes
+    name: str
+    role: str
+    licenses: str | None
+    customer_id: str | None
+    product_id: str | None
+    expires_at_microseconds: int | None
+    issued_at_microseconds: int
+    revoked_at_microseconds: int | None
 
 
 def _by_hash(secret_hash: bytes) -> sqlalchemy.Select[Any]:
@@ -179,7 +211,7 @@ def _row(key: Key, secret_hash: bytes) -> dict[str, object]:
     }
 
 
-def _key(row: sqlalchemy.Row[Any]) -> Key:
+def _key(row: sqlalchemy.Row[Any] | _KeyRow) -> Key:
     return Key(
         key_id=row.key_id,
         name=row.name,

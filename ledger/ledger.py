@@ -94,6 +94,11 @@ class Ledger:
         return self._writer.submit(work)
 
     @property
+    def waiting(self) -> int:
+        """How many commands wait to be decided."""
+        return self._writer.waiting
+
+    @property
     def reading(self) -> sqlalchemy.Engine:
         """For reading rows of the ledger's database; never for writing."""
         return self._store.reading

@@ -28,8 +28,10 @@ def read_if_match(request: flask.Request) -> IfMatch:
         Problem: `INVALID`: it is neither `*` nor an ETag that this interface gives out.
     """
     text = request.headers.get(IF_MATCH)
-    if text is None or text.strip() == "*":
-        return text and "*"  # type: ignore[return-value] -- null or "*"
+    if text is None:
+        return None
+    if text.strip() == "*":
+        return "*"
     found = _ETAG.fullmatch(text.strip())
     if found is None:
         raise InvalidProblem({IF_MATCH: ['Give the ETag as it was answered, such as "57", or *.']})

@@ -5,14 +5,13 @@ import binascii
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from api.problems import InvalidProblem
 from ledger.ledger import Ledger
-
-Place: TypeAlias = tuple[str | int | None, ...]
+from projections.page import PageKey
 
 _SEAL_BYTES: Final = 16
 _PLACE: Final = msgspec.json.Decoder(tuple[str | int | None, ...])
@@ -35,14 +34,14 @@ class Cursors:
         """The cursors of a list."""
         return cls(secret=ledger.secret("cursor"), of=msgspec.json.encode([caller_id, call, sorted(filters.items())]))
 
-    def write(self, place: Place | None) -> str | None:
+    def write(self, place: PageKey | None) -> str | None:
         """The cursor of a place; null where the list ends."""
         if place is None:
             return None
         text = msgspec.json.encode(place)
         return base64.urlsafe_b64encode(self._seal(text) + text).decode().rstrip("=")
 
-    def read(self, cursor: str | None) -> Place | None:
+    def read(self, cursor: str | None) -> PageKey | None:
         """The place of a cursor.
 
         Raises:

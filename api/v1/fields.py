@@ -138,7 +138,7 @@ def _parse_uuid(text: str) -> str:
     return text
 
 
-class Choice(fields.Enum):
+class Choice(fields.Enum[Any]):
     """One of the values of an enumeration; what is read is its member."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> Any:  # noqa: ANN401, ARG002

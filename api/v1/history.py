@@ -8,6 +8,7 @@ from flask_smorest import Blueprint
 from api.principal import Permission
 from api.v1 import schemas
 from api.v1.cursors import Cursors
+from api.v1.licenses import license_in_view
 from api.v1.operation import Call, Operation, operation, respond
 from ledger.license.events import LicenseId
 from projections.history import HistoryEntry, HistoryQuery
@@ -42,7 +43,7 @@ def list_history(call: Call, license_id: LicenseId) -> flask.Response:
     page = call.parts.views.history.list(
         license_id,
         HistoryQuery(
-            user=query.get("user"),
+            user=query["user"].name if "user" in query else None,
             type=query.get("type"),
             actor=query.get("actor"),
             since=query.get("since"),
@@ -52,6 +53,8 @@ def list_history(call: Call, license_id: LicenseId) -> flask.Response:
         after=cursors.read(query.get("cursor")),
         limit=query["limit"],
     )
+    if not page.items:
+        license_in_view(call, license_id)
     return respond(
         {
             "items": [_entry(entry) for entry in page.items],

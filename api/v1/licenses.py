@@ -1,6 +1,5 @@
 """Licenses: License Information, now and at any moment."""
 
-from datetime import datetime
 from typing import Final
 
 import flask
@@ -75,23 +74,21 @@ def get_license(call: Call, license_id: LicenseId) -> flask.Response:
     return respond(information, version=information.version)
 
 
+def license_in_view(call: Call, license_id: LicenseId) -> LicenseInformation:
+    """A license as the views have it now.
+
+    Raises:
+        LicenseIsNotFoundError: they have none of this id.
+    """
+    information = call.parts.views.licenses.get(license_id, at=call.parts.ledger.now())
+    if information is None:
+        raise LicenseIsNotFoundError
+    return information
+
+
 def _information(call: Call, license_id: LicenseId) -> LicenseInformation:
     views, query = call.parts.views, call.query
     moment = Moment(version=query.get("version"), position=query.get("position"), as_of=query.get("as_of"))
     if moment == Moment():
-        information = views.licenses.get(license_id, at=call.parts.ledger.now())
-        if information is None:
-            raise LicenseIsNotFoundError
-        return information
-    if moment.as_of is not None:
-        reach(call, moment.as_of)
+        return license_in_view(call, license_id)
     return views.licenses.then(license_id, moment)
-
-
-def reach(call: Call, as_of: datetime) -> None:
-    """Let what is answered about a time never change.
-
-    Raises:
-        TimeIsInvalidError: it is later than now.
-    """
-    call.parts.ledger.reach(as_of)

@@ -85,7 +85,7 @@ _ACROSS_MEMBERS: Final[Mapping[str, Mapping[str, object]]] = {
 }
 
 
-class _Description(Api):  # type: ignore[misc] -- flask-smorest has no types
+class _Description(Api):  # type: ignore[misc]  # flask-smorest has no types
     """flask-smorest's description, without an answer that stands for all others."""
 
     DEFAULT_ERROR_RESPONSE_NAME = None

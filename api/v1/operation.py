@@ -189,7 +189,7 @@ def _single_values(request: flask.Request) -> dict[str, str]:
 
 def _load(schema: Schema, given: object) -> Mapping[str, Any]:
     try:
-        loaded: Mapping[str, Any] = schema.load(given)  # type: ignore[arg-type]
+        loaded: Mapping[str, Any] = schema.load(given)  # type: ignore[arg-type]  # not a mapping is what it refuses in words
     except ValidationError as error:
-        raise InvalidProblem(error.normalized_messages()) from error
+        raise InvalidProblem(error.messages_dict) from error
     return loaded

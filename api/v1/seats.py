@@ -1,6 +1,7 @@
 """Seats: who has one, and the commands that give, take and bar them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -12,7 +13,7 @@ from api.problems import Problem
 from api.v1 import answers, schemas
 from api.v1.conditions import IDEMPOTENCY_KEY, IF_MATCH
 from api.v1.cursors import Cursors
-from api.v1.licenses import reach
+from api.v1.licenses import license_in_view
 from api.v1.operation import Call, Operation, operation, respond
 from ledger.license.decisions import SeatIsNotFoundError, UserIsBlockedError
 from ledger.license.events import LicenseId, SeatId
@@ -22,12 +23,13 @@ from projections.seats import SeatQuery
 
 BLUEPRINT: Final = Blueprint("seats", __name__, url_prefix="/v1", description="Who has a seat.")
 
-_COMMAND: Final = {
-    "permission": Permission.CHANGE_SEATS,
-    "etag": True,
-    "submits": True,
-    "headers": (IDEMPOTENCY_KEY, IF_MATCH),
-}
+_COMMAND: Final = Operation(
+    permission=Permission.CHANGE_SEATS,
+    answers={200: schemas.SeatAnswer},
+    headers=(IDEMPOTENCY_KEY, IF_MATCH),
+    etag=True,
+    submits=True,
+)
 
 
 @operation(
@@ -45,7 +47,6 @@ def list_seats(call: Call, license_id: LicenseId) -> flask.Response:
     """List the seats of a license, by user, now or at a time."""
     call.wait_for_position()
     query, views = call.query, call.parts.views
-    as_of = query.get("as_of")
     cursors = Cursors.for_list(
         call.parts.ledger,
         caller_id=call.principal.actor.id,
@@ -53,14 +54,22 @@ def list_seats(call: Call, license_id: LicenseId) -> flask.Response:
         filters=_filters(call),
     )
     after = cursors.read(query.get("cursor"))
-    seats = SeatQuery(status=query.get("status"), user=query.get("user"), q=query.get("q") or None)
-    if as_of is None:
-        as_of = call.parts.ledger.now()
-        page = views.seats.list(license_id, seats, after=after, limit=query["limit"])
+    user = query.get("user")
+    seats = SeatQuery(status=query.get("status"), user=user.name if user else None, q=query.get("q") or None)
+    if "as_of" in query:
+        page = views.seats.then(license_id, Moment(as_of=query["as_of"]), seats, after=after, limit=query["limit"])
     else:
-        reach(call, as_of)
-        page = views.seats.then(license_id, Moment(as_of=as_of), seats, after=after, limit=query["limit"])
-    return respond({"items": page.items, "next": cursors.write(page.next), "position": page.position, "as_of": as_of})
+        page = views.seats.list(license_id, seats, after=after, limit=query["limit"])
+    if not page.items:
+        license_in_view(call, license_id)
+    return respond(
+        {
+            "items": page.items,
+            "next": cursors.write(page.next),
+            "position": page.position,
+            "as_of": page.as_of or call.parts.ledger.now(),
+        }
+    )
 
 
 def _filters(call: Call) -> Mapping[str, object]:
@@ -86,6 +95,7 @@ def get_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Respon
     position = call.parts.views.position()
     seat = call.parts.views.seats.get(license_id, seat_id)
     if seat is None:
+        license_in_view(call, license_id)
         raise SeatIsNotFoundError
     return respond(answers.seat(seat, position=position), version=seat.version)
 
@@ -94,8 +104,8 @@ def get_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Respon
     BLUEPRINT,
     "POST",
     "/licenses/<license_id>/seats",
-    Operation(
-        **_COMMAND,
+    replace(
+        _COMMAND,
         body=schemas.UserBody,
         answers={200: schemas.SeatAnswer, 201: schemas.SeatAnswer},
         codes=[
@@ -120,7 +130,7 @@ def activate_seat(call: Call, license_id: LicenseId) -> flask.Response:
     BLUEPRINT,
     "POST",
     "/licenses/<license_id>/blocks",
-    Operation(**_COMMAND, body=schemas.BlockBody, answers={200: schemas.SeatAnswer}),
+    replace(_COMMAND, body=schemas.BlockBody),
 )
 def block_user(call: Call, license_id: LicenseId) -> flask.Response:
     """Keep a user out, also one never seen. If-Match is the license's version."""
@@ -140,7 +150,7 @@ def block_user(call: Call, license_id: LicenseId) -> flask.Response:
     BLUEPRINT,
     "POST",
     "/licenses/<license_id>/seats/<seat_id>/block",
-    Operation(**_COMMAND, body=schemas.ReasonBody, answers={200: schemas.SeatAnswer}),
+    replace(_COMMAND, body=schemas.ReasonBody),
 )
 def block_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Response:
     """Keep the user of a seat out; the seat becomes free. If-Match is the seat's version."""
@@ -160,7 +170,7 @@ def block_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Resp
     BLUEPRINT,
     "POST",
     "/licenses/<license_id>/seats/<seat_id>/unblock",
-    Operation(**_COMMAND, answers={200: schemas.SeatAnswer}),
+    _COMMAND,
 )
 def unblock_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Response:
     """Let the user of a seat in again; the next sign-in takes a seat. If-Match is the seat's version."""
@@ -174,9 +184,8 @@ def unblock_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Re
     BLUEPRINT,
     "DELETE",
     "/licenses/<license_id>/seats/<seat_id>",
-    Operation(
-        **_COMMAND,
-        answers={200: schemas.SeatAnswer},
+    replace(
+        _COMMAND,
         codes=["USER_BLOCKED"],
         statuses={"USER_BLOCKED": HTTPStatus.CONFLICT},
     ),

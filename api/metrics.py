@@ -1,0 +1,61 @@
+"""Numbers about the process, as Prometheus reads them."""
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import flask
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from api.parts import Parts
+
+# From what the disk takes to what people give up at.
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+
+
+class _LedgerCollector(Collector):
+    """Asks the ledger and its views when somebody reads the numbers."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Ask these."""
+        self._parts = parts
+
+    def collect(self) -> Iterator[Metric]:
+        """The numbers as they are now."""
+        ledger, views = self._parts.ledger, self._parts.views
+        yield GaugeMetricFamily("ledger_commands_waiting", "Commands that wait to be decided", ledger.waiting)
+        yield GaugeMetricFamily("ledger_head_position", "Position of the ledger's last event", ledger.head().position)
+        positions = GaugeMetricFamily("ledger_view_position", "Position of the last event in a view", labels=["view"])
+        events = GaugeMetricFamily("ledger_view_lag_events", "Events that a view has not applied", labels=["view"])
+        seconds = GaugeMetricFamily("ledger_view_lag_seconds", "How long the oldest of them waits", labels=["view"])
+        for view in views.status():
+            positions.add_metric([view.name], view.position)
+            events.add_metric([view.name], view.lag_events)
+            seconds.add_metric([view.name], view.lag_seconds)
+        yield from (positions, events, seconds)
+
+
+def register(app: flask.Flask, parts: Parts) -> None:
+    """Count the requests of this app, and answer `/metrics`."""
+    registry = CollectorRegistry(auto_describe=False)
+    requests = Counter("ledger_http_requests", "Requests answered", ["method", "route", "status"], registry=registry)
+    seconds = Histogram("ledger_http_request_seconds", "Time to answer", ["route"], registry=registry, buckets=_SECONDS)
+    ProcessCollector(registry=registry)
+    registry.register(_LedgerCollector(parts))
+
+    def count(response: flask.Response) -> flask.Response:
+        # Made-up paths and methods would each be a series of their own.
+        rule = flask.request.url_rule
+        route, method = (rule.rule, flask.request.method) if rule is not None else ("none", "any")
+        requests.labels(method, route, str(response.status_code)).inc()
+        seconds.labels(route).observe(time.perf_counter() - flask.g.began)
+        return response
+
+    def metrics() -> flask.Response:
+        return flask.Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    app.after_request(count)
+    app.add_url_rule("/metrics", "metrics", metrics)
