@@ -1,0 +1,142 @@
+"""Ledgers on real stores, and how the tests bring them to a beginning."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy
+
+from ledger.envelope import RecordedEvent
+from ledger.ledger import Ledger
+from ledger.license import events
+from ledger.license.decisions import issue_license, lapse_subscription, observe_subscription
+from ledger.license.events import KeyKind, LapseReason, LicenseId
+from ledger.license.state import License
+from ledger.store import Store
+from ledger.store.sqlite import SqliteStore
+from ledger.transaction import Transaction, Work
+from tests.stories import AGREEMENT, LICENSE, MARKETPLACE, PRODUCT_CODE, RENEWS_AT, Clock
+
+T = TypeVar("T")
+
+OpenStore = Callable[[Path], Store]
+
+
+def sqlite_store(path: Path, *, tables: Sequence[sqlalchemy.MetaData] = ()) -> SqliteStore:
+    """The store on one SQLite file."""
+    return SqliteStore(path, tables=tables)
+
+
+STORES: dict[str, OpenStore] = {"sqlite": sqlite_store}
+"""Every engine; each test of the store's contract runs on each."""
+
+
+@contextmanager
+def opened(
+    path: Path,
+    *,
+    now: Callable[[], datetime] | None = None,
+    open_store: OpenStore = sqlite_store,
+    waiting_max: int = 1_000,
+    on_fatal: Callable[[Exception], None] | None = None,
+) -> Iterator[Ledger]:
+    """A ledger, closed at the end."""
+    ledger = Ledger(open_store(path), now=now or Clock(), waiting_max=waiting_max, on_fatal=on_fatal)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def issue(
+    ledger: Ledger,
+    *,
+    seats_max: int,
+    license_id: LicenseId = LICENSE,
+    names: Sequence[tuple[KeyKind, str]] = (AGREEMENT,),
+    renews_at: datetime = RENEWS_AT,
+) -> LicenseId:
+    """AWS tells of a purchase."""
+
+    def decide(transaction: Transaction) -> None:
+        license_ = transaction.any_license(license_id)
+        license_ = transaction.append(license_id, issue_license(license_, product_code=PRODUCT_CODE, names=names))
+        started = observe_subscription(license_, seats_max=seats_max, renews_at=renews_at, confirmed=True)
+        transaction.append(license_id, started)
+
+    ledger.submit(Work(decide=decide, caller=MARKETPLACE, licenses=(license_id,), keys=tuple(names)))
+    return license_id
+
+
+def observe(
+    ledger: Ledger, *, seats_max: int, license_id: LicenseId = LICENSE, renews_at: datetime = RENEWS_AT
+) -> License:
+    """AWS is asked again, twice."""
+
+    def decide(transaction: Transaction) -> License:
+        license_ = transaction.license(license_id)
+        observed = observe_subscription(license_, seats_max=seats_max, renews_at=renews_at, confirmed=True)
+        return transaction.append(license_id, observed)
+
+    return ledger.submit(Work(decide=decide, caller=MARKETPLACE, licenses=(license_id,)))
+
+
+def lapse(ledger: Ledger, *, reason: LapseReason, license_id: LicenseId = LICENSE) -> License:
+    """AWS says that the contract ended."""
+
+    def decide(transaction: Transaction) -> License:
+        license_ = transaction.license(license_id)
+        return transaction.append(license_id, lapse_subscription(license_, reason=reason, at=transaction.at))
+
+    return ledger.submit(Work(decide=decide, caller=MARKETPLACE, licenses=(license_id,)))
+
+
+def license_now(ledger: Ledger, license_id: LicenseId = LICENSE) -> License:
+    """The license as the writer knows it."""
+    return ledger.submit(
+        Work(decide=lambda transaction: transaction.any_license(license_id), caller=MARKETPLACE, licenses=(license_id,))
+    )
+
+
+def everything(ledger: Ledger) -> list[RecordedEvent]:
+    """All events of a ledger, looked over: positions and versions without gaps, times in order."""
+    recorded = list(ledger.feed(after=0, limit=1_000_000))
+    assert [one.position for one in recorded] == [*range(1, len(recorded) + 1)]
+    versions: dict[str, int] = {}
+    for before, one in zip([None, *recorded], recorded, strict=False):
+        assert one.version == versions.get(one.stream, 0) + 1
+        versions[one.stream] = one.version
+        same_append = before is not None and before.command_id == one.command_id
+        assert before is None or (before.recorded_at == one.recorded_at if same_append else True)
+        assert before is None or same_append or before.recorded_at < one.recorded_at
+    return recorded
+
+
+def activated(recorded: Sequence[RecordedEvent]) -> list[str]:
+    """The names of those who took a seat, in order."""
+    return [one.event.user.plain for one in recorded if isinstance(one.event, events.SeatActivated)]
+
+
+def at_once(*calls: Callable[[], T]) -> list[T | Exception]:
+    """Make calls in as many threads, all let go at one moment; what each answered or raised."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T | Exception:
+        barrier.wait(timeout=30)
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 -- it is the answer
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def rows_of(ledger: Ledger, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 -- columns
+    """Read the ledger's rows."""
+    with ledger.reading.connect() as connection:
+        return [tuple(row) for row in connection.execute(sqlalchemy.text(statement), parameters)]

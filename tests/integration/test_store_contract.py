@@ -1,0 +1,286 @@
+"""What every store owes the writer and the readers."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ledger.envelope import Event, EventTypeIsUnknownError, StoredEventDisagreesError, encode
+from ledger.store import (
+    DirectoryEntry,
+    Head,
+    NewEvent,
+    RememberedAnswer,
+    Rows,
+    Store,
+    StoreError,
+)
+from tests.integration.ledgers import STORES, OpenStore
+from tests.stories import (
+    ADA_ACTIVATED,
+    ADMIN,
+    GRACE_ACTIVATED,
+    ISSUED,
+    LICENSE,
+    NOON,
+    OTHER_LICENSE,
+    STARTED_WITH_TWO_SEATS,
+)
+
+TICK = timedelta(microseconds=1)
+
+
+@pytest.fixture(params=STORES)
+def open_store(request: pytest.FixtureRequest) -> OpenStore:
+    """One engine after the other."""
+    return STORES[request.param]
+
+
+@pytest.fixture
+def store(open_store: OpenStore, tmp_path: Path) -> Iterator[Store]:
+    """An empty store."""
+    store = open_store(tmp_path / "ledger.db")
+    yield store
+    store.close()
+
+
+def new_event(
+    head: Head, event: Event, *, stream: str = LICENSE, version: int, position: int, told: str | None = None
+) -> NewEvent:
+    """An event at a place; `told` is what its envelope says of the stream, if that differs."""
+    state = encode(
+        ledger_id=head.ledger_id,
+        stream=told or stream,
+        version=version,
+        position=position,
+        append=(version, version),
+        recorded_at=NOON,
+        actor=ADMIN.actor,
+        cause=None,
+        command_id="5b0e7c52-4f7e-4a0e-9a35-9f4a4f0f1b11",
+        event=event,
+    )
+    return NewEvent(position, stream, version, event.TYPE, state)
+
+
+def write(store: Store, *events: Event, stream: str = LICENSE, after: int = 0) -> Head:
+    """Store events in a transaction of their own."""
+    head = store.begin()
+    new = [
+        new_event(head, event, stream=stream, version=after + number, position=head.position + number)
+        for number, event in enumerate(events, 1)
+    ]
+    moved = Head(ledger_id=head.ledger_id, position=head.position + len(events), recorded_at=NOON)
+    store.write(Rows(events=new), moved)
+    store.commit()
+    return moved
+
+
+def test_an_empty_store_has_a_head_and_an_id(store: Store) -> None:
+    """Position 0, and an id that was drawn with the schema."""
+    head = store.head()
+    assert head.position == 0
+    assert len(head.ledger_id) == 36
+    assert store.read_ledger(after=0, limit=10) == []
+    assert store.read_stream(LICENSE) == []
+    assert store.version_of(LICENSE) == 0
+
+
+def test_two_ledgers_have_different_ids_and_secrets(open_store: OpenStore, tmp_path: Path) -> None:
+    """Nothing of one ledger opens another."""
+    one, other = open_store(tmp_path / "one.db"), open_store(tmp_path / "other.db")
+    assert one.head().ledger_id != other.head().ledger_id
+    assert one.secret("directory") != other.secret("directory")
+    assert len({one.secret(name) for name in ("directory", "idempotency", "keys", "cursor", "session")}) == 5
+    one.close()
+    other.close()
+
+
+def test_what_was_committed_is_there_when_it_is_opened_again(open_store: OpenStore, tmp_path: Path) -> None:
+    """Events, head, id and secrets stay."""
+    store = open_store(tmp_path / "ledger.db")
+    head = write(store, ISSUED, STARTED_WITH_TWO_SEATS)
+    secret = store.secret("directory")
+    store.close()
+    again = open_store(tmp_path / "ledger.db")
+    assert again.head() == head
+    assert again.secret("directory") == secret
+    assert [one.event for one in again.read_stream(LICENSE)] == [ISSUED, STARTED_WITH_TWO_SEATS]
+    again.close()
+
+
+def test_events_are_read_by_stream_and_by_position(store: Store) -> None:
+    """Each stream by version, the whole by position, from anywhere to anywhere."""
+    write(store, ISSUED, STARTED_WITH_TWO_SEATS)
+    write(store, ISSUED, stream=OTHER_LICENSE)
+    write(store, ADA_ACTIVATED, GRACE_ACTIVATED, after=2)
+    whole = store.read_ledger(after=0, limit=10)
+    assert [(one.position, one.stream, one.version) for one in whole] == [
+        (1, LICENSE, 1),
+        (2, LICENSE, 2),
+        (3, OTHER_LICENSE, 1),
+        (4, LICENSE, 3),
+        (5, LICENSE, 4),
+    ]
+    assert store.read_ledger(after=2, limit=2) == whole[2:4]
+    assert store.read_stream(LICENSE, after=1, up_to=3) == [whole[1], whole[3]]
+    assert store.version_of(LICENSE) == 4
+    store.begin()
+    assert store.streams_since(2) == {LICENSE, OTHER_LICENSE}
+    assert store.streams_since(3) == {LICENSE}
+    assert {one.position for one in store.events_of({LICENSE: 2, OTHER_LICENSE: 1})} == {4, 5}
+    store.rollback()
+
+
+def test_what_is_not_committed_is_not_seen_and_can_be_undone(store: Store) -> None:
+    """A reader sees nothing before the commit, and nobody anything after a rollback."""
+    head = store.begin()
+    new = new_event(head, ISSUED, version=1, position=1)
+    store.write(Rows(events=[new]), Head(ledger_id=head.ledger_id, position=1, recorded_at=NOON))
+    assert store.head() == head
+    assert store.read_ledger(after=0, limit=10) == []
+    store.rollback()
+    assert store.begin() == head
+    store.rollback()
+    store.rollback()
+
+
+def test_a_version_can_be_taken_once(store: Store) -> None:
+    """Two events at one place of a stream are an error of the writer, and neither is lost or overwritten."""
+    write(store, ISSUED)
+    with pytest.raises(StoreError):
+        write(store, STARTED_WITH_TWO_SEATS, after=0)
+    store.rollback()
+    assert [one.event for one in store.read_stream(LICENSE)] == [ISSUED]
+
+
+def test_a_key_of_a_license_belongs_to_one_license(store: Store) -> None:
+    """The database itself refuses a second owner."""
+    head = store.begin()
+    store.write(Rows(license_keys={("agreement", "agmt-1"): LICENSE}), head)
+    with pytest.raises(StoreError):
+        store.write(Rows(license_keys={("agreement", "agmt-1"): OTHER_LICENSE}), head)
+    store.rollback()
+
+
+@pytest.mark.parametrize("count", [1, 2, 127, 128, 129, 1_000])
+def test_rows_of_any_number_are_written_and_looked_up(store: Store, count: int) -> None:
+    """A batch may hold one row or a thousand; what is not there is not found."""
+    numbers = range(count)
+    rows = Rows(
+        directory={(LICENSE, b"%16d" % number): DirectoryEntry(f"seat-{number}", number) for number in numbers},
+        license_keys={("agreement", f"agmt-{number}"): f"license-{number}" for number in numbers},
+        answers={
+            b"%32d" % number: RememberedAnswer(request_hash=b"asked", answer=b"%d" % number, answered_at=NOON)
+            for number in numbers
+        },
+        new_users={(f"key-{number}", 7): number + 1 for number in numbers},
+    )
+    head = store.begin()
+    store.write(rows, head)
+    store.commit()
+    store.begin()
+    assert store.directory([*rows.directory, (LICENSE, b"nobody"), (OTHER_LICENSE, b"%16d" % 0)]) == rows.directory
+    assert store.licenses_of([*rows.license_keys, ("agreement", "none")]) == rows.license_keys
+    assert store.remembered([*rows.answers, b"never asked"]) == rows.answers
+    assert store.new_users([*rows.new_users, ("key-0", 8)]) == rows.new_users
+    assert store.directory([]) == {}
+    store.rollback()
+
+
+def test_a_row_written_again_stands_in_the_place_of_the_first(store: Store) -> None:
+    """A later name of a user, a later answer, a higher count."""
+    head = store.begin()
+    store.write(Rows(directory={(LICENSE, b"ada"): DirectoryEntry("seat", 3)}, new_users={("key", 1): 1}), head)
+    store.write(Rows(directory={(LICENSE, b"ada"): DirectoryEntry("seat", 9)}, new_users={("key", 1): 2}), head)
+    assert store.directory([(LICENSE, b"ada")]) == {(LICENSE, b"ada"): DirectoryEntry("seat", 9)}
+    assert store.new_users([("key", 1)]) == {("key", 1): 2}
+    store.rollback()
+
+
+def test_the_head_is_locked_by_one_writer_at_a_time(open_store: OpenStore, tmp_path: Path) -> None:
+    """A second writer waits for the first, then sees what it wrote."""
+    one, other = open_store(tmp_path / "ledger.db"), open_store(tmp_path / "ledger.db")
+    head = one.begin()
+    began: list[Head] = []
+    waiting = threading.Thread(target=lambda: began.append(other.begin()))
+    waiting.start()
+    new = new_event(head, ISSUED, version=1, position=1)
+    one.write(Rows(events=[new]), Head(ledger_id=head.ledger_id, position=1, recorded_at=NOON))
+    assert not began
+    one.commit()
+    waiting.join(timeout=10)
+    assert [head.position for head in began] == [1]
+    other.rollback()
+    one.close()
+    other.close()
+
+
+def test_a_savepoint_undoes_the_rows_of_one_decision_alone(store: Store) -> None:
+    """What was written before it stays, also after several of them."""
+    head = store.begin()
+    store.write(Rows(new_users={("key", 1): 1}), head)
+    for _ in range(3):
+        store.savepoint()
+        store.write(Rows(new_users={("key", 1): 2}), head)
+        store.undo_savepoint()
+    assert store.new_users([("key", 1)]) == {("key", 1): 1}
+    store.rollback()
+
+
+def test_a_new_connection_goes_on(store: Store) -> None:
+    """What was open on the old connection is undone; the new one works, rows included."""
+    store.begin()
+    store.reconnect()
+    write(store, ISSUED)
+    store.begin()
+    assert store.rows.exec_driver_sql("SELECT position FROM head").scalar_one() == 1
+    store.rollback()
+
+
+def test_an_event_moved_to_another_license_is_noticed(store: Store) -> None:
+    """The envelope says where it belongs, and the columns must agree."""
+    head = store.begin()
+    moved = new_event(head, ISSUED, stream=OTHER_LICENSE, version=1, position=1, told=LICENSE)
+    store.write(Rows(events=[moved]), Head(ledger_id=head.ledger_id, position=1, recorded_at=NOON))
+    store.commit()
+    with pytest.raises(StoredEventDisagreesError, match="position 1"):
+        store.read_stream(OTHER_LICENSE)
+    with pytest.raises(StoredEventDisagreesError, match="edited or damaged"):
+        store.read_ledger(after=0, limit=10)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE stored_events SET originator_version = 7",
+        "UPDATE stored_events SET position = 7",
+        "UPDATE stored_events SET topic = 'license.subscription-resumed'",
+        "UPDATE stored_events SET state = CAST('{}' AS BLOB)",
+    ],
+)
+def test_an_edited_row_is_noticed(store: Store, edit: str) -> None:
+    """Whoever edits the place, the type or the bytes of an event is found out by the next reader."""
+    write(store, ISSUED)
+    store.begin()
+    store.rows.exec_driver_sql(edit)
+    store.commit()
+    with pytest.raises(StoredEventDisagreesError):
+        store.read_ledger(after=0, limit=10)
+    with pytest.raises(StoredEventDisagreesError):
+        store.read_stream(LICENSE)
+
+
+def test_an_event_of_an_unknown_type_stops_every_reader(store: Store) -> None:
+    """A newer program wrote it: one clear line, and nothing is skipped."""
+    head = store.begin()
+    known = new_event(head, ISSUED, version=1, position=1)
+    newer = known._replace(type="license.lent", state=known.state.replace(b"license.license-issued", b"license.lent"))
+    store.write(Rows(events=[newer]), Head(ledger_id=head.ledger_id, position=1, recorded_at=NOON))
+    store.commit()
+    with pytest.raises(EventTypeIsUnknownError, match=r"^[^\n]*'license.lent'[^\n]*$"):
+        store.read_ledger(after=0, limit=10)
+    with pytest.raises(EventTypeIsUnknownError):
+        store.read_stream(LICENSE)
