@@ -228,6 +228,7 @@ LOG_LEVEL: Final = Setting(
     name="LEDGER_LOG_LEVEL",
     parse=_one_of("debug", "info", "warning", "error"),
     default="info",
+    sandbox="warning",
     meaning="What is worth a log line: debug, info, warning or error.",
 )
 LOG_FORMAT: Final = Setting(
