@@ -321,6 +321,5 @@ def _time(text: object) -> datetime | None:
 
 def _shown(value: object) -> str:
     """A value from outside as it can stand in a sentence: short and printable."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    text = ascii(text) if len(text) <= _SHOWN_LENGTH_MAX else ascii(text[:_SHOWN_LENGTH_MAX]) + "…"
-    return text.replace("'", '"')
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN_LENGTH_MAX else f"{text[:_SHOWN_LENGTH_MAX]}…"

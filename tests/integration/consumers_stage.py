@@ -1,0 +1,194 @@
+"""The stage of the consumer's tests: a sandbox Marketplace, a ledger on disk, and a consumer between them, at noon."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+
+from consumers.marketplace import (
+    METADATA,
+    Clients,
+    Consumer,
+    MarketplaceRegistration,
+    MarketplaceSettings,
+    aws_clients,
+)
+from consumers.marketplace.tables import INBOX, OBSERVATIONS
+from consumers.sandbox import Contract, Generation, Sandbox, SandboxSettings
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.license.events import Actor, ActorRole, LicenseId
+from ledger.license.state import License
+from ledger.system.events import STREAM as SYSTEM_STREAM
+from ledger.transaction import Caller
+from ledger.users import parse_user
+
+PRODUCT_CODE = "74az0btybm649octamy0sktos"
+PRODUCT_ID = "prod-k35yywhyj4eqg"
+ANALYTICAL_ENGINES = "111122223333"
+"""The AWS account of the company where Ada works."""
+COMPILERS_INC = "444422221111"
+"""That of the company where Grace works."""
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+END_OF_MAY = datetime(2027, 5, 31, 23, 59, 59, 999_000, UTC)
+END_OF_NEXT_MAY = END_OF_MAY.replace(year=2028)
+ADMIN = Caller(Actor(ActorRole.ADMIN, "key-1"))
+USERS = ("ada", "grace", "katherine", "dorothy", "mary")
+MINUTE = timedelta(minutes=1)
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        """It is noon."""
+        self.at = NOON
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        return self.at
+
+    def move(self, by: timedelta) -> None:
+        """Let time pass."""
+        self.at += by
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """Everything between AWS Marketplace and the ledger."""
+
+    clock: Clock
+    sandbox: Sandbox
+    ledger: Ledger
+    settings: MarketplaceSettings
+    clients: Clients
+    consumer: Consumer
+    registration: MarketplaceRegistration
+
+    def buy(
+        self,
+        seats: int = 5,
+        *,
+        account_id: str = ANALYTICAL_ENGINES,
+        until: datetime = END_OF_MAY,
+        generation: Generation = Generation.CONCURRENT,
+    ) -> Contract:
+        """Let a company buy; Ada's, if no other is named."""
+        marketplace = self.sandbox.marketplace
+        return marketplace.buy(account_id=account_id, seats=seats, until=until, generation=generation).contract
+
+    def bought(self, seats: int = 5, *, until: datetime = END_OF_MAY) -> Contract:
+        """Let Ada's company buy, and the ledger hear of it."""
+        contract = self.buy(seats, until=until)
+        self.consume()
+        return contract
+
+    def consume(self) -> None:
+        """Work until nothing is left in the queue, and nothing is due."""
+        while self.consumer.run_once():
+            pass
+
+    def pass_time(self, by: timedelta) -> None:
+        """Let time pass, then do what became due."""
+        self.clock.move(by)
+        self.consume()
+
+    def send(self, *bodies: str) -> None:
+        """Put messages into the queue, in this order."""
+        for body in bodies:
+            self.clients.sqs.send_message(QueueUrl=self.sandbox.queue_url, MessageBody=body)
+
+    def held_back(self) -> list[str]:
+        """Take what lies in the queue out of it, so that a test can send it in its own way."""
+        bodies: list[str] = []
+        while True:
+            polled = self.clients.sqs.receive_message(QueueUrl=self.sandbox.queue_url, MaxNumberOfMessages=10)
+            if not polled.get("Messages"):
+                return bodies
+            for message in polled["Messages"]:
+                bodies.append(message["Body"])
+                self.clients.sqs.delete_message(QueueUrl=self.sandbox.queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+    def queue_is_empty(self) -> bool:
+        """Whether the queue holds nothing, not even something that is being worked on."""
+        names: Sequence[Any] = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        asked = self.clients.sqs.get_queue_attributes(QueueUrl=self.sandbox.queue_url, AttributeNames=names)
+        return all(asked["Attributes"][name] == "0" for name in names)
+
+    def licenses(self) -> list[License]:
+        """All licenses, the first issued first."""
+        events = self.ledger.feed(after=0, limit=100_000)
+        streams = dict.fromkeys(event.stream for event in events if event.stream != SYSTEM_STREAM)
+        return [self.ledger.past.license_now(LicenseId(stream)) for stream in streams]
+
+    def license(self) -> License:
+        """The only license."""
+        (license_,) = self.licenses()
+        return license_
+
+    def events(self) -> list[str]:
+        """The types of all events of licenses, without their prefix."""
+        events = self.ledger.feed(after=0, limit=100_000)
+        return [event.event.TYPE.removeprefix("license.") for event in events if event.stream != SYSTEM_STREAM]
+
+    def activate(self, *users: str) -> None:
+        """Let users take seats of the only license."""
+        license_id = self.license().license_id
+        for user in users:
+            self.ledger.seats.activate(license_id, user=parse_user(user), caller=ADMIN)
+
+    def inbox(self) -> list[tuple[str, str | None]]:
+        """Status and reason of each message, in the order in which they came."""
+        with self.ledger.reading.connect() as reading:
+            rows = reading.execute(sqlalchemy.select(INBOX.c.status, INBOX.c.reason).order_by(INBOX.c.number))
+            return [(row.status, row.reason) for row in rows]
+
+    def statuses(self) -> list[str]:
+        """The status of each message, in the order in which they came."""
+        return [status for status, _ in self.inbox()]
+
+    def observation(self) -> Any:  # noqa: ANN401 -- a row of the table
+        """The row of the only license that has been read."""
+        with self.ledger.reading.connect() as reading:
+            return reading.execute(sqlalchemy.select(OBSERVATIONS)).one()
+
+
+@contextmanager
+def staged(
+    folder: Path,
+    *,
+    change: Callable[[MarketplaceSettings], MarketplaceSettings] = lambda settings: settings,
+    raw_delivery: bool = False,
+) -> Iterator[Stage]:
+    """Set the stage; the settings are AWS's real patience, but for what `change` makes of them."""
+    clock = Clock()
+    sandbox_settings = SandboxSettings(
+        product_code=PRODUCT_CODE, product_id=PRODUCT_ID, product_title="SoftPhone", raw_delivery=raw_delivery
+    )
+    with Sandbox(sandbox_settings, clock=clock) as sandbox:
+        settings = change(
+            MarketplaceSettings(queue_url=sandbox.queue_url, product_codes=(PRODUCT_CODE,), dimension="users")
+        )
+        ledger = Ledger.open(LedgerSettings(path=folder / "ledger.db"), now=clock, tables=[METADATA])
+        clients = aws_clients(sandbox.environment)
+        try:
+            yield Stage(
+                clock=clock,
+                sandbox=sandbox,
+                ledger=ledger,
+                settings=settings,
+                clients=clients,
+                consumer=Consumer(ledger, settings, clients, now=clock),
+                registration=MarketplaceRegistration(ledger, settings, clients, now=clock),
+            )
+        finally:
+            clients.close()
+            ledger.close()
+
+
+def without_waits(settings: MarketplaceSettings) -> MarketplaceSettings:
+    """The patience of `serve --sandbox`."""
+    return replace(settings, renewal_wait=timedelta(), decrease_confirm=timedelta(), recheck=timedelta(seconds=5))

@@ -1,0 +1,1 @@
+"""The consumers without AWS, a queue or a database."""
