@@ -3,9 +3,8 @@
 STORAGE FORMAT. The members and their order stand in the design; stored bytes are never rewritten.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias, get_args
+from typing import Final, Generic, TypeAlias, TypeVar, get_args
 
 import msgspec
 
@@ -34,8 +33,7 @@ class StoredEventDisagreesError(Exception):
     """A stored event says something else than the columns beside it: the record was edited or damaged."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecordedEvent:
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event as the ledger holds it.
 
     Attributes:
@@ -68,7 +66,10 @@ class RecordedEvent:
         return self.version == self.append[1]
 
 
-class _Envelope(msgspec.Struct, frozen=True):
+T = TypeVar("T")
+
+
+class _Envelope(msgspec.Struct, Generic[T], frozen=True):
     ledger_id: str
     stream: str
     version: int
@@ -79,7 +80,11 @@ class _Envelope(msgspec.Struct, frozen=True):
     actor: Actor
     cause: str | None
     command_id: str
-    data: msgspec.Raw
+    data: T
+
+
+class _NewEnvelope(_Envelope[Event], frozen=True):
+    """With the fact itself, so that it is encoded in one go."""
 
 
 def event_types() -> dict[str, type[Event]]:
@@ -93,40 +98,37 @@ def _members(union: object) -> tuple[type[Event], ...]:
 
 
 _ENCODE: Final = msgspec.json.Encoder().encode
-_DECODE_ENVELOPE: Final = msgspec.json.Decoder(_Envelope).decode
+_DECODE_ENVELOPE: Final = msgspec.json.Decoder(_Envelope[msgspec.Raw]).decode
 _DECODE_DATA: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in event_types().items()}
 
 
-def encode(recorded: RecordedEvent, *, ledger_id: str) -> bytes:
-    """The bytes to store.
+def encode(  # noqa: PLR0913 -- the members of the envelope
+    *,
+    ledger_id: str,
+    stream: str,
+    version: int,
+    position: int,
+    append: tuple[int, int],
+    recorded_at: datetime,
+    actor: Actor,
+    cause: str | None,
+    command_id: str,
+    event: Event,
+) -> bytes:
+    """The bytes to store; see `RecordedEvent`.
 
     Raises:
         EnvelopeIsTooLargeError: they would be more than 65,535.
     """
     stored = _ENCODE(
-        _Envelope(
-            ledger_id,
-            recorded.stream,
-            recorded.version,
-            recorded.position,
-            recorded.event.TYPE,
-            recorded.append,
-            recorded.recorded_at,
-            recorded.actor,
-            recorded.cause,
-            recorded.command_id,
-            msgspec.Raw(recorded.data),
+        _NewEnvelope(
+            ledger_id, stream, version, position, event.TYPE, append, recorded_at, actor, cause, command_id, event
         )
     )
     if len(stored) > BYTES_MAX:
         msg = f"This would be an event of {len(stored)} bytes; {BYTES_MAX} are the most. Send shorter texts."
         raise EnvelopeIsTooLargeError(msg)
     return stored
-
-
-def encode_data(event: Event) -> bytes:
-    """The JSON of a fact alone."""
-    return _ENCODE(event)
 
 
 def decode(stored: bytes) -> RecordedEvent:

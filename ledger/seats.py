@@ -1,6 +1,5 @@
 """Commands about seats, carried out by the writer: activate, block, unblock, delete, many at once, sign in."""
 
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 import msgspec
 
 from ledger.errors import IdempotencyKeyIsReusedError, IsStaleError, RefusedError, TooManyNewUsersError
+from ledger.ids import random_id
 from ledger.license import access, decisions
 from ledger.license.access import AccessCode
 from ledger.license.decisions import LimitPreview, SeatIsNotFoundError
@@ -475,7 +475,7 @@ def _seat_of(transaction: Transaction, license_id: LicenseId, change: SeatChange
         msg = "a change needs a user or a seat"
         raise ValueError(msg)
     seat_id = transaction.seat_of(license_id, change.user)
-    return (seat_id, True) if seat_id is not None else (SeatId(str(uuid.uuid4())), False)
+    return (seat_id, True) if seat_id is not None else (SeatId(random_id()), False)
 
 
 def _decide_change(
@@ -550,7 +550,7 @@ def _take_seat(
                 users_max=new_users_max, retry_after_seconds=_seconds_to_next_hour(transaction.at)
             )
         transaction.count_new_user(counter)
-    seat_id = answer.seat_id or SeatId(str(uuid.uuid4()))
+    seat_id = answer.seat_id or SeatId(random_id())
     events = decisions.activate_seat(
         answer.license,
         seat_id=seat_id,

@@ -1,16 +1,16 @@
 """One decision at the end of the ledger: what it asks and records, and how the decisions of a batch see each other."""
 
 import hmac
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar
 
 import sqlalchemy
 
-from ledger.envelope import Event, RecordedEvent, encode, encode_data
+from ledger.envelope import Event, encode
 from ledger.errors import LicenseIsNotFoundError
+from ledger.ids import random_id
 from ledger.license import state as license_state
 from ledger.license.access import AccessPolicy
 from ledger.license.events import (
@@ -30,6 +30,7 @@ from ledger.store import (
     DirectoryKey,
     Head,
     LicenseKey,
+    NewEvent,
     RememberedAnswer,
     Rows,
     Store,
@@ -144,8 +145,7 @@ class Batch:
             self.store.savepoint()
         try:
             answer = work.decide(transaction)
-            recorded = transaction.recorded()
-            stored = [(event, encode(event, ledger_id=self.head.ledger_id)) for event in recorded]
+            stored = transaction.recorded()
         except Exception:
             if work.writes_rows:
                 self.store.undo_savepoint()
@@ -154,20 +154,22 @@ class Batch:
         self._take(transaction.effects, stored, at=at)
         return answer
 
-    def _take(self, effects: Effects, stored: Sequence[tuple[RecordedEvent, bytes]], *, at: datetime) -> None:
-        ours = self.effects
+    def _take(self, effects: Effects, stored: Sequence[NewEvent], *, at: datetime) -> None:
+        ours, rows = self.effects, effects.rows
         ours.rows.events.extend(stored)
-        ours.rows.directory.update(effects.rows.directory)
-        ours.rows.license_keys.update(effects.rows.license_keys)
-        ours.rows.answers.update(effects.rows.answers)
-        ours.rows.new_users.update(effects.rows.new_users)
+        ours.rows.directory.update(rows.directory)
+        ours.rows.license_keys.update(rows.license_keys)
+        ours.rows.answers.update(rows.answers)
+        ours.rows.new_users.update(rows.new_users)
         ours.states.update(effects.states)
         ours.events.update(effects.events)
         ours.system = effects.system or ours.system
         recorded_at = at if stored else self.head.recorded_at
         if effects.raised_head is not None and effects.raised_head > recorded_at:
             recorded_at = ours.rows.recorded_at = effects.raised_head
-        self.head = replace(self.head, position=self.head.position + len(stored), recorded_at=recorded_at)
+        if recorded_at is not self.head.recorded_at:
+            position = self.head.position + len(stored)
+            self.head = Head(ledger_id=self.head.ledger_id, position=position, recorded_at=recorded_at)
 
     def license(self, license_id: str) -> License:
         """A license as it stands after the decisions so far."""
@@ -333,31 +335,34 @@ class Transaction:
         """Let no later append be recorded at or before a moment, so that what was answered about it stays true."""
         self.effects.raised_head = to
 
-    def recorded(self) -> list[RecordedEvent]:
-        """The events of this decision as they will be stored."""
-        recorded: list[RecordedEvent] = []
+    def recorded(self) -> list[NewEvent]:
+        """The events of this decision as they will be stored.
+
+        Raises:
+            EnvelopeIsTooLargeError: one of them is too long.
+        """
+        recorded: list[NewEvent] = []
         if not self.effects.appends:
             return recorded
-        command_id = str(uuid.uuid4())
-        position = self._batch.head.position
+        command_id = random_id()
+        head = self._batch.head
         for stream, (first, events) in self.effects.appends.items():
             append = (first, first + len(events) - 1)
             for version, event in enumerate(events, first):
-                position += 1
-                recorded.append(
-                    RecordedEvent(
-                        stream=stream,
-                        version=version,
-                        position=position,
-                        append=append,
-                        recorded_at=self.at,
-                        actor=self._caller.actor,
-                        cause=self._caller.cause,
-                        command_id=command_id,
-                        event=event,
-                        data=encode_data(event),
-                    )
+                position = head.position + len(recorded) + 1
+                stored = encode(
+                    ledger_id=head.ledger_id,
+                    stream=stream,
+                    version=version,
+                    position=position,
+                    append=append,
+                    recorded_at=self.at,
+                    actor=self._caller.actor,
+                    cause=self._caller.cause,
+                    command_id=command_id,
+                    event=event,
                 )
+                recorded.append(NewEvent(position, stream, version, event.TYPE, stored))
         return recorded
 
     def _note(self, license_id: LicenseId, event: LicenseEvent, *, version: int) -> None:

@@ -1,13 +1,15 @@
-"""The group-commit writer: one thread decides what is waiting in one transaction, and answers after the commit.
+"""The group-commit writer: what is waiting is decided in one transaction, and answered after the commit.
 
 So nothing is answered that is not durable, positions are committed in their order, no batch conflicts with another, and
-the disk is asked once for many.
+the disk is asked once for many. The thread of the caller who came first decides for all who wait with it, which saves
+the handing over to a thread of its own and back.
 """
 
+import contextvars
 import queue
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +19,7 @@ import sqlalchemy
 import structlog
 
 from ledger import snapshots
+from ledger.envelope import decode
 from ledger.errors import LedgerError, QueueIsFullError, UnavailableError
 from ledger.license.events import Actor, ActorRole, LicenseId
 from ledger.license.state import License
@@ -51,21 +54,30 @@ class HeadWentBackError(Exception):
 class _Pending(Generic[R]):
     """A work item whose caller waits. A bare lock wakes faster than a future's condition."""
 
-    __slots__ = ("_answer", "_done", "_error", "work")
+    __slots__ = ("_answer", "_error", "_woken", "leads", "work")
 
     def __init__(self, work: Work[R]) -> None:
         self.work = work
+        self.leads = False
         self._answer: R | None = None
         self._error: Exception | None = None
-        self._done = threading.Lock()
-        self._done.acquire()
+        self._woken = threading.Lock()
+        self._woken.acquire()
 
     def finish(self, outcome: "_Outcome") -> None:
         self._answer, self._error = outcome
-        self._done.release()
+        self._woken.release()
 
-    def wait(self) -> R:
-        self._done.acquire()
+    def lead(self) -> None:
+        """Wake the caller to decide for all who wait."""
+        self.leads = True
+        self._woken.release()
+
+    def wait(self) -> None:
+        """Sleep until it is finished, or to lead."""
+        self._woken.acquire()
+
+    def answer(self) -> R:
         if self._error is not None:
             raise self._error
         return cast("R", self._answer)
@@ -100,10 +112,10 @@ class Writer:
         waiting_max: int = 1_000,
         on_fatal: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Start the writer's thread.
+        """Begin to take work.
 
         Args:
-            store: where to write; no other thread of the process may write to it.
+            store: where to write; nothing else of the process may write to it.
             now: the clock, aware UTC.
             waiting_max: how many commands may wait before more are refused.
             on_fatal: told when the process must stop.
@@ -112,14 +124,17 @@ class Writer:
         self._now = now
         self._waiting_max = waiting_max
         self._on_fatal = on_fatal
-        self._queue: queue.SimpleQueue[_Pending[Any] | None] = queue.SimpleQueue()
+        self._waiting: deque[_Pending[Any]] = deque()
+        # Somebody leads from the moment when something waits; guarded, like the queue, by the gate.
+        self._led = False
+        self._closing = False
+        self._gate = threading.Lock()
+        self._idle = threading.Condition(self._gate)
+        # A decision is nobody's but its caller's, so it logs nothing of the request whose thread it runs on.
+        self._context = contextvars.Context()
         self._states = _States(store)
         self._snapshots: queue.SimpleQueue[License | None] = queue.SimpleQueue()
         self._stopped: Exception | None = None
-        self._closing = False
-        self._gate = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        self._thread.start()
         self._snapshotter = threading.Thread(target=self._write_snapshots, name="snapshots", daemon=True)
         self._snapshotter.start()
 
@@ -135,10 +150,25 @@ class Writer:
         with self._gate:
             if self._stopped is not None or self._closing:
                 raise UnavailableError(_UNAVAILABLE)
-            if self._queue.qsize() >= self._waiting_max:
+            if len(self._waiting) >= self._waiting_max:
                 raise QueueIsFullError
-            self._queue.put(pending)
-        return pending.wait()
+            self._waiting.append(pending)
+            pending.leads = not self._led
+            self._led = True
+        try:
+            if not pending.leads:
+                pending.wait()
+            if pending.leads:
+                self._context.run(self._lead)
+        except BaseException:
+            self._abandon(pending)
+            raise
+        return pending.answer()
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait to be decided."""
+        return len(self._waiting)
 
     def close(self) -> None:
         """Finish what waits, then stop."""
@@ -146,53 +176,69 @@ class Writer:
             if self._closing:
                 return
             self._closing = True
-            self._queue.put(None)
+            self._idle.wait_for(lambda: not self._led)
         self._snapshots.put(None)
         self._snapshotter.join()
-        self._thread.join()
 
-    # -- the writer's thread -------------------------------------------------------------------------------------------
+    # -- the turns -----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while True:
-            pendings, last = self._take()
-            if pendings:
-                self._process(pendings)
-            if last:
-                return
-
-    def _take(self) -> tuple[list[_Pending[Any]], bool]:
+    def _lead(self) -> None:
+        """Carry out what waits, then let the first of those who came meanwhile lead."""
         pendings: list[_Pending[Any]] = []
-        while len(pendings) < BATCH_MAX:
-            try:
-                pending = self._queue.get(block=not pendings)
-            except queue.Empty:
-                break
-            if pending is None:
-                return pendings, True
-            pendings.append(pending)
-        return pendings, False
+        outcomes: Sequence[_Outcome] = ()
+        try:
+            self._let_in(pendings)
+            outcomes = self._outcomes(pendings)
+        except BaseException:
+            # This caller's thread was interrupted; the others still wait for their answers.
+            outcomes = _all_fail(pendings, _UNKNOWN)
+            raise
+        finally:
+            for pending, outcome in zip(pendings, outcomes, strict=True):
+                pending.finish(outcome)
+            self._hand_over()
 
-    def _process(self, pendings: Sequence[_Pending[Any]]) -> None:
-        outcomes = self._outcomes([pending.work for pending in pendings])
-        for pending, outcome in zip(pendings, outcomes, strict=True):
-            pending.finish(outcome)
+    def _let_in(self, pendings: list[_Pending[Any]]) -> None:
+        with self._gate:
+            while self._waiting and len(pendings) < BATCH_MAX:
+                pendings.append(self._waiting.popleft())
 
-    def _outcomes(self, works: Sequence[Work[Any]]) -> Sequence[_Outcome]:
+    def _hand_over(self) -> None:
+        with self._gate:
+            if self._waiting:
+                self._waiting[0].lead()
+            else:
+                self._led = False
+                self._idle.notify_all()
+
+    def _abandon(self, pending: _Pending[Any]) -> None:
+        """A caller's thread was interrupted, so that it can't lead when its turn comes."""
+        with self._gate:
+            if pending not in self._waiting:
+                return
+            self._waiting.remove(pending)
+        if pending.leads:
+            self._hand_over()
+
+    # -- inside a turn -------------------------------------------------------------------------------------------------
+
+    def _outcomes(self, pendings: list[_Pending[Any]]) -> Sequence[_Outcome]:
         if self._stopped is not None:
-            return _all_fail(works, _UNAVAILABLE)
+            return _all_fail(pendings, _UNAVAILABLE)
         doubt: _Doubt | None = None
         for pause in PAUSES_SECONDS:
             try:
                 if doubt is not None and self._took_place(doubt):
                     return doubt.outcomes
                 doubt = None
-                return self._attempt(works)
+                return self._attempt(pendings)
             except _OutcomeIsUnknownError as error:
                 doubt = error.doubt
-                _LOGGER.warning("the outcome of a commit is unknown", reason=str(error.__cause__), commands=len(works))
+                _LOGGER.warning(
+                    "the outcome of a commit is unknown", reason=str(error.__cause__), commands=len(pendings)
+                )
             except StoreError as error:
-                _LOGGER.warning("writing failed", reason=str(error), commands=len(works))
+                _LOGGER.warning("writing failed", reason=str(error), commands=len(pendings))
             except HeadWentBackError as error:
                 self._stop(error)
                 break
@@ -202,9 +248,9 @@ class Writer:
             self._states.forget()
             time.sleep(pause)
             self._reconnect()
-        return _all_fail(works, _UNAVAILABLE if doubt is None else _UNKNOWN)
+        return _all_fail(pendings, _UNAVAILABLE if doubt is None else _UNKNOWN)
 
-    def _attempt(self, works: Sequence[Work[Any]]) -> Sequence[_Outcome]:
+    def _attempt(self, pendings: list[_Pending[Any]]) -> Sequence[_Outcome]:
         """One transaction.
 
         Raises:
@@ -213,6 +259,9 @@ class Writer:
             HeadWentBackError: the process must stop.
         """
         head = self._store.begin()
+        # While the lock was waited for, those who were answered just before have come again.
+        self._let_in(pendings)
+        works = [pending.work for pending in pendings]
         try:
             self._states.catch_up(head)
             self._states.want({license_id for work in works for license_id in work.licenses})
@@ -240,7 +289,7 @@ class Writer:
         """Whether a commit that failed took place all the same: its first event is in the ledger, or it is not."""
         if not doubt.batch.effects.rows.events:
             return False
-        ours = doubt.batch.effects.rows.events[0][0]
+        ours = decode(doubt.batch.effects.rows.events[0].state)
         # Under the lock nobody else's commit can still be under way.
         self._store.begin()
         try:
@@ -393,8 +442,8 @@ def _decide(batch: Batch, work: Work[Any]) -> _Outcome:
         return None, error
 
 
-def _all_fail(works: Sequence[Work[Any]], detail: str) -> Sequence[_Outcome]:
-    return [(None, UnavailableError(detail)) for _ in works]
+def _all_fail(pendings: Sequence[_Pending[Any]], detail: str) -> Sequence[_Outcome]:
+    return [(None, UnavailableError(detail)) for _ in pendings]
 
 
 def _snapshot_work(license_: License) -> Work[None]:

@@ -7,7 +7,7 @@ is bound here and nowhere else.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import sqlalchemy
 
@@ -59,11 +59,21 @@ LicenseKey = tuple[str, str]
 CounterKey = tuple[str, int]
 
 
+class NewEvent(NamedTuple):
+    """An event as it is inserted: the columns of the store."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    state: bytes
+
+
 @dataclass(kw_only=True, slots=True)
 class Rows:
     """What one batch writes, in one transaction."""
 
-    events: list[tuple[RecordedEvent, bytes]] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
     directory: dict[DirectoryKey, DirectoryEntry] = field(default_factory=dict)
     license_keys: dict[LicenseKey, str] = field(default_factory=dict)
     answers: dict[bytes, RememberedAnswer] = field(default_factory=dict)

@@ -5,10 +5,11 @@ its own.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from functools import cache
+from typing import Final
 
-from eventsourcing.persistence import Notification, StoredEvent
-from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore
+from eventsourcing.persistence import Notification
+from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteDatastore
 
 _POSITION_MAX: Final = 2**63 - 1
 
@@ -22,7 +23,7 @@ class PositionedSQLiteRecorder(SQLiteApplicationRecorder):
         columns = "originator_id, originator_version, topic, state"
         table = self.events_table_name
         self.insert_events_statement = f"INSERT INTO {table} ({columns}) VALUES (?,?,?,?)"  # noqa: S608 -- own names
-        self.insert_positioned_statement = f"INSERT INTO {table} (position, {columns}) VALUES (?,?,?,?,?)"  # noqa: S608 -- own names
+        self._insert_positioned = f"INSERT INTO {table} (position, {columns}) "
 
     def construct_create_table_statements(self) -> list[str]:
         """The library's table with an explicit position, which SQLite takes for the rowid."""
@@ -35,25 +36,6 @@ class PositionedSQLiteRecorder(SQLiteApplicationRecorder):
             "UNIQUE (originator_id, originator_version)"
         )
         return [f"CREATE TABLE IF NOT EXISTS {self.events_table_name} ({columns})"]
-
-    def _insert_events(
-        self,
-        c: SQLiteCursor,
-        stored_events: Sequence[StoredEvent],
-        *,
-        positions: Sequence[int] | None = None,
-        **kwargs: Any,  # noqa: ANN401 -- the library's signature
-    ) -> Sequence[int] | None:
-        if positions is None:
-            return super()._insert_events(c, stored_events, **kwargs)
-        c.executemany(
-            self.insert_positioned_statement,
-            [
-                (position, stored.originator_id, stored.originator_version, stored.topic, stored.state)
-                for position, stored in zip(positions, stored_events, strict=True)
-            ],
-        )
-        return positions
 
     def select_notifications(
         self,
@@ -87,8 +69,12 @@ class PositionedSQLiteRecorder(SQLiteApplicationRecorder):
                 for row in c.fetchall()
             ]
 
-    def insert_positioned(
-        self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], *, positions: Sequence[int]
-    ) -> None:
-        """Insert into a transaction that the caller holds."""
-        self._insert_events(c, stored_events, positions=positions)
+    def insert_positioned(self, count: int) -> str:
+        """The statement that inserts this many events: of each position, stream, version, type and bytes, in a row."""
+        return self._insert_positioned + values_of(count, 5)
+
+
+@cache
+def values_of(rows: int, columns: int) -> str:
+    """`VALUES (?,?),(?,?)`: places for this many rows."""
+    return "VALUES " + ",".join([f"({','.join('?' * columns)})"] * rows)

@@ -5,11 +5,13 @@ import sqlite3
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy
-from eventsourcing.persistence import PersistenceError, StoredEvent
+from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 from sqlalchemy.pool import StaticPool
 
@@ -26,13 +28,15 @@ from ledger.store import (
     StoreCannotOpenError,
     StoreError,
 )
-from ledger.store.recorder import PositionedSQLiteRecorder
+from ledger.store.recorder import PositionedSQLiteRecorder, values_of
 from ledger.store.tables import METADATA, SCHEMA_VERSION, SNAPSHOT_FORMAT
 from ledger.times import microseconds, moment
 
 SECRET_NAMES: Final = ("directory", "idempotency", "keys", "cursor", "session")
 
 _LOCK_TIMEOUT_SECONDS: Final = 5
+
+T = TypeVar("T")
 
 
 class SqliteStore:
@@ -51,12 +55,19 @@ class SqliteStore:
         )
         self._recorder = PositionedSQLiteRecorder(self._datastore)
         self.reading: sqlalchemy.Engine = sqlalchemy.create_engine(
-            sqlalchemy.URL.create("sqlite", database=str(path)), pool_size=readers_max, max_overflow=0
+            sqlalchemy.URL.create("sqlite", database=str(path)),
+            pool_size=readers_max,
+            max_overflow=0,
+            # What people sent stays out of errors, and so out of logs.
+            hide_parameters=True,
         )
         try:
             self._connect()
             self._make_schema()
             self._secrets = self._read_secrets()
+        except StoreCannotOpenError:
+            self.close()
+            raise
         except (sqlite3.Error, PersistenceError, sqlalchemy.exc.SQLAlchemyError) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             msg = f"The ledger's database {path} can't be opened: {reason}."
@@ -123,22 +134,20 @@ class SqliteStore:
 
     def directory(self, keys: Collection[DirectoryKey]) -> dict[DirectoryKey, DirectoryEntry]:
         """The seats of these users."""
-        found = self._look_up(
-            "SELECT license_id, identity_hash, seat_id, named_version FROM directory"
-            " WHERE license_id = ? AND identity_hash = ?",
-            keys,
-        )
+        found = self._look_up("directory", ("license_id", "identity_hash"), ("seat_id", "named_version"), keys)
         return {(row[0], row[1]): DirectoryEntry(row[2], row[3]) for row in found}
 
     def licenses_of(self, keys: Collection[LicenseKey]) -> dict[LicenseKey, str]:
         """The licenses that have these keys."""
-        found = self._look_up("SELECT kind, value, license_id FROM license_keys WHERE kind = ? AND value = ?", keys)
+        found = self._look_up("license_keys", ("kind", "value"), ("license_id",), keys)
         return {(row[0], row[1]): row[2] for row in found}
 
     def remembered(self, key_hashes: Collection[bytes]) -> dict[bytes, RememberedAnswer]:
         """The answers given to these Idempotency-Keys."""
         found = self._look_up(
-            "SELECT key_hash, request_hash, answer, answered_at_microseconds FROM idempotency WHERE key_hash = ?",
+            "idempotency",
+            ("key_hash",),
+            ("request_hash", "answer", "answered_at_microseconds"),
             [(key_hash,) for key_hash in key_hashes],
         )
         return {
@@ -147,7 +156,7 @@ class SqliteStore:
 
     def new_users(self, counters: Collection[CounterKey]) -> dict[CounterKey, int]:
         """How many new users these keys brought in these hours."""
-        found = self._look_up("SELECT key_id, hour, users FROM new_users WHERE key_id = ? AND hour = ?", counters)
+        found = self._look_up("new_users", ("key_id", "hour"), ("users",), counters)
         return {(row[0], row[1]): row[2] for row in found}
 
     def write(self, rows: Rows, head: Head) -> None:
@@ -210,16 +219,26 @@ class SqliteStore:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        self._writer = sqlite3.connect(
+        writer = sqlite3.connect(
             self._path, timeout=_LOCK_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
         )
-        self._writer.execute("PRAGMA journal_mode=WAL")
-        self._writer.execute("PRAGMA synchronous=FULL")
-        # SQLAlchemy runs on the same connection and leaves the transaction to us.
-        engine = sqlalchemy.create_engine(
-            "sqlite://", creator=lambda: self._writer, poolclass=StaticPool, isolation_level="AUTOCOMMIT"
-        )
-        self._rows = engine.connect()
+        try:
+            writer.execute("PRAGMA journal_mode=WAL")
+            writer.execute("PRAGMA synchronous=FULL")
+            # SQLAlchemy runs on the same connection and leaves the transaction to us.
+            rows = sqlalchemy.create_engine(
+                "sqlite://",
+                creator=lambda: writer,
+                poolclass=StaticPool,
+                pool_reset_on_return=None,
+                isolation_level="AUTOCOMMIT",
+                hide_parameters=True,
+            ).connect()
+        except BaseException:
+            writer.close()
+            raise
+        # Only a connection that is whole takes the place of the one before: half of one would write without the rows.
+        self._writer, self._rows = writer, rows
 
     def _disconnect(self) -> None:
         try:
@@ -256,43 +275,83 @@ class SqliteStore:
     def _read_secrets(self) -> dict[str, bytes]:
         return dict(self._writer.execute("SELECT name, value FROM secrets").fetchall())
 
-    def _look_up(self, statement: str, keys: Collection[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    def _look_up(
+        self, table: str, key: tuple[str, ...], columns: tuple[str, ...], keys: Collection[tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
         with _store_errors():
-            rows = (self._writer.execute(statement, key).fetchone() for key in keys)
-            return [row for row in rows if row is not None]
+            found: list[tuple[Any, ...]] = []
+            for block in _blocks(list(keys)):
+                found += self._writer.execute(_select_by_keys(table, key, columns, len(block)), [*chain(*block)])
+            return found
 
     def _insert_events(self, rows: Rows) -> None:
-        stored = [StoredEvent(event.stream, event.version, event.event.TYPE, state) for event, state in rows.events]
-        self._recorder.insert_positioned(
-            SQLiteCursor(self._writer.cursor()), stored, positions=[event.position for event, _ in rows.events]
-        )
+        for block in _blocks(rows.events):
+            self._writer.execute(self._recorder.insert_positioned(len(block)), [*chain(*block)])
 
     def _insert_rows(self, rows: Rows) -> None:
-        self._writer.executemany(
-            "INSERT OR REPLACE INTO directory (license_id, identity_hash, seat_id, named_version) VALUES (?, ?, ?, ?)",
+        self._put(
+            "directory",
+            ("license_id", "identity_hash", "seat_id", "named_version"),
             [(*key, entry.seat_id, entry.named_version) for key, entry in rows.directory.items()],
         )
-        self._writer.executemany(
-            "INSERT INTO license_keys (kind, value, license_id) VALUES (?, ?, ?)",
+        self._put(
+            "license_keys",
+            ("kind", "value", "license_id"),
             [(*key, license_id) for key, license_id in rows.license_keys.items()],
+            verb="INSERT",
         )
-        self._writer.executemany(
-            "INSERT OR REPLACE INTO idempotency (key_hash, request_hash, answer, answered_at_microseconds)"
-            " VALUES (?, ?, ?, ?)",
+        self._put(
+            "idempotency",
+            ("key_hash", "request_hash", "answer", "answered_at_microseconds"),
             [
                 (key_hash, answer.request_hash, answer.answer, microseconds(answer.answered_at))
                 for key_hash, answer in rows.answers.items()
             ],
         )
-        self._writer.executemany(
-            "INSERT OR REPLACE INTO new_users (key_id, hour, users) VALUES (?, ?, ?)",
+        self._put(
+            "new_users",
+            ("key_id", "hour", "users"),
             [(*counter, users) for counter, users in rows.new_users.items()],
         )
+
+    def _put(
+        self, table: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], *, verb: str = "INSERT OR REPLACE"
+    ) -> None:
+        for block in _blocks(rows):
+            self._writer.execute(_insert(verb, table, columns, len(block)), [*chain(*block)])
 
     @contextmanager
     def _reader(self) -> Iterator[SQLiteCursor]:
         with _store_errors(), self._datastore.transaction(commit=False) as cursor:
             yield cursor
+
+
+_BLOCK_MAX: Final = 128
+
+
+def _blocks(rows: list[T]) -> Iterator[list[T]]:
+    """The rows in blocks of 128, 64, … 1: one statement for many, and few different statements.
+
+    Each step of a statement lets another thread run in the meantime, and then has to wait for it.
+    """
+    begin = 0
+    while begin < len(rows):
+        size = min(_BLOCK_MAX, 1 << ((len(rows) - begin).bit_length() - 1))
+        yield rows[begin : begin + size]
+        begin += size
+
+
+@cache
+def _select_by_keys(table: str, key: tuple[str, ...], columns: tuple[str, ...], count: int) -> str:
+    values = values_of(count, len(key))
+    matches = " AND ".join(f"{name} = wanted.column{number}" for number, name in enumerate(key, 1))
+    # A join, since SQLite would read the whole table for a list of pairs.
+    return f"SELECT {', '.join((*key, *columns))} FROM ({values}) AS wanted CROSS JOIN {table} ON {matches}"  # noqa: S608 -- own names
+
+
+@cache
+def _insert(verb: str, table: str, columns: tuple[str, ...], count: int) -> str:
+    return f"{verb} INTO {table} ({', '.join(columns)}) {values_of(count, len(columns))}"
 
 
 _VERSION_MAX: Final = 2**53
