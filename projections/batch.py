@@ -17,13 +17,14 @@ def apply_batch(connection: Connection, tables: Tables, batch: Sequence[Recorded
     The seats go first with each event: what they know of the seat (its status before, its user's name) the others count
     and tell.
     """
-    seats = SeatChanges.load(connection, tables.seats, batch)
     licenses = LicenseChanges.load(connection, tables.licenses, batch)
+    seats = SeatChanges.load(connection, tables.seats, batch)
     history = HistoryChanges()
     for recorded in batch:
-        moved = seats.apply(recorded)
+        license_key = licenses.key_of(recorded.stream)
+        moved = seats.apply(recorded, license_key=license_key)
         licenses.apply(recorded, moved)
-        history.apply(recorded, moved)
-    seats.write(connection, tables.seats)
+        history.apply(recorded, moved, license_key=license_key)
     licenses.write(connection, tables.licenses, tables.access_policy)
+    seats.write(connection, tables.seats)
     history.write(connection, tables.history)

@@ -1,9 +1,14 @@
-"""The tables of all views, one set for each generation. What depends on the clock stands in none of them."""
+"""The tables of all views, one set for each generation. What depends on the clock stands in none of them.
+
+Licenses and seats have numbers of the views' own, in the order in which they are first heard of: an index of those grows
+at its end, where one of random ids would touch a page of the file for each event.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
+import sqlalchemy
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, ScalarSelect, Table, Text
 
 from projections.generations import suffix
 
@@ -41,6 +46,12 @@ def tables_of(number: int) -> Tables:
     )
 
 
+def license_key(tables: Tables, license_id: str) -> "ScalarSelect[int]":
+    """The number that a license has in these tables."""
+    licenses = tables.licenses
+    return sqlalchemy.select(licenses.c.license_key).where(licenses.c.license_id == license_id).scalar_subquery()
+
+
 def _licenses_table(metadata: MetaData, suffix: str) -> Table:
     """A row for each license.
 
@@ -52,7 +63,8 @@ def _licenses_table(metadata: MetaData, suffix: str) -> Table:
     return Table(
         name,
         metadata,
-        Column("license_id", Text, primary_key=True),
+        _key("license_key"),
+        Column("license_id", Text, nullable=False),
         Column("version", Integer, nullable=False),
         Column("product_code", Text, nullable=False),
         Column("account", Text),
@@ -72,9 +84,9 @@ def _licenses_table(metadata: MetaData, suffix: str) -> Table:
         Column("seats_blocked", Integer, nullable=False),
         Column("seats_inactive", Integer, nullable=False),
         Column("seats_deleted", Integer, nullable=False),
+        Index(f"{name}_by_id", "license_id", unique=True),
         Index(f"{name}_by_company", "company_key", "license_id"),
         Index(f"{name}_by_customer", "customer_id"),
-        sqlite_with_rowid=False,
     )
 
 
@@ -89,17 +101,14 @@ def _access_policy_table(metadata: MetaData, suffix: str) -> Table:
 
 
 def _seats_table(metadata: MetaData, suffix: str) -> Table:
-    """A row for each seat ever heard of.
-
-    `identity` is the user's name casefolded, by which the list is sorted. The key begins with the seat's id: a batch
-    finds its seats by that alone.
-    """
+    """A row for each seat ever heard of; `identity` is the user's name casefolded, by which the list is sorted."""
     name = f"seats{suffix}"
     return Table(
         name,
         metadata,
-        Column("seat_id", Text, primary_key=True),
-        Column("license_id", Text, primary_key=True),
+        _key("seat_key"),
+        Column("license_key", Integer, nullable=False),
+        Column("seat_id", Text, nullable=False),
         Column("user", Text, nullable=False),
         Column("identity", Text, nullable=False),
         Column("status", Text, nullable=False),
@@ -111,20 +120,20 @@ def _seats_table(metadata: MetaData, suffix: str) -> Table:
         Column("actor_role", Text, nullable=False),
         Column("actor_id", Text, nullable=False),
         Column("version", Integer, nullable=False),
-        Index(f"{name}_by_user", "license_id", "identity", "seat_id"),
-        sqlite_with_rowid=False,
+        Index(f"{name}_by_id", "seat_id"),
+        Index(f"{name}_by_user", "license_key", "identity"),
     )
 
 
 def _history_table(metadata: MetaData, suffix: str) -> Table:
-    """A row for each event of a license; `user` is the name that the user went by then."""
+    """A row for each event of a license; `user` is the name that the seat's user went by then."""
     name = f"history{suffix}"
     return Table(
         name,
         metadata,
-        # In SQLite only an INTEGER key is the row's own place.
-        Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-        Column("license_id", Text, nullable=False),
+        _key("position"),
+        Column("license_key", Integer, nullable=False),
+        Column("seat_key", Integer),
         Column("version", Integer, nullable=False),
         Column("append_first", Integer, nullable=False),
         Column("append_last", Integer, nullable=False),
@@ -133,9 +142,13 @@ def _history_table(metadata: MetaData, suffix: str) -> Table:
         Column("actor_role", Text, nullable=False),
         Column("actor_id", Text, nullable=False),
         Column("cause", Text),
-        Column("seat_id", Text),
         Column("user", Text),
         Column("data", Text, nullable=False),
-        Index(f"{name}_by_license", "license_id", "position"),
-        Index(f"{name}_by_seat", "seat_id", "position"),
+        Index(f"{name}_by_license", "license_key", "position"),
+        Index(f"{name}_by_seat", "seat_key", "position"),
     )
+
+
+def _key(name: str) -> "Column[int]":
+    # In SQLite only an INTEGER key is the row's own place.
+    return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False)

@@ -19,11 +19,11 @@ class HistoryChanges:
         """Begin with nothing to add."""
         self._rows: Final[list[Row]] = []
 
-    def apply(self, recorded: RecordedEvent, moved: SeatMove | None) -> None:
+    def apply(self, recorded: RecordedEvent, moved: SeatMove | None, *, license_key: int) -> None:
         """One more event, and the seat that it moved."""
         match recorded.event:
-            case events.SeatActivated() | events.SeatBlocked() | events.SeatUnblocked() | events.SeatDeleted() as event:
-                self._add(recorded, seat_id=event.seat_id, user=moved.user if moved else None)
+            case events.SeatActivated() | events.SeatBlocked() | events.SeatUnblocked() | events.SeatDeleted():
+                self._add(recorded, moved, license_key)
             case (
                 events.LicenseIssued()
                 | events.LicenseIdentified()
@@ -37,7 +37,7 @@ class HistoryChanges:
                 | events.SubscriptionResumed()
                 | events.AgreementSucceeded()
             ):
-                self._add(recorded, seat_id=None, user=None)
+                self._add(recorded, None, license_key)
             case system_events.AccessPolicySet() | system_events.KeyIssued() | system_events.KeyRevoked():
                 pass  # About the ledger itself: this is the history of licenses.
             case _ as unknown:
@@ -47,13 +47,14 @@ class HistoryChanges:
         """Add the rows."""
         insert_rows(connection, table, self._rows)
 
-    def _add(self, recorded: RecordedEvent, *, seat_id: str | None, user: str | None) -> None:
+    def _add(self, recorded: RecordedEvent, moved: SeatMove | None, license_key: int) -> None:
         first, last = recorded.append
         actor = recorded.actor
         self._rows.append(
             (
                 recorded.position,
-                recorded.stream,
+                license_key,
+                None if moved is None else moved.seat_key,
                 recorded.version,
                 first,
                 last,
@@ -62,8 +63,7 @@ class HistoryChanges:
                 actor.role.value,
                 actor.id,
                 recorded.cause,
-                seat_id,
-                user,
+                None if moved is None else moved.user,
                 recorded.data.decode(),
             )
         )

@@ -14,7 +14,7 @@ from ledger.times import microseconds, moment
 from ledger.users import identity_of
 from projections.database import ViewsDatabase
 from projections.page import Page, PageKey
-from projections.tables import Tables
+from projections.tables import Tables, license_key
 
 _DECODE: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -101,8 +101,11 @@ class HistoryView:
 
 
 def _select(tables: Tables, license_id: LicenseId, query: HistoryQuery, *, after: PageKey | None) -> Select[Any]:
-    position = tables.history.c.position
-    selected = sqlalchemy.select(tables.history).where(*_conditions(tables, license_id, query))
+    history, seats = tables.history, tables.seats
+    told = history.outerjoin(seats, history.c.seat_key == seats.c.seat_key)
+    selected = sqlalchemy.select(history, seats.c.seat_id).select_from(told)
+    selected = selected.where(*_conditions(tables, license_id, query))
+    position = history.c.position
     if query.order == "asc":
         selected = selected if after is None else selected.where(position > after[0])
         return selected.order_by(position)
@@ -112,11 +115,14 @@ def _select(tables: Tables, license_id: LicenseId, query: HistoryQuery, *, after
 
 def _conditions(tables: Tables, license_id: LicenseId, query: HistoryQuery) -> Iterator[ColumnElement[bool]]:
     table, seats = tables.history, tables.seats
-    yield table.c.license_id == license_id
+    yield table.c.license_key == license_key(tables, license_id)
     if query.user is not None:
         # A user keeps the seat whatever the spelling, so the seat finds the events under every name.
-        theirs = (seats.c.license_id == license_id) & (seats.c.identity == identity_of(query.user))
-        yield table.c.seat_id.in_(sqlalchemy.select(seats.c.seat_id).where(theirs))
+        their = seats.alias()
+        theirs = (their.c.license_key == license_key(tables, license_id)) & (
+            their.c.identity == identity_of(query.user)
+        )
+        yield table.c.seat_key.in_(sqlalchemy.select(their.c.seat_key).where(theirs))
     if query.type is not None:
         yield table.c.type == query.type
     if query.actor is not None:

@@ -28,6 +28,7 @@ _STATUSES: Final = tuple(status.value for status in SeatStatus)
 class LicenseRow:
     """A row of the table, while a batch works on it."""
 
+    license_key: int
     license_id: str
     version: int = 0
     product_code: str = ""
@@ -44,14 +45,15 @@ class LicenseRow:
     seats: dict[str, int]
 
     @classmethod
-    def new(cls, license_id: str) -> Self:
+    def new(cls, license_id: str, *, license_key: int) -> Self:
         """A license without events."""
-        return cls(license_id=license_id, seats=dict.fromkeys(_STATUSES, 0))
+        return cls(license_key=license_key, license_id=license_id, seats=dict.fromkeys(_STATUSES, 0))
 
     @classmethod
     def of(cls, row: "sqlalchemy.Row[Row]") -> Self:
         """A license as it stands."""
         return cls(
+            license_key=row.license_key,
             license_id=row.license_id,
             version=row.version,
             product_code=row.product_code,
@@ -86,6 +88,7 @@ class LicenseRow:
         ids = (self.license_id, names.customer_id, self.product, self.license_arn, self.agreement)
         company_key = identity_of(self.company_name or "")
         return (
+            self.license_key,
             self.license_id,
             self.version,
             self.product_code,
@@ -109,18 +112,27 @@ class LicenseRow:
 class LicenseChanges:
     """The net effect of a batch: one write for each license, however many events it had."""
 
-    def __init__(self, before: Sequence[LicenseRow]) -> None:
-        """Begin with the licenses as they stand."""
+    def __init__(self, before: Sequence[LicenseRow], *, last_key: int) -> None:
+        """Begin with the licenses as they stand, and the last number that a license has."""
         self._rows = {row.license_id: row for row in before}
-        self._known = frozenset(self._rows)
+        self._last_known = self._last_key = last_key
         self._policy: system_events.AccessPolicySet | None = None
 
     @classmethod
     def load(cls, connection: Connection, table: Table, batch: Sequence[RecordedEvent]) -> Self:
         """Read the licenses that a batch is about, all at once."""
         license_ids = {recorded.stream for recorded in batch} - {SYSTEM_STREAM}
+        last_key = connection.execute(sqlalchemy.select(sqlalchemy.func.max(table.c.license_key))).scalar() or 0
         found = connection.execute(sqlalchemy.select(table).where(table.c.license_id.in_(license_ids)))
-        return cls([LicenseRow.of(row) for row in found])
+        return cls([LicenseRow.of(row) for row in found], last_key=last_key)
+
+    def key_of(self, stream: str) -> int:
+        """The number of a license, a new one if it was never heard of; 0 for the system's stream."""
+        row = self._rows.get(stream)
+        if row is None and stream != SYSTEM_STREAM:
+            self._last_key += 1
+            row = self._rows[stream] = LicenseRow.new(stream, license_key=self._last_key)
+        return 0 if row is None else row.license_key
 
     def apply(self, recorded: RecordedEvent, moved: SeatMove | None) -> None:
         """One more event, and the seat that it moved."""
@@ -153,17 +165,15 @@ class LicenseChanges:
 
     def write(self, connection: Connection, licenses: Table, access_policy: Table) -> None:
         """Write each license that was touched, once, and the policy if another one holds now."""
-        rows = self._rows
-        insert_rows(connection, licenses, [row.stored() for key, row in rows.items() if key not in self._known])
-        update_rows(connection, licenses, [rows[key].stored() for key in self._known])
+        rows = self._rows.values()
+        insert_rows(connection, licenses, [row.stored() for row in rows if row.license_key > self._last_known])
+        update_rows(connection, licenses, [row.stored() for row in rows if row.license_key <= self._last_known])
         if self._policy is not None:
             connection.execute(sqlalchemy.delete(access_policy))
             insert_rows(connection, access_policy, [_policy_row(self._policy)])
 
     def _row(self, recorded: RecordedEvent) -> LicenseRow:
-        row = self._rows.get(recorded.stream)
-        if row is None:
-            row = self._rows[recorded.stream] = LicenseRow.new(recorded.stream)
+        row = self._rows[recorded.stream]
         row.version = recorded.version
         return row
 

@@ -19,14 +19,13 @@ BLOCKED: Final = SeatStatus.BLOCKED.value
 INACTIVE: Final = SeatStatus.INACTIVE.value
 DELETED: Final = SeatStatus.DELETED.value
 
-_Key = tuple[str, str]
-
 
 class SeatRow(NamedTuple):
     """A row of the table, in the order of its columns."""
 
+    seat_key: int
+    license_key: int
     seat_id: str
-    license_id: str
     user: str
     identity: str
     status: str
@@ -45,39 +44,38 @@ class SeatMove(NamedTuple):
 
     was: str | None
     now: str
-    seat_id: str
+    seat_key: int
     user: str
 
 
 class SeatChanges:
     """The net effect of a batch: one write for each seat, however many events it had."""
 
-    def __init__(self, before: Sequence[SeatRow]) -> None:
-        """Begin with the seats as they stand."""
-        self._rows = {(row.seat_id, row.license_id): row for row in before}
-        self._known = frozenset(self._rows)
-        self._touched: set[_Key] = set()
+    def __init__(self, before: Sequence[SeatRow], *, last_key: int) -> None:
+        """Begin with the seats as they stand, and the last number that a seat has."""
+        self._rows = {(row.license_key, row.seat_id): row for row in before}
+        self._last_known = self._last_key = last_key
+        self._touched: set[tuple[int, str]] = set()
 
     @classmethod
     def load(cls, connection: Connection, table: Table, batch: Sequence[RecordedEvent]) -> Self:
         """Read the seats that a batch is about, all at once."""
         seat_ids = {recorded.event.seat_id for recorded in batch if isinstance(recorded.event, _SEAT_EVENTS)}
-        if not seat_ids:
-            return cls(())
+        last_key = connection.execute(sqlalchemy.select(sqlalchemy.func.max(table.c.seat_key))).scalar() or 0
         found = connection.execute(sqlalchemy.select(table).where(table.c.seat_id.in_(seat_ids)))
-        return cls([SeatRow(*row) for row in found])
+        return cls([SeatRow(*row) for row in found], last_key=last_key)
 
-    def apply(self, recorded: RecordedEvent) -> SeatMove | None:
+    def apply(self, recorded: RecordedEvent, *, license_key: int) -> SeatMove | None:
         """One more event; tells which seat it moved, if any."""
         match recorded.event:
             case events.SeatActivated() as event:
-                return self._put(recorded, event.seat_id, _activated(recorded, event))
+                return self._activate(recorded, event, license_key)
             case events.SeatBlocked() as event:
-                return self._put(recorded, event.seat_id, self._blocked(recorded, event))
+                return self._block(recorded, event, license_key)
             case events.SeatUnblocked() as event:
-                return self._keep_out_no_more(recorded, event)
+                return self._unblock(recorded, event, license_key)
             case events.SeatDeleted() as event:
-                return self._delete(recorded, event)
+                return self._delete(recorded, event, license_key)
             case (
                 events.LicenseIssued()
                 | events.LicenseIdentified()
@@ -99,20 +97,43 @@ class SeatChanges:
 
     def write(self, connection: Connection, table: Table) -> None:
         """Write each seat that was touched, once."""
-        insert_rows(connection, table, [self._rows[key] for key in self._touched - self._known])
-        update_rows(connection, table, [self._rows[key] for key in self._touched & self._known])
+        touched = [self._rows[key] for key in self._touched]
+        insert_rows(connection, table, sorted(row for row in touched if row.seat_key > self._last_known))
+        update_rows(connection, table, [row for row in touched if row.seat_key <= self._last_known])
 
-    def _blocked(self, recorded: RecordedEvent, event: events.SeatBlocked) -> SeatRow:
-        before = self._rows.get((event.seat_id, recorded.stream))
-        at, user, actor = microseconds(recorded.recorded_at), event.user.plain, recorded.actor
-        return SeatRow(
+    def _activate(self, recorded: RecordedEvent, event: events.SeatActivated, license_key: int) -> SeatMove:
+        before = self._rows.get((license_key, event.seat_id))
+        user, actor = event.user.plain, recorded.actor
+        after = SeatRow(
+            self._key_of(before),
+            license_key,
             event.seat_id,
-            recorded.stream,
+            user,
+            identity_of(user),
+            ACTIVE,
+            microseconds(recorded.recorded_at),
+            None,
+            None,
+            None,
+            None,
+            actor.role.value,
+            actor.id,
+            recorded.version,
+        )
+        return self._put(before, after)
+
+    def _block(self, recorded: RecordedEvent, event: events.SeatBlocked, license_key: int) -> SeatMove:
+        before = self._rows.get((license_key, event.seat_id))
+        user, actor = event.user.plain, recorded.actor
+        after = SeatRow(
+            self._key_of(before),
+            license_key,
+            event.seat_id,
             user,
             identity_of(user),
             BLOCKED,
             before.activated_at_microseconds if before else None,
-            at,
+            microseconds(recorded.recorded_at),
             None,
             event.reason.value,
             event.note.plain if event.note else None,
@@ -120,67 +141,47 @@ class SeatChanges:
             actor.id,
             recorded.version,
         )
+        return self._put(before, after)
 
-    def _keep_out_no_more(self, recorded: RecordedEvent, event: events.SeatUnblocked) -> SeatMove | None:
-        before = self._rows.get((event.seat_id, recorded.stream))
+    def _unblock(self, recorded: RecordedEvent, event: events.SeatUnblocked, license_key: int) -> SeatMove | None:
+        before = self._rows.get((license_key, event.seat_id))
         if before is None:
             return None
-        after = _freed(before, recorded, status=INACTIVE, deleted_at=None, reason=None)
-        return self._put(recorded, event.seat_id, after)
+        return self._put(before, _freed(before, recorded, status=INACTIVE, deleted_at=None, reason=None))
 
-    def _delete(self, recorded: RecordedEvent, event: events.SeatDeleted) -> SeatMove | None:
-        before = self._rows.get((event.seat_id, recorded.stream))
+    def _delete(self, recorded: RecordedEvent, event: events.SeatDeleted, license_key: int) -> SeatMove | None:
+        before = self._rows.get((license_key, event.seat_id))
         if before is None:
             return None
         at = microseconds(recorded.recorded_at)
-        after = _freed(before, recorded, status=DELETED, deleted_at=at, reason=event.reason.value)
-        return self._put(recorded, event.seat_id, after)
+        return self._put(before, _freed(before, recorded, status=DELETED, deleted_at=at, reason=event.reason.value))
 
-    def _put(self, recorded: RecordedEvent, seat_id: str, after: SeatRow) -> SeatMove:
-        key = (seat_id, recorded.stream)
-        before = self._rows.get(key)
+    def _key_of(self, before: SeatRow | None) -> int:
+        if before is not None:
+            return before.seat_key
+        self._last_key += 1
+        return self._last_key
+
+    def _put(self, before: SeatRow | None, after: SeatRow) -> SeatMove:
+        key = (after.license_key, after.seat_id)
         self._rows[key] = after
         self._touched.add(key)
-        return SeatMove(before.status if before else None, after.status, seat_id, after.user)
+        return SeatMove(None if before is None else before.status, after.status, after.seat_key, after.user)
 
 
 _SEAT_EVENTS: Final = (events.SeatActivated, events.SeatBlocked, events.SeatUnblocked, events.SeatDeleted)
 
 
-def _activated(recorded: RecordedEvent, event: events.SeatActivated) -> SeatRow:
-    user, actor = event.user.plain, recorded.actor
-    return SeatRow(
-        event.seat_id,
-        recorded.stream,
-        user,
-        identity_of(user),
-        ACTIVE,
-        microseconds(recorded.recorded_at),
-        None,
-        None,
-        None,
-        None,
-        actor.role.value,
-        actor.id,
-        recorded.version,
-    )
-
-
 def _freed(
     before: SeatRow, recorded: RecordedEvent, *, status: str, deleted_at: int | None, reason: str | None
 ) -> SeatRow:
-    return SeatRow(
-        before.seat_id,
-        before.license_id,
-        before.user,
-        before.identity,
-        status,
-        before.activated_at_microseconds,
-        None,
-        deleted_at,
-        reason,
-        None,
-        recorded.actor.role.value,
-        recorded.actor.id,
-        recorded.version,
+    return before._replace(
+        status=status,
+        blocked_at_microseconds=None,
+        deleted_at_microseconds=deleted_at,
+        reason=reason,
+        note=None,
+        actor_role=recorded.actor.role.value,
+        actor_id=recorded.actor.id,
+        version=recorded.version,
     )

@@ -18,6 +18,7 @@ from ledger.users import identity_of
 from projections.database import ViewsDatabase
 from projections.license_information.view import count_seats
 from projections.page import Page, PageKey
+from projections.tables import license_key
 
 # About what one look-up of a naming event costs, counted in events read in a row.
 _EVENTS_PER_LOOK_UP: Final = 10
@@ -54,9 +55,9 @@ class SeatsView:
         """
         with self._database.reading() as reading:
             table = reading.tables.seats
-            mine = (table.c.seat_id == seat_id) & (table.c.license_id == license_id)
+            mine = (table.c.seat_id == seat_id) & (table.c.license_key == license_key(reading.tables, license_id))
             row = reading.connection.execute(sqlalchemy.select(table).where(mine)).first()
-            return None if row is None else _record(row)
+            return None if row is None else _record(license_id, row)
 
     def list(self, license_id: LicenseId, query: SeatQuery, *, after: PageKey | None, limit: int) -> Page[SeatRecord]:
         """Seats of a license sorted by the user's name, casefolded, then by `seat_id`.
@@ -72,12 +73,13 @@ class SeatsView:
         """
         with self._database.reading() as reading:
             table = reading.tables.seats
-            selected = sqlalchemy.select(table).where(table.c.license_id == license_id, *_conditions(table, query))
+            theirs = table.c.license_key == license_key(reading.tables, license_id)
+            selected = sqlalchemy.select(table).where(theirs, *_conditions(table, query))
             if after is not None:
                 selected = selected.where(sqlalchemy.tuple_(table.c.identity, table.c.seat_id) > after)
             selected = selected.order_by(table.c.identity, table.c.seat_id).limit(limit + 1)
             rows = reading.connection.execute(selected).all()
-            return _page([_record(row) for row in rows], limit=limit, position=reading.position)
+            return _page([_record(license_id, row) for row in rows], limit=limit, position=reading.position)
 
     def counts(self, license_id: LicenseId) -> Mapping[SeatStatus, int]:
         """How many seats of a license stand how: the counts of License Information, at the same position.
@@ -152,9 +154,9 @@ def _page(
     return Page(items=records[:limit], next=_key(records[limit - 1]) if more else None, position=position, as_of=as_of)
 
 
-def _record(row: "sqlalchemy.Row[Any]") -> SeatRecord:
+def _record(license_id: LicenseId, row: "sqlalchemy.Row[Any]") -> SeatRecord:
     return SeatRecord(
-        license_id=LicenseId(row.license_id),
+        license_id=license_id,
         seat_id=SeatId(row.seat_id),
         user=row.user,
         status=SeatStatus(row.status),
