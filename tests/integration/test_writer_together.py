@@ -1,0 +1,316 @@
+"""Many callers at once, in one process and in several: limits hold, positions have no gaps, nobody waits for ever."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from ledger.errors import LedgerError, LicenseIsNotFoundError, QueueIsFullError, UnavailableError
+from ledger.ledger import Ledger
+from ledger.license.decisions import NoSeatIsFreeError, issue_license
+from ledger.license.events import CompanyRegistered, Contact, LicenseId, Personal
+from ledger.seats import SeatAnswer
+from ledger.transaction import Transaction, Work
+from tests.integration.ledgers import activated, at_once, everything, issue, license_now, opened
+from tests.stories import (
+    ADA_SIGNS_IN,
+    ADMIN,
+    AGREEMENT,
+    CLIENT,
+    GRACE_SIGNS_IN,
+    KATHERINE_SIGNS_IN,
+    LICENSE,
+    MARKETPLACE,
+    NOON,
+    OTHER_LICENSE,
+    PRODUCT_CODE,
+    Clock,
+    colleague,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def held(ledger: Ledger) -> Iterator[threading.Event]:
+    """The writer is busy with a command until the event is set, so that all that comes meanwhile waits together."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def decide(_: Transaction) -> None:
+        begun.set()
+        assert go_on.wait(timeout=30)
+
+    busy = threading.Thread(target=lambda: ledger.submit(Work(decide=decide, caller=ADMIN)))
+    busy.start()
+    assert begun.wait(timeout=30)
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+        busy.join(timeout=30)
+
+
+def waiting(ledger: Ledger, *calls: Callable[[], object]) -> tuple[list[threading.Thread], list[object]]:
+    """Begin calls that will wait, one after the other; returns when all do, with the list that the answers go to."""
+    answers: list[object] = [None] * len(calls)
+
+    def run(number: int, call: Callable[[], object]) -> None:
+        try:
+            answers[number] = call()
+        except LedgerError as error:
+            answers[number] = error
+
+    threads = []
+    for number, call in enumerate(calls):
+        thread = threading.Thread(target=run, args=(number, call))
+        thread.start()
+        threads.append(thread)
+        wait_until(lambda expected=number + 1: ledger.waiting >= expected)
+    return threads, answers
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Look again and again, for ten seconds at most."""
+    pause = threading.Event()
+    for _ in range(10_000):
+        if holds():
+            return
+        pause.wait(0.001)
+    pytest.fail("it did not come to hold")
+
+
+def test_64_threads_take_exactly_the_50_seats(tmp_path: Path) -> None:
+    """50 get a seat, 14 are told that none is free, and each who got one is recorded once."""
+    with opened(tmp_path / "ledger.db") as ledger:
+        issue(ledger, seats_max=50)
+        calls = [partial(ledger.seats.activate, LICENSE, user=colleague(n), caller=CLIENT) for n in range(64)]
+        answers = at_once(*calls)
+        seated = [answer.seat.user for answer in answers if isinstance(answer, SeatAnswer)]
+        assert len(seated) == 50
+        assert sum(isinstance(answer, NoSeatIsFreeError) for answer in answers) == 14
+        assert sorted(activated(everything(ledger))) == sorted(seated)
+
+
+def test_one_user_signing_in_from_32_places_takes_one_seat(tmp_path: Path) -> None:
+    """Everybody gets the same seat, and one event is recorded."""
+    with opened(tmp_path / "ledger.db") as ledger:
+        issue(ledger, seats_max=50)
+        answers = at_once(*[partial(ledger.seats.sign_in, LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)] * 32)
+        assert len({getattr(answer, "seat_id", answer) for answer in answers}) == 1
+        assert activated(everything(ledger)) == ["Ada Lovelace"]
+
+
+def test_two_ledgers_on_one_file_keep_one_limit(tmp_path: Path) -> None:
+    """Each brings its states up to date with what the other wrote before it decides."""
+    path = tmp_path / "ledger.db"
+    with opened(path) as one, opened(path) as other:
+        issue(one, seats_max=20)
+        calls = [
+            partial((one, other)[number % 2].seats.activate, LICENSE, user=colleague(number // 2), caller=CLIENT)
+            for number in range(64)
+        ]
+        answers = at_once(*calls)
+        assert sum(isinstance(answer, NoSeatIsFreeError) for answer in answers) == 24
+        names = activated(everything(one))
+        assert len(names) == len(set(names)) == 20
+        assert license_now(one) == license_now(other)
+        assert license_now(one).seats_active == 20
+
+
+ACTIVATE_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from ledger.errors import RefusedError
+from ledger.times import system_now
+from tests.integration.ledgers import opened
+from tests.stories import CLIENT, LICENSE, colleague
+
+def activate(number):
+    try:
+        return ledger.seats.activate(LICENSE, user=colleague(number), caller=CLIENT).took_seat
+    except RefusedError:
+        return False
+
+with opened(Path(sys.argv[1]), now=system_now) as ledger, ThreadPoolExecutor(8) as pool:
+    print(sum(pool.map(activate, range(int(sys.argv[2]), int(sys.argv[2]) + 100))))
+"""
+
+
+def test_three_processes_on_one_file_keep_one_limit(tmp_path: Path) -> None:
+    """300 users, some in two processes, on 120 seats: exactly 120 take one, positions have no gap."""
+    path = tmp_path / "ledger.db"
+    with opened(path) as ledger:
+        issue(ledger, seats_max=120)
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", ACTIVATE_IN_A_PROCESS, str(path), str(first)],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for first in (0, 50, 100)
+        ]
+        took = [int(process.communicate(timeout=90)[0]) for process in processes]
+        assert sum(took) == 120
+        names = activated(everything(ledger))
+        assert len(names) == len(set(names)) == 120
+        assert license_now(ledger).seats_active == 120
+
+
+def test_one_purchase_heard_of_in_many_threads_and_two_ledgers_is_one_license(tmp_path: Path) -> None:
+    """The key is looked up under the lock, so that the second to hear of it finds the first one's license."""
+
+    def hear(ledger: Ledger) -> LicenseId:
+        def decide(transaction: Transaction) -> LicenseId:
+            known = transaction.license_of(*AGREEMENT)
+            license_id = known or LicenseId(str(uuid4()))
+            license_ = transaction.any_license(license_id)
+            transaction.append(license_id, issue_license(license_, product_code=PRODUCT_CODE, names=(AGREEMENT,)))
+            return license_id
+
+        return ledger.submit(Work(decide=decide, caller=MARKETPLACE, keys=(AGREEMENT,)))
+
+    path = tmp_path / "ledger.db"
+    with opened(path) as one, opened(path) as other:
+        heard = at_once(*[partial(hear, ledger) for ledger in (one, other) for _ in range(16)])
+        assert len(set(map(str, heard))) == 1
+        assert len(everything(one)) == 2
+
+
+def test_a_bad_command_fails_alone(tmp_path: Path) -> None:
+    """Of those that wait together one breaks, one is too long, one is refused: the others are carried out."""
+
+    def break_down(_: Transaction) -> None:
+        msg = "a mistake of ours"
+        raise ZeroDivisionError(msg)
+
+    def append_too_much(transaction: Transaction) -> None:
+        endless = Contact(name="n" * 70_000, email="a@b.example", phone=None)
+        registered = CompanyRegistered(company_name="Endless", contact=_personal(endless))
+        transaction.append(LICENSE, [registered])
+
+    with opened(tmp_path / "ledger.db") as ledger:
+        issue(ledger, seats_max=1)
+        mistakes: list[Exception] = []
+
+        def expect_a_mistake() -> None:
+            try:
+                ledger.submit(Work(decide=break_down, caller=ADMIN))
+            except ZeroDivisionError as error:
+                mistakes.append(error)
+
+        with held(ledger) as go_on:
+            threads, answers = waiting(
+                ledger,
+                partial(ledger.seats.activate, LICENSE, user=ADA_SIGNS_IN, caller=CLIENT),
+                expect_a_mistake,
+                partial(ledger.submit, Work(decide=append_too_much, caller=ADMIN, licenses=(LICENSE,))),
+                partial(ledger.seats.activate, LICENSE, user=GRACE_SIGNS_IN, caller=CLIENT),
+                partial(ledger.seats.activate, OTHER_LICENSE, user=GRACE_SIGNS_IN, caller=CLIENT),
+                partial(ledger.seats.activate, LICENSE, user=ADA_SIGNS_IN, caller=CLIENT),
+            )
+            go_on.set()
+            for thread in threads:
+                thread.join(timeout=30)
+        assert [type(answer).__name__ for answer in answers] == [
+            "SeatAnswer",
+            "NoneType",
+            "EnvelopeIsTooLargeError",
+            "NoSeatIsFreeError",
+            LicenseIsNotFoundError.__name__,
+            "SeatAnswer",
+        ]
+        assert len(mistakes) == 1
+        assert activated(everything(ledger)) == ["Ada Lovelace"]
+        assert license_now(ledger).company_name is None
+
+
+def _personal(contact: Contact) -> Personal[Contact]:
+    return Personal("contact", contact)
+
+
+def test_the_commands_of_a_batch_see_one_another(tmp_path: Path) -> None:
+    """What waits together is decided in turn: the second user finds the seat of the first taken, the third none."""
+    with opened(tmp_path / "ledger.db") as ledger:
+        issue(ledger, seats_max=2)
+        users = (ADA_SIGNS_IN, GRACE_SIGNS_IN, ADA_SIGNS_IN, KATHERINE_SIGNS_IN)
+        with held(ledger) as go_on:
+            threads, answers = waiting(
+                ledger, *(partial(ledger.seats.sign_in, LICENSE, user=user, caller=CLIENT) for user in users)
+            )
+            go_on.set()
+            for thread in threads:
+                thread.join(timeout=30)
+        codes = [getattr(answer, "code", None) for answer in answers]
+        assert codes == ["ALLOWED", "ALLOWED", "ALLOWED", "NO_SEAT_FREE"]
+        appends = [one.recorded_at for one in everything(ledger)]
+        assert len(set(appends)) == 3
+
+
+def test_a_full_queue_refuses_at_once_and_loses_nothing(tmp_path: Path) -> None:
+    """As many wait as may; the next is told to come again; those who waited are answered."""
+    with opened(tmp_path / "ledger.db", waiting_max=3) as ledger:
+        issue(ledger, seats_max=10)
+        calls = [partial(ledger.seats.activate, LICENSE, user=colleague(n), caller=CLIENT) for n in range(4)]
+        with held(ledger) as go_on:
+            threads, answers = waiting(ledger, *calls[:3])
+            with pytest.raises(QueueIsFullError):
+                calls[3]()
+            go_on.set()
+            for thread in threads:
+                thread.join(timeout=30)
+        assert all(isinstance(answer, SeatAnswer) for answer in answers)
+        assert isinstance(calls[3](), SeatAnswer)
+
+
+def test_closing_answers_those_who_wait_and_refuses_those_who_come(tmp_path: Path) -> None:
+    """A stop loses nothing that was taken in, and takes nothing in that it would lose."""
+    path = tmp_path / "ledger.db"
+    with opened(path, waiting_max=8) as ledger:
+        issue(ledger, seats_max=10)
+        calls = [partial(ledger.seats.activate, LICENSE, user=colleague(n), caller=CLIENT) for n in range(8)]
+        with held(ledger) as go_on:
+            threads, answers = waiting(ledger, *calls)
+            closing = threading.Thread(target=ledger.close)
+            closing.start()
+            wait_until(lambda: _refuses(ledger))
+            go_on.set()
+            for thread in (*threads, closing):
+                thread.join(timeout=30)
+        assert all(isinstance(answer, SeatAnswer) for answer in answers)
+        with pytest.raises(UnavailableError):
+            calls[0]()
+    with opened(path) as again:
+        assert len(activated(everything(again))) == 8
+
+
+def _refuses(ledger: Ledger) -> bool:
+    try:
+        ledger.seats.access(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)
+    except QueueIsFullError:
+        return False
+    except UnavailableError:
+        return True
+    return False
+
+
+def test_recorded_times_grow_even_when_the_clock_goes_back(tmp_path: Path) -> None:
+    """A clock set back by an hour does not turn the order of appends around."""
+    clock = Clock()
+    with opened(tmp_path / "ledger.db", now=clock) as ledger:
+        issue(ledger, seats_max=3)
+        for hours in (1, -1, 0):
+            clock.move(timedelta(hours=hours))
+            ledger.seats.activate(LICENSE, user=colleague(hours), caller=CLIENT)
+        times = [one.recorded_at - NOON for one in everything(ledger)[3:]]
+        hour = timedelta(hours=1)
+        tick = timedelta(microseconds=1)
+        assert times == [hour, hour + tick, hour + 2 * tick]
