@@ -11,6 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from api.parts import Parts
+from ledger.store import StoreError
 
 # From what the disk takes to what people give up at.
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -27,11 +28,16 @@ class _LedgerCollector(Collector):
         """The numbers as they are now."""
         ledger, views = self._parts.ledger, self._parts.views
         yield GaugeMetricFamily("ledger_commands_waiting", "Commands that wait to be decided", ledger.waiting)
-        yield GaugeMetricFamily("ledger_head_position", "Position of the ledger's last event", ledger.head().position)
+        try:
+            head, statuses = ledger.head(), views.status()
+        except StoreError:
+            # The requests are counted all the same, so that the outage shows in them.
+            return
+        yield GaugeMetricFamily("ledger_head_position", "Position of the ledger's last event", head.position)
         positions = GaugeMetricFamily("ledger_view_position", "Position of the last event in a view", labels=["view"])
         events = GaugeMetricFamily("ledger_view_lag_events", "Events that a view has not applied", labels=["view"])
         seconds = GaugeMetricFamily("ledger_view_lag_seconds", "How long the oldest of them waits", labels=["view"])
-        for view in views.status():
+        for view in statuses:
             positions.add_metric([view.name], view.position)
             events.add_metric([view.name], view.lag_events)
             seconds.add_metric([view.name], view.lag_seconds)

@@ -32,8 +32,8 @@ class ProblemKind:
     title: str
 
 
-# Every code that an answer can carry; docs/problems.md says of each what to do.
-KINDS: Final[Mapping[str, ProblemKind]] = {
+# Every code that an answer can carry. docs/problems.md says of each what to do.
+PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     "NOT_JSON": ProblemKind(HTTPStatus.BAD_REQUEST, "The body is not JSON"),
     "UNAUTHENTICATED": ProblemKind(HTTPStatus.UNAUTHORIZED, "A valid key is missing"),
     "FORBIDDEN": ProblemKind(HTTPStatus.FORBIDDEN, "The role does not allow this"),
@@ -91,7 +91,7 @@ class Problem(Exception):  # noqa: N818 -- the word of RFC 9457
     """An answer that says what is wrong and what to do.
 
     Attributes:
-        code: one of `KINDS`.
+        code: one of `PROBLEMS`.
         detail: one or two sentences for people.
         members: what a program needs to act.
         status: of the answer; the code's own unless another is given.
@@ -112,14 +112,14 @@ class Problem(Exception):  # noqa: N818 -- the word of RFC 9457
         self.code = code
         self.detail = detail
         self.members = members or {}
-        self.status = status or KINDS[code].status.value
+        self.status = status or PROBLEMS[code].status.value
         self.headers = headers or {}
 
     def document(self, *, request_id: str) -> dict[str, object]:
         """The members of the answer, in the order in which they are read best."""
         return {
             "type": TYPE_PREFIX + self.code.lower().replace("_", "-"),
-            "title": KINDS[self.code].title,
+            "title": PROBLEMS[self.code].title,
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
@@ -155,7 +155,7 @@ def problem_of(error: Exception) -> Problem:
             return error
         case TimeIsInvalidError():
             return InvalidProblem({"as_of": [error.detail]})
-        case LedgerError() if error.CODE in KINDS:
+        case LedgerError() if error.CODE in PROBLEMS:
             return _of_refusal(error)
         case StoreError() | sqlalchemy.exc.DatabaseError() | sqlalchemy.exc.TimeoutError() | sqlite3.Error():
             _LOGGER.error("the database failed", error=type(error).__name__, reason=str(error).splitlines()[0])
@@ -173,7 +173,7 @@ _RETRY_AFTER: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 def _of_refusal(error: LedgerError) -> Problem:
     members = dict(error.members)
     headers = {}
-    if KINDS[error.CODE].status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if PROBLEMS[error.CODE].status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers = _RETRY_AFTER
     seconds = members.get("retry_after_seconds")
     if seconds is not None:
@@ -186,7 +186,7 @@ def _of_http_exception(error: HTTPException) -> Problem:
     fallback = "INVALID" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "INTERNAL"
     code = _CODES_OF_STATUSES.get(status, fallback)
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
-    return Problem(code, _SENTENCES.get(code, KINDS[code].title + "."), status=status, headers=headers)
+    return Problem(code, _SENTENCES.get(code, PROBLEMS[code].title + "."), status=status, headers=headers)
 
 
 def respond(error: Exception) -> flask.typing.ResponseReturnValue:

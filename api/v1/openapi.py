@@ -172,7 +172,7 @@ def _refusals(what: "Operation", *, has_license: bool, has_seat: bool) -> dict[s
     ]
     by_status: dict[int, list[str]] = {}
     for code in codes:
-        by_status.setdefault(what.statuses.get(code, problems.KINDS[code].status.value), []).append(code)
+        by_status.setdefault(what.statuses.get(code, problems.PROBLEMS[code].status.value), []).append(code)
     return {str(status): _problem(status, codes) for status, codes in sorted(by_status.items())}
 
 
