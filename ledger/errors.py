@@ -38,6 +38,16 @@ class LicenseIsNotFoundError(LedgerError):
         super().__init__("There is no such license. Look it up in the list of licenses.")
 
 
+class KeyIsClaimedError(LedgerError):
+    """AWS names one license only by a key, and another license has this one."""
+
+    CODE: ClassVar[str] = "KEY_CLAIMED"
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__("Another license has this key. Look up whose it is before it is given to a license.")
+
+
 class NotRecordedError(LedgerError):
     """The ledger holds no such version or position."""
 

@@ -1,7 +1,7 @@
 """One decision at the end of the ledger: what it asks and records, and how the decisions of a batch see each other."""
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar
@@ -9,7 +9,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import sqlalchemy
 
 from ledger.envelope import Event, encode
-from ledger.errors import LicenseIsNotFoundError
+from ledger.errors import KeyIsClaimedError, LicenseIsNotFoundError
 from ledger.ids import random_id
 from ledger.license import state as license_state
 from ledger.license.access import AccessPolicy
@@ -47,6 +47,8 @@ _HASH_BYTES: Final = 16
 _TICK: Final = timedelta(microseconds=1)
 
 R = TypeVar("R")
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,24 @@ class Effects:
     raised_head: datetime | None = None
 
 
+class _Found(Generic[K, V]):
+    """Rows of the store by their keys: what the works announce is asked for at once, what they forgot one by one."""
+
+    def __init__(self, ask: "Callable[[Collection[K]], Mapping[K, V]]") -> None:
+        self._ask = ask
+        self._found: dict[K, V | None] = {}
+
+    def look_up(self, keys: Collection[K]) -> None:
+        if keys:
+            self._found.update(dict.fromkeys(keys))
+            self._found.update(self._ask(keys))
+
+    def get(self, key: K) -> V | None:
+        if key not in self._found:
+            self.look_up((key,))
+        return self._found[key]
+
+
 class Batch:
     """The decisions of one transaction, each seeing those before it.
 
@@ -123,19 +143,19 @@ class Batch:
         self._now = now
         self._hash_key = store.secret("directory")
         self._keys: dict[tuple[LicenseId, str], DirectoryKey] = {}
-        self._directory: Mapping[DirectoryKey, DirectoryEntry] = {}
-        self._licenses_of: Mapping[LicenseKey, str] = {}
-        self._remembered: Mapping[bytes, RememberedAnswer] = {}
-        self._new_users: Mapping[CounterKey, int] = {}
+        self._directory = _Found(store.directory)
+        self._licenses_of = _Found(store.licenses_of)
+        self._remembered = _Found(store.remembered)
+        self._new_users = _Found(store.new_users)
 
     def look_up(self, works: Sequence[Work[object]]) -> None:
         """Ask once for all that the works will look up."""
-        self._directory = self.store.directory(
+        self._directory.look_up(
             {self.directory_key(license_id, user.identity) for work in works for license_id, user in work.users}
         )
-        self._licenses_of = self.store.licenses_of({(kind.value, value) for work in works for kind, value in work.keys})
-        self._remembered = self.store.remembered({key for work in works for key in work.answers})
-        self._new_users = self.store.new_users({counter for work in works for counter in work.counters})
+        self._licenses_of.look_up({(kind.value, value) for work in works for kind, value in work.keys})
+        self._remembered.look_up({key for work in works for key in work.answers})
+        self._new_users.look_up({counter for work in works for counter in work.counters})
 
     def decide(self, work: Work[R]) -> R:
         """Run one decision; what it raises undoes all that it did."""
@@ -208,7 +228,7 @@ class Batch:
 
     def new_users(self, counter: CounterKey) -> int:
         """How many new users a key brought in an hour."""
-        return self.effects.rows.new_users.get(counter) or self._new_users.get(counter, 0)
+        return self.effects.rows.new_users.get(counter) or self._new_users.get(counter) or 0
 
 
 class Transaction:
@@ -291,10 +311,15 @@ class Transaction:
         return event
 
     def append(self, license_id: LicenseId, events: Sequence[LicenseEvent]) -> License:
-        """Record facts about a license; returns it as it stands then. All of one decision are one append."""
+        """Record facts about a license; returns it as it stands then. All of one decision are one append.
+
+        Raises:
+            KeyIsClaimedError: another license has one of the keys.
+        """
         license_ = self.any_license(license_id)
         if not events:
             return license_
+        self._refuse_claimed(license_id, events)
         first = license_.version + 1
         for version, event in enumerate(events, first):
             license_ = license_state.evolve(license_, event, version=version, at=self.at, actor=self._caller.actor)
@@ -364,6 +389,13 @@ class Transaction:
                 )
                 recorded.append(NewEvent(position, stream, version, event.TYPE, stored))
         return recorded
+
+    def _refuse_claimed(self, license_id: LicenseId, events: Sequence[LicenseEvent]) -> None:
+        for event in events:
+            if isinstance(event, LicenseIdentified) and event.kind in CLAIMING_KINDS:
+                owner = self.license_of(event.kind, event.value)
+                if owner is not None and owner != license_id:
+                    raise KeyIsClaimedError
 
     def _note(self, license_id: LicenseId, event: LicenseEvent, *, version: int) -> None:
         match event:

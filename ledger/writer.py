@@ -19,7 +19,7 @@ import sqlalchemy
 import structlog
 
 from ledger import snapshots
-from ledger.envelope import decode
+from ledger.envelope import EventTypeIsUnknownError, decode
 from ledger.errors import LedgerError, QueueIsFullError, UnavailableError
 from ledger.license.events import Actor, ActorRole, LicenseId
 from ledger.license.state import License
@@ -159,7 +159,7 @@ class Writer:
             if not pending.leads:
                 pending.wait()
             if pending.leads:
-                self._context.run(self._lead)
+                self._lead()
         except BaseException:
             self._abandon(pending)
             raise
@@ -188,7 +188,8 @@ class Writer:
         outcomes: Sequence[_Outcome] = ()
         try:
             self._let_in(pendings)
-            outcomes = self._outcomes(pendings)
+            # Left before the next one leads: a context can be entered once at a time.
+            outcomes = self._context.run(self._outcomes, pendings)
         except BaseException:
             # This caller's thread was interrupted; the others still wait for their answers.
             outcomes = _all_fail(pendings, _UNKNOWN)
@@ -239,7 +240,7 @@ class Writer:
                 )
             except StoreError as error:
                 _LOGGER.warning("writing failed", reason=str(error), commands=len(pendings))
-            except HeadWentBackError as error:
+            except (HeadWentBackError, EventTypeIsUnknownError) as error:
                 self._stop(error)
                 break
             except Exception as error:
@@ -433,7 +434,7 @@ def _weight(license_: License) -> int:
 def _decide(batch: Batch, work: Work[Any]) -> _Outcome:
     try:
         return batch.decide(work), None
-    except StoreError:
+    except (StoreError, EventTypeIsUnknownError):
         raise
     except LedgerError as refusal:
         return None, refusal
