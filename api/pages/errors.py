@@ -27,6 +27,12 @@ _HEADINGS: Final[Mapping[int, _Heading]] = {
     500: _Heading("The ledger failed", "Try again. If it fails again, tell the operator the request id below."),
     503: _Heading("The ledger can't answer now", "Nothing was changed. Try again in a moment."),
 }
+# What is said to programs helps people little.
+_SENTENCES: Final[Mapping[str, str]] = {
+    "NOT_FOUND": "There is no page at this address.",
+    "METHOD_NOT_ALLOWED": "The page was asked for in a way that it does not know.",
+    "TOO_LARGE": "What was sent is larger than 1 MB.",
+}
 _CLIENT_ERROR: Final = _Heading("This could not be done", "Go back and try another way.")
 
 
@@ -46,7 +52,7 @@ def render(status: int, code: str, detail: str, request_id: str) -> Response:
         status=status,
         code=code,
         title=heading.title,
-        detail=detail,
+        detail=_SENTENCES.get(code, detail),
         next_step=heading.next_step,
         request_id=request_id,
     )

@@ -14,22 +14,34 @@ _TEMPLATE: Final = Markup('<time datetime="{iso}" data-show="{show}" title="{utc
 
 def moment(at: datetime | None) -> Markup:
     """A time to the second; the page's script writes it in the reader's zone."""
-    return _time(at, show="moment", format_="%H:%M:%S UTC")
+    return _time(at, show="moment", date="{0.day} {0:%B %Y}, {0:%H:%M:%S} UTC")
+
+
+def short(at: datetime | None) -> Markup:
+    """A time to the minute, as a table has room for."""
+    return _time(at, show="short", date="{0.day} {0:%b %Y}, {0:%H:%M} UTC")
 
 
 def day(at: datetime | None) -> Markup:
     """A time of which the day matters."""
-    return _time(at, show="day", format_="")
+    return _time(at, show="day", date="{0.day} {0:%B %Y}")
 
 
-def _time(at: datetime | None, *, show: str, format_: str) -> Markup:
+def short_day(at: datetime | None) -> Markup:
+    """A time of which the day matters, in a table."""
+    return _time(at, show="short-day", date="{0.day} {0:%b %Y}")
+
+
+def _time(at: datetime | None, *, show: str, date: str) -> Markup:
     if at is None:
         return Markup("&ndash;")
     utc = at.astimezone(UTC)
-    date = f"{utc.day} {utc:%B %Y}"
-    text = f"{date}, {utc.strftime(format_)}" if format_ else date
-    iso = utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return _TEMPLATE.format(iso=iso, show=show, utc=f"{date}, {utc:%H:%M:%S} UTC", text=text)
+    return _TEMPLATE.format(
+        iso=utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        show=show,
+        utc=f"{utc.day} {utc:%B %Y}, {utc:%H:%M:%S} UTC",
+        text=date.format(utc),
+    )
 
 
 def sentence(parts: words.Sentence) -> Markup:
@@ -63,10 +75,13 @@ def register(app: flask.Flask) -> None:
         number=number,
         reason=words.reason,
         sentence=sentence,
+        short=short,
+        short_day=short_day,
         tell=words.sentence,
     )
     app.jinja_env.globals.update(
         ACTORS=words.ACTORS,
+        ACTOR_TITLES=words.ACTOR_TITLES,
         BLOCK_REASONS=words.BLOCK_REASONS,
         CHANGES=words.CHANGES,
         EVENT_KINDS=words.EVENT_KINDS,

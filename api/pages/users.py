@@ -200,7 +200,7 @@ def _back_to_users(information: LicenseInformation, form: _Form, result: ChangeR
     if result.refusal is not None:
         told["refused"] = result.refusal.CODE
     address = flask.url_for("pages.users", license_id=information.license_id)
-    return flask.redirect(f"{address}?{urlencode(told)}#result", 303)
+    return flask.redirect(f"{address}?{urlencode(told)}#outcome", 303)
 
 
 # -- many users by name ------------------------------------------------------------------------------------------------

@@ -53,6 +53,14 @@ ACTORS: Final[Mapping[str, str]] = {
     ActorRole.SYSTEM: "the ledger",
 }
 
+ACTOR_TITLES: Final[Mapping[str, str]] = {
+    ActorRole.ADMIN: "Administrator",
+    ActorRole.CLIENT: "Client program",
+    ActorRole.MARKETPLACE: "AWS Marketplace",
+    ActorRole.OPERATOR: "Operator",
+    ActorRole.SYSTEM: "The ledger",
+}
+
 ROLES: Final[Mapping[KeyRole, str]] = {
     KeyRole.OPERATOR: "Operator",
     KeyRole.ADMIN: "Administrator",

@@ -2,11 +2,14 @@
 "use strict";
 
 const LOCALE = "en-GB";
+const DAY = { day: "numeric", month: "long", year: "numeric" };
+const SHORT_DAY = { ...DAY, month: "short" };
+const MINUTE = { hour: "2-digit", minute: "2-digit" };
 const SHAPES = {
-  day: new Intl.DateTimeFormat(LOCALE, { day: "numeric", month: "long", year: "numeric" }),
-  moment: new Intl.DateTimeFormat(LOCALE, {
-    day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
-  }),
+  "day": new Intl.DateTimeFormat(LOCALE, DAY),
+  "short-day": new Intl.DateTimeFormat(LOCALE, SHORT_DAY),
+  "short": new Intl.DateTimeFormat(LOCALE, { ...SHORT_DAY, ...MINUTE }),
+  "moment": new Intl.DateTimeFormat(LOCALE, { ...DAY, ...MINUTE, second: "2-digit" }),
 };
 
 const all = (selector, root = document) => root.querySelectorAll(selector);
@@ -89,7 +92,7 @@ document.addEventListener("htmx:afterSettle", (event) => {
   prepare(document);
   if (event.detail.requestConfig?.verb !== "post") return;
   closeDialog();
-  document.getElementById("result")?.focus();
+  document.getElementById("outcome")?.focus();
 });
 
 // A page of an error is shown whole: signed out, not allowed, or out of order.

@@ -1,0 +1,123 @@
+"""Take a picture of every page: light, dark, and on a phone. `make screenshots` runs it.
+
+The pictures of the story in `tests.e2e.pages.story` go to docs/screenshots/.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from playwright.sync_api import Browser, Page
+
+from tests.browsers import chromium, missing
+from tests.e2e.pages.story import ADA, GRACE, Story, open_story, served
+
+FOLDER: Final = Path(__file__).parent.parent / "docs" / "screenshots"
+LOOKS: Final[Sequence[tuple[str, int, Literal["light", "dark"]]]] = (
+    ("light", 1100, "light"),
+    ("dark", 1100, "dark"),
+    ("phone", 360, "light"),
+)
+
+
+def main(only: Sequence[str]) -> None:
+    """Take the pictures whose names begin with one of `only`, or all."""
+    lacking = missing()
+    if lacking is not None:
+        sys.exit(lacking)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_story(Path(folder)) as story,
+        served(story.app) as address,
+        chromium() as browser,
+    ):
+        for look, width, scheme in LOOKS:
+            for name, page in _pages(browser, story, address, width=width, scheme=scheme):
+                if only and not name.startswith(tuple(only)):
+                    continue
+                picture = FOLDER / (f"{name}.png" if look == "light" else f"{name}-{look}.png")
+                page.screenshot(path=picture, full_page=True)
+                print(picture)  # noqa: T201 -- what a command line says
+
+
+def _pages(
+    browser: Browser, story: Story, address: str, *, width: int, scheme: Literal["light", "dark"]
+) -> Iterator[tuple[str, Page]]:
+    context = browser.new_context(
+        viewport={"width": width, "height": 720}, color_scheme=scheme, base_url=address, timezone_id="UTC"
+    )
+    page = context.new_page()
+    yield from _doors(page, story)
+    page.goto("/sign-in")
+    page.get_by_label("Key").fill(story.keys["operator"])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/")
+    noon = f"/licenses/{story.noon}"
+    for name, path in {
+        "licenses": "/",
+        "license-information": f"{noon}?seats_max=8",
+        "license-waiting": f"/licenses/{story.dawn}",
+        "license-ended": f"/licenses/{story.night}",
+        "users": f"{noon}/users",
+        "users-of-many": f"/licenses/{story.dusk}/users?q=07",
+        "block": f"{noon}/users/confirm?change=block&seat_id={story.seat_of(ADA)}",
+        "blocked": f"{noon}/users?did=activate&changed={story.seat_of(GRACE)}",
+        "selection": f"{noon}/users/confirm?change=delete&seat_id={story.seat_of(ADA)}&seat_id={story.seat_of(GRACE)}",
+        "add-users": f"{noon}/users/add",
+        "history": f"{noon}/history",
+        "sign-ins": f"{noon}/sign-ins",
+        "not-found": "/licenses/nothing",
+    }.items():
+        page.goto(path)
+        yield name, page
+    yield from _used(page, noon)
+    context.close()
+
+
+def _doors(page: Page, story: Story) -> Iterator[tuple[str, Page]]:
+    page.goto("/sign-in")
+    yield "sign-in", page
+    page.goto("/marketplace/register")
+    yield "registration-begins", page
+    for name, token in {"registration-waiting": "token-of-dawn", "registration": "token-of-noon"}.items():
+        registrant = story.marketplace.resolve(token, cause="screenshot")
+        assert story.app.extensions
+        page.goto("/sign-in")
+        # As AWS Marketplace's own page does: a form that is sent from elsewhere.
+        page.evaluate(
+            """token => {
+                const form = Object.assign(document.createElement("form"), {method: "post", action: "/marketplace/register"});
+                const field = Object.assign(document.createElement("input"), {name: "x-amzn-marketplace-token", value: token});
+                form.append(field); document.body.append(form); form.submit();
+            }""",
+            token,
+        )
+        page.wait_for_url("**/registration")
+        assert registrant.product_code in page.content()
+        yield name, page
+    page.get_by_role("button", name="Confirm and go on").click()
+    page.get_by_role("heading", name="Noon Telephony is registered").wait_for()
+    yield "registered", page
+
+
+def _used(page: Page, noon: str) -> Iterator[tuple[str, Page]]:
+    page.goto(f"{noon}/users")
+    page.get_by_role("link", name=f"Block {ADA}").click()
+    page.get_by_role("dialog").wait_for()
+    yield "dialog", page
+    page.goto(f"{noon}/users/add")
+    page.get_by_label("Names").fill("Hedy Lamarr\nJoan Clarke\nX\x07")
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("heading", name="What happened").wait_for()
+    yield "results", page
+    page.goto(f"{noon}/history")
+    page.locator("details").filter(has_text="lowered").first.click()
+    page.locator(".inside details").first.click()
+    yield "history-opened", page
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
