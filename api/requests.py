@@ -14,6 +14,7 @@ from ledger.transaction import Caller
 
 HEADER: Final = "X-Request-ID"
 BODY_BYTES_MAX: Final = 1_000_000
+_LOGGED_IDS: Final = frozenset({"license_id", "seat_id", "key_id"})
 
 _LOGGER: Final = structlog.get_logger(__name__)
 
@@ -54,11 +55,14 @@ def _parse_id(text: str | None) -> str:
 
 def _end(response: flask.Response) -> flask.Response:
     response.headers[HEADER] = flask.g.request_id
-    # Neither the query nor the body: they name users.
+    # Neither the query nor the body: they name users. Of the path what is ours: a mistyped one can name anybody.
+    rule = flask.request.url_rule
+    ids = {name: str(value) for name, value in (flask.request.view_args or {}).items() if name in _LOGGED_IDS}
     _LOGGER.info(
         "request",
         method=flask.request.method,
-        path=flask.request.path,
+        path=rule.rule if rule is not None else None,
+        **ids,
         status=response.status_code,
         milliseconds=round((time.perf_counter() - flask.g.began) * 1000, 1),
     )
