@@ -61,7 +61,9 @@ def make_sample_customer(marketplace: Marketplace, *, url: str, operator_key: st
     for user in USERS:
         client.post(f"/v1/licenses/{license_id}/sign-ins", {"user": user})
     block = {"user": BLOCKED_USER, "reason": "left", "note": "On sabbatical until spring"}
-    ledger.post(f"/v1/licenses/{license_id}/blocks", block)
+    position = ledger.post(f"/v1/licenses/{license_id}/blocks", block)["position"]
+    # Whoever follows the link sees all of it.
+    ledger.get(f"/v1/licenses/{license_id}?min_position={position}")
     return link
 
 
@@ -89,8 +91,11 @@ class _Interface:
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def licenses(self) -> Sequence[Mapping[str, Any]]:
-        items: Sequence[Mapping[str, Any]] = self._send(urllib.request.Request(f"{self._url}/v1/licenses"))["items"]  # noqa: S310 -- our own server
+        items: Sequence[Mapping[str, Any]] = self.get("/v1/licenses")["items"]
         return items
+
+    def get(self, path: str) -> Mapping[str, Any]:
+        return self._send(urllib.request.Request(self._url + path))  # noqa: S310 -- our own server
 
     def post(self, path: str, body: Mapping[str, object]) -> Mapping[str, Any]:
         return self._send(urllib.request.Request(self._url + path, json.dumps(body).encode()))  # noqa: S310 -- our own server
