@@ -249,7 +249,18 @@ class Writer:
             self._states.forget()
             time.sleep(pause)
             self._reconnect()
-        return _all_fail(pendings, _UNAVAILABLE if doubt is None else _UNKNOWN)
+        return self._give_up(pendings, doubt)
+
+    def _give_up(self, pendings: list[_Pending[Any]], doubt: "_Doubt | None") -> Sequence[_Outcome]:
+        """The answers when nothing more is tried, after a last look at what became of the last commit."""
+        if doubt is None:
+            return _all_fail(pendings, _UNAVAILABLE)
+        try:
+            if self._took_place(doubt):
+                return doubt.outcomes
+        except StoreError:
+            return _all_fail(pendings, _UNKNOWN)
+        return _all_fail(pendings, _UNAVAILABLE if doubt.batch.effects.rows.events else _UNKNOWN)
 
     def _attempt(self, pendings: list[_Pending[Any]]) -> Sequence[_Outcome]:
         """One transaction.

@@ -236,7 +236,7 @@ def test_a_full_disk_changes_nothing_and_is_gone_when_there_is_room(store: Faili
             for number in range(1_000):
                 took.append(ledger.seats.activate(LICENSE, user=colleague(number), caller=CLIENT).seat.user)
         assert 0 < len(took) < 1_000
-        with pytest.raises(UnavailableError):
+        with pytest.raises(UnavailableError, match="Nothing was changed"):
             ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)
         assert ledger.seats.access(LICENSE, user=colleague(0), caller=CLIENT).code == "ALLOWED"
         store.pages_max = 0
