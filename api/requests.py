@@ -14,7 +14,6 @@ from ledger.transaction import Caller
 
 HEADER: Final = "X-Request-ID"
 BODY_BYTES_MAX: Final = 1_000_000
-_LOGGED_IDS: Final = frozenset({"license_id", "seat_id", "key_id"})
 
 _LOGGER: Final = structlog.get_logger(__name__)
 
@@ -47,17 +46,22 @@ def _begin() -> None:
 
 def _parse_id(text: str | None) -> str:
     # Anything but a UUID could be a person's name, and would be kept for ever as the cause of events.
+    return str(uuid.UUID(text)) if text and _is_uuid(text) else random_id()
+
+
+def _is_uuid(text: str) -> bool:
     try:
-        return str(uuid.UUID(text)) if text else random_id()
+        uuid.UUID(text)
     except ValueError:
-        return random_id()
+        return False
+    return True
 
 
 def _end(response: flask.Response) -> flask.Response:
     response.headers[HEADER] = flask.g.request_id
     # Neither the query nor the body: they name users. Of the path what is ours: a mistyped one can name anybody.
     rule = flask.request.url_rule
-    ids = {name: str(value) for name, value in (flask.request.view_args or {}).items() if name in _LOGGED_IDS}
+    ids = {name: str(value) for name, value in (flask.request.view_args or {}).items() if _is_uuid(str(value))}
     _LOGGER.info(
         "request",
         method=flask.request.method,

@@ -44,6 +44,7 @@ def _play(served: Served) -> None:
     assert served.call("GET", f"/v1/licenses/{license_id}/seats?q=zul", headers={"X-Request-ID": first}).status == 200
     assert served.call("POST", f"/v1/licenses/{license_id}/seats", {"user": f"{first}\x00"}).status == 422
     assert served.call("POST", f"/v1/licenses/{license_id}/{first.replace(' ', '%20')}", {}).status == 404
+    assert served.call("GET", f"/v1/licenses/{first.replace(' ', '%20')}/seats").status == 404
     wait_for(lambda: get_information(served, license_id)["seats_blocked"] == 1, what="the view")
 
 

@@ -40,6 +40,8 @@ OPERATOR: Final = Caller(Actor(ActorRole.OPERATOR, "key-o1"), "c0ffee00-0f5d-4c8
 PRODUCT_CODE: Final = "4vx8kn2qpr7mty3wdz6hbcj5s"
 PRODUCT: Final = "prod-k7m2xq4wv5nhy"
 
+NOT_YET: Final = LicenseId("")
+
 ADA: Final = "Ada Lovelace"
 GRACE: Final = "Grace Hopper"
 JOAN: Final = "Joan Clarke"
@@ -101,10 +103,10 @@ class Story:
     marketplace: Marketplace
     app: flask.Flask
     path: Path
-    noon: LicenseId = LicenseId("")
-    dusk: LicenseId = LicenseId("")
-    dawn: LicenseId = LicenseId("")
-    night: LicenseId = LicenseId("")
+    noon: LicenseId = NOT_YET
+    dusk: LicenseId = NOT_YET
+    dawn: LicenseId = NOT_YET
+    night: LicenseId = NOT_YET
     keys: dict[str, str] = field(default_factory=dict)
 
     def caught_up(self) -> None:
