@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias, TypeVar
 
@@ -25,12 +25,11 @@ from ledger.license.events import (
 )
 from ledger.license.state import License, Seat, SeatStatus
 from ledger.replay import Moment, Past
-from ledger.store import RememberedAnswer
+from ledger.store import REMEMBERED_FOR, RememberedAnswer
 from ledger.transaction import Caller, Transaction, Work
 from ledger.users import User
 from ledger.writer import Writer
 
-REMEMBERED_FOR: Final = timedelta(hours=24)
 CHANGES_MAX: Final = 1_000
 USERS_PREVIEWED_MAX: Final = 1_000
 

@@ -6,12 +6,14 @@ is bound here and nowhere else.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import NamedTuple, Protocol
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, Protocol
 
 import sqlalchemy
 
 from ledger.envelope import RecordedEvent
+
+REMEMBERED_FOR: Final = timedelta(hours=24)
 
 
 class StoreError(Exception):

@@ -17,6 +17,7 @@ from sqlalchemy.pool import StaticPool
 
 from ledger.envelope import RecordedEvent, StoredEventDisagreesError, decode
 from ledger.store import (
+    REMEMBERED_FOR,
     CounterKey,
     DirectoryEntry,
     DirectoryKey,
@@ -164,6 +165,7 @@ class SqliteStore:
         with _store_errors():
             self._insert_events(rows)
             self._insert_rows(rows)
+            self._forget_old(rows, head)
             self._writer.execute(
                 "UPDATE head SET position = ?, recorded_at_microseconds = ?",
                 (head.position, microseconds(head.recorded_at)),
@@ -314,6 +316,12 @@ class SqliteStore:
             [(*counter, users) for counter, users in rows.new_users.items()],
         )
 
+    def _forget_old(self, rows: Rows, head: Head) -> None:
+        """Drop what nobody asks for any more, some at a time, so that no batch waits for a long one."""
+        if rows.answers:
+            self._writer.execute(_DELETE_ANSWERS, (microseconds(head.recorded_at - REMEMBERED_FOR), _FORGOTTEN_MAX))
+        self._writer.executemany("DELETE FROM new_users WHERE key_id = ? AND hour < ?", list(rows.new_users))
+
     def _put(
         self, table: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], *, verb: str = "INSERT OR REPLACE"
     ) -> None:
@@ -355,6 +363,11 @@ def _insert(verb: str, table: str, columns: tuple[str, ...], count: int) -> str:
 
 
 _VERSION_MAX: Final = 2**53
+_FORGOTTEN_MAX: Final = 1_000
+_DELETE_ANSWERS: Final = (
+    "DELETE FROM idempotency WHERE key_hash IN"
+    " (SELECT key_hash FROM idempotency WHERE answered_at_microseconds < ? LIMIT ?)"
+)
 _SELECT_HEAD: Final = "SELECT ledger_id, position, recorded_at_microseconds FROM head"
 _SELECT_STREAM: Final = (
     "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
