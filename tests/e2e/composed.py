@@ -135,9 +135,17 @@ class Ledgers:
         sandbox = (
             wait_for(lambda: _told(process, log, r"The sandbox Marketplace is at (http://\S+?)/?$"), what="the sandbox")
             if "--sandbox" in arguments
-            else None
+            else settings.get("AWS_ENDPOINT_URL_MARKETPLACE_METERING")
         )
         return Served(process=process, log=log, url=url, sandbox_url=sandbox)
+
+    def start_marketplace(self) -> dict[str, str]:
+        """Start a sandbox Marketplace in a process of its own; returns the environment that leads to it."""
+        log = self.folder / "sandbox.log"
+        process = self.start("sandbox", "--port", "0", log=log)
+        wait_for(lambda: _told(process, log, r"The sandbox Marketplace is at (\S+)"), what="the sandbox")
+        exported = re.findall(r"^export (\w+)=(.*)$", log.read_text(), re.MULTILINE)
+        return {name: value.strip("'") for name, value in exported}
 
     def start(self, *arguments: str, log: Path, **settings: str) -> "subprocess.Popen[str]":
         """Start any command; what it prints goes to a file."""

@@ -3,12 +3,11 @@
 import random
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import urllib3
 
-from tests.e2e.composed import Answer, InThreads, Ledgers, Served, wait_for
+from tests.e2e.composed import Answer, InThreads, Ledgers, Served
 from tests.e2e.stories import buy, get_information
 
 USERS = 2_000
@@ -18,11 +17,10 @@ KILLS = 10
 
 
 @pytest.mark.timeout(600)
-def test_acknowledged_activations_survive_ten_kills(composed: Ledgers, tmp_path: Path) -> None:
+def test_acknowledged_activations_survive_ten_kills(composed: Ledgers) -> None:
     """Killed ten times in the middle of 2,000 activations: each one acknowledged is there once, and none too many."""
-    marketplace = _start_marketplace(composed, tmp_path)
+    marketplace = composed.start_marketplace()
     served = composed.serve(**marketplace)
-    served.sandbox_url = marketplace["AWS_ENDPOINT_URL_MARKETPLACE_METERING"]
     _, license_id = buy(served, account="210987654321", seats=SEATS)
     story = _Activations(license_id)
 
@@ -98,15 +96,6 @@ class _Activations:
         return served.call(
             "POST", f"/v1/licenses/{self._license_id}/seats", {"user": user}, headers={"Idempotency-Key": f"key-{user}"}
         )
-
-
-def _start_marketplace(composed: Ledgers, folder: Path) -> dict[str, str]:
-    """A sandbox in a process of its own, which no kill reaches; returns the environment that leads to it."""
-    log = folder / "sandbox.log"
-    composed.start("sandbox", "--port", "0", log=log)
-    wait_for(lambda: "The sandbox Marketplace is at" in log.read_text(), what="the sandbox")
-    exported = (line.removeprefix("export ") for line in log.read_text().splitlines() if line.startswith("export "))
-    return {name: value.strip("'") for name, _, value in (line.partition("=") for line in exported)}
 
 
 def _active_users(served: Served, license_id: str) -> list[str]:
