@@ -18,7 +18,7 @@ from consumers.marketplace.names import value_of
 from consumers.marketplace.pauses import LICENSE
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.tables import INBOX
-from ledger.errors import LedgerError
+from ledger.errors import QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger
 from ledger.license.events import Actor, ActorRole, KeyKind, LicenseId
 from ledger.store.tables import LICENSE_KEYS
@@ -159,9 +159,10 @@ class Inbox:
             return
         try:
             settled = self._settle_poke(number, poke)
-        except LedgerError:
+        except (QueueIsFullError, UnavailableError):
             raise
         except Exception as error:
+            # The next messages must not wait behind it.
             _LOGGER.exception("a message could not be worked on", message_id=message_id)
             self._try_again(number, reason=f"The program failed over it: {type(error).__name__}.")
             return

@@ -27,6 +27,7 @@ from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.observations import FirstReading, Next, Observation
 from consumers.marketplace.pauses import LICENSE
 from consumers.marketplace.settings import MarketplaceSettings
+from ledger.errors import QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger
 from ledger.license import decisions
 from ledger.license.decisions import SecondReadingIsNeededError
@@ -130,9 +131,17 @@ class Observer:
         if due is None:
             return Outcome.NOTHING_DUE
         license_id, priority = due
-        claim = self._begin(license_id, only_if_due=True)
-        # Where it was superseded, whoever came later decides; if they are killed, their lease runs out.
-        return Outcome.SUPERSEDED if claim is None else self._observe(claim, priority=priority)
+        try:
+            claim = self._begin(license_id, only_if_due=True)
+            # Where it was superseded, whoever came later decides; if they are killed, their lease runs out.
+            return Outcome.SUPERSEDED if claim is None else self._observe(claim, priority=priority)
+        except (QueueIsFullError, UnavailableError):
+            raise
+        except Exception as error:
+            # The other licenses must not wait behind it.
+            _LOGGER.exception("a license could not be worked on", license_id=license_id)
+            self._stumbled(license_id, reason=f"The program failed over it: {type(error).__name__}.")
+            return Outcome.NO_OBSERVATION
 
     def observe(self, license_id: LicenseId, *, cause: str | None) -> Outcome:
         """Read a license at once, for somebody who waits.
@@ -361,6 +370,19 @@ class Observer:
 
         work = Work(decide=decide, caller=Caller(MARKETPLACE), licenses=(license_id,), writes_rows=True)
         return self._ledger.submit(work)
+
+    def _stumbled(self, license_id: LicenseId, *, reason: str) -> None:
+        """The program itself fails over a license: it is tried again, in pauses that grow to a day."""
+
+        def decide(transaction: Transaction) -> None:
+            observation = observations.find(transaction.rows, license_id)
+            if observation is not None:
+                then = self._put_off_until(
+                    transaction, NoObservationError(reason), observation, priority=Priority.RECHECK
+                )
+                observations.conclude(transaction.rows, license_id, then)
+
+        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
 
     def _put_off_until(
         self, transaction: Transaction, error: NoObservationError, observation: Observation, *, priority: Priority

@@ -1,0 +1,159 @@
+"""Which license a message is about: keys that many messages share, contradict, or break."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+
+from consumers.marketplace import observations
+from consumers.marketplace.budget import Priority
+from consumers.sandbox import Contract, FaultPlan, Generation
+from ledger.license.events import KeyKind, LicenseId
+from ledger.license.state import License
+from ledger.store.tables import LICENSE_KEYS
+from ledger.transaction import Transaction, Work
+from tests.integration.consumers_stage import ADMIN, END_OF_MAY, PRODUCT_CODE, Stage, staged
+
+NOBODY = LicenseId("6f0c0c0c-0000-4000-8000-000000000001")
+ARN = "arn:aws:license-manager::294406891311:license:l-00000000000000000000000000000001"
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A consumer with the patience of production that serves two products."""
+    with staged(tmp_path, change=lambda settings: replace(settings, product_codes=(PRODUCT_CODE, "another"))) as stage:
+        yield stage
+
+
+def row(seats: int, **members: Any) -> dict[str, Any]:  # noqa: ANN401 -- JSON
+    """A row of GetEntitlements; the sandbox adds the names of the license."""
+    return {"Value": {"IntegerValue": seats}, "ExpirationDate": END_OF_MAY.timestamp(), **members}
+
+
+def license_updated(stage: Stage, contract: Contract, **detail: Any) -> str:  # noqa: ANN401 -- JSON
+    """License Updated about a contract, with another id and other members of its detail."""
+    body = next(
+        body
+        for body in (json.loads(message.body) for message in stage.sandbox.marketplace.messages)
+        if body.get("detail-type", "").startswith("License Updated")
+        and body["detail"]["agreement"]["id"] == contract.agreement_id
+    )
+    id_ = f"another-{len(stage.inbox())}"
+    return json.dumps(body | {"id": id_, "detail": body["detail"] | detail})
+
+
+def known_as(license_: License, kind: KeyKind) -> list[str]:
+    """All names of a kind."""
+    return [value for known, value in license_.names if known is kind]
+
+
+def test_the_arn_in_the_rows_of_a_legacy_license_names_it(stage: Stage) -> None:
+    """So that a message with nothing but the ARN finds it."""
+    contract = stage.buy(generation=Generation.LEGACY)
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: (row(5, LicenseArn=ARN),)}))
+    stage.consume()
+    assert stage.license().name(KeyKind.LICENSE_ARN) == ARN
+    other = stage.buy()
+    (_, updated) = stage.held_back()
+    assert other.license_arn in updated
+    stage.send(license_updated(stage, other, license={"arn": ARN}))
+    stage.consume()
+    assert stage.license().seats_max == 5
+
+
+def test_rows_of_a_legacy_customer_that_are_another_licenses_do_not_count(stage: Stage) -> None:
+    """The license that has their ARN counts them."""
+    concurrent = stage.bought(seats=3)
+    legacy = stage.buy(generation=Generation.LEGACY)
+    rows = (row(5), row(3, LicenseArn=concurrent.license_arn))
+    stage.sandbox.faults.set(FaultPlan(rows={legacy.agreement_id: rows}))
+    stage.consume()
+    first, second = stage.licenses()
+    assert (first.seats_max, second.seats_max) == (3, 5)
+    assert known_as(second, KeyKind.LICENSE_ARN) == []
+
+
+def test_rows_of_several_arns_name_a_legacy_license_by_none(stage: Stage) -> None:
+    """They are counted together as long as nobody else claims them."""
+    legacy = stage.buy(generation=Generation.LEGACY)
+    rows = (row(5, LicenseArn=ARN), row(3, LicenseArn=f"{ARN[:-1]}2"))
+    stage.sandbox.faults.set(FaultPlan(rows={legacy.agreement_id: rows}))
+    stage.consume()
+    assert stage.license().seats_max == 8
+    assert known_as(stage.license(), KeyKind.LICENSE_ARN) == []
+
+
+def test_a_message_that_names_two_licenses_is_about_that_of_the_arn(stage: Stage) -> None:
+    """It does not take a key from the other."""
+    first, second = stage.bought(seats=3), stage.bought(seats=4)
+    events = stage.events()
+    stage.send(license_updated(stage, first, agreement={"id": second.agreement_id}))
+    stage.consume()
+    assert stage.events() == events
+    assert [known_as(license_, KeyKind.AGREEMENT) for license_ in stage.licenses()] == [
+        [first.agreement_id],
+        [second.agreement_id],
+    ]
+
+
+def test_one_agreement_about_two_products_is_two_licenses(stage: Stage) -> None:
+    """The product tells them apart; the agreement is the first one's."""
+    contract = stage.bought(seats=3)
+    stage.send(license_updated(stage, contract, license={"arn": ARN}, product={"code": "another", "id": "prod-2"}))
+    stage.consume()
+    first, second = stage.licenses()
+    assert (first.product_code, second.product_code) == (PRODUCT_CODE, "another")
+    assert (known_as(first, KeyKind.LICENSE_ARN), known_as(second, KeyKind.LICENSE_ARN)) == (
+        [contract.license_arn],
+        [ARN],
+    )
+    assert known_as(second, KeyKind.AGREEMENT) == []
+
+
+def test_an_agreement_that_gets_another_license_is_the_same_license(stage: Stage) -> None:
+    """It is known by both ARNs, and read by the latest."""
+    contract = stage.bought(seats=3)
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: (row(4, LicenseArn=ARN),)}))
+    stage.send(license_updated(stage, contract, license={"arn": ARN}))
+    stage.consume()
+    assert known_as(stage.license(), KeyKind.LICENSE_ARN) == [contract.license_arn, ARN]
+    assert stage.license().seats_max == 4
+
+
+def test_a_message_over_which_the_program_fails_is_given_up_and_holds_up_nobody(stage: Stage) -> None:
+    """Here its key leads to a license that is not there."""
+    broken = stage.buy()
+
+    def break_key(transaction: Transaction) -> None:
+        values = {"kind": "license-arn", "value": broken.license_arn, "license_id": NOBODY}
+        transaction.rows.execute(sqlalchemy.insert(LICENSE_KEYS).values(values))
+
+    stage.ledger.submit(Work(decide=break_key, caller=ADMIN, writes_rows=True))
+    stage.buy(seats=7)
+    stage.consume()
+    assert stage.license().seats_max == 7
+    for _ in range(10):
+        stage.pass_time(timedelta(minutes=5))
+    assert stage.inbox()[1] == ("failed", "The program failed over it: LicenseIsNotFoundError.")
+    assert [status for status, _ in stage.inbox()[2:]] == ["done", "done"]
+
+
+def test_a_license_over_which_the_program_fails_holds_up_nobody(stage: Stage) -> None:
+    """It is tried again, less and less often."""
+
+    def ask_for_nobody(transaction: Transaction) -> None:
+        observations.request(transaction, NOBODY, priority=Priority.REGISTRATION)
+
+    stage.ledger.submit(Work(decide=ask_for_nobody, caller=ADMIN, writes_rows=True))
+    stage.bought(seats=7)
+    assert stage.license().seats_max == 7
+    with stage.ledger.reading.connect() as reading:
+        observation = observations.find(reading, NOBODY)
+    assert observation is not None
+    assert observation.due_at is not None
+    assert observation.due_at - stage.clock() >= timedelta(minutes=5)

@@ -1,0 +1,246 @@
+"""Several consumers and registrations on one ledger and queue, in threads and processes, stopped and killed."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from consumers.marketplace import METADATA, Consumer, MarketplaceRegistration, aws_clients
+from consumers.marketplace.tables import OBSERVATIONS
+from consumers.sandbox import FaultPlan
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.registration import Resolved
+from tests.integration.consumers_stage import END_OF_NEXT_MAY, MINUTE, USERS, Stage, staged
+
+PATIENCE_SECONDS = 30
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A consumer with the patience of production."""
+    with staged(tmp_path) as stage:
+        yield stage
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        threading.Event().wait(0.05)
+
+
+@contextmanager
+def running(consumer: Consumer) -> Iterator[threading.Event]:
+    """Let a consumer run, and stop it at the end; it must have stopped within a few seconds."""
+    stop = threading.Event()
+    thread = threading.Thread(target=consumer.run, args=(stop,))
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+
+
+@contextmanager
+def process(stage: Stage, path: Path, *tokens: str) -> Iterator["subprocess.Popen[str]"]:
+    """Let a consumer run in a process of its own, and register these tokens there."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.consumers_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    told = {
+        "path": str(path),
+        "queue_url": stage.sandbox.queue_url,
+        "environment": dict(stage.sandbox.environment),
+        "tokens": tokens,
+    }
+    with started:
+        try:
+            assert started.stdin is not None
+            started.stdin.write(json.dumps(told) + "\n")
+            started.stdin.flush()
+            yield started
+        finally:
+            started.kill()
+
+
+def said(started: "subprocess.Popen[str]", line: str) -> None:
+    """Wait until a process has said something."""
+    assert started.stdout is not None
+    for read in started.stdout:
+        if read.strip() == line:
+            return
+    pytest.fail(f"the process ended without saying {line}")
+
+
+def test_a_consumer_runs_until_it_is_told_to_stop(stage: Stage) -> None:
+    """What comes meanwhile is in the ledger by itself; the stop is not kept waiting by a poll of the queue."""
+    with running(stage.consumer) as stop:
+        contract = stage.buy()
+        wait_for(lambda: "subscription-started" in stage.events())
+        stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=8)
+        wait_for(lambda: stage.license().seats_max == 8)
+        stopped_at = time.monotonic()
+        stop.set()
+    assert time.monotonic() - stopped_at < 4
+    assert stage.queue_is_empty()
+
+
+def test_a_stop_does_not_wait_for_aws_to_answer(stage: Stage) -> None:
+    """What was cut off is done by whoever comes next."""
+    stage.sandbox.faults.set(FaultPlan(hang_seconds=60))
+    with running(stage.consumer) as stop:
+        stage.buy()
+        wait_for(lambda: bool(stage.licenses()) and stage.observation().leased_until > 0)
+        stopped_at = time.monotonic()
+        stop.set()
+    assert time.monotonic() - stopped_at < 5
+    stage.sandbox.faults.clear()
+    stage.pass_time(2 * MINUTE)
+    assert stage.license().seats_max == 5
+
+
+def test_a_queue_that_does_not_answer_is_asked_with_growing_pauses(stage: Stage) -> None:
+    """It is no hot loop, and what is due is done meanwhile."""
+    stage.bought()
+    asked: list[float] = []
+    stage.clients.sqs.meta.events.register("before-call.sqs.ReceiveMessage", lambda **_: asked.append(time.monotonic()))
+    lost = replace(stage.settings, queue_url=f"{stage.sandbox.queue_url}-that-is-gone")
+    with running(Consumer(stage.ledger, lost, stage.clients, now=stage.clock)):
+        wait_for(lambda: len(asked) >= 3)
+    first, second, third = asked[:3]
+    assert second - first >= 0.5
+    assert third - second >= 1.0
+
+
+def test_one_purchase_heard_of_in_many_threads_is_one_license(stage: Stage, tmp_path: Path) -> None:
+    """Two consumers over ledgers of their own on one file, and three buyers' browsers."""
+    contract = stage.buy()
+    bodies = stage.held_back()
+    token = stage.sandbox.marketplace.issue_token(contract.agreement_id).token
+    second = Ledger.open(LedgerSettings(path=tmp_path / "ledger.db"), now=stage.clock, tables=[METADATA])
+    clients = aws_clients(stage.sandbox.environment)
+    consumers = [stage.consumer, Consumer(second, stage.settings, clients, now=stage.clock)]
+    registrations = [
+        stage.registration,
+        MarketplaceRegistration(second, stage.settings, clients, now=stage.clock),
+        MarketplaceRegistration(second, stage.settings, clients, now=stage.clock),
+    ]
+    begin = threading.Barrier(len(consumers) + len(registrations))
+
+    def consume(consumer: Consumer) -> None:
+        begin.wait()
+        while consumer.run_once():
+            pass
+
+    def register(registration: MarketplaceRegistration) -> Resolved:
+        begin.wait()
+        return registration.resolve(token, cause="request")
+
+    stage.send(*bodies, *bodies)
+    with ThreadPoolExecutor(len(consumers) + len(registrations)) as pool:
+        consumed = [pool.submit(consume, consumer) for consumer in consumers]
+        registered = [pool.submit(register, registration) for registration in registrations]
+        assert len({resolved.result().license_id for resolved in registered}) == 1
+        for future in consumed:
+            future.result()
+    stage.pass_time(2 * MINUTE)
+    assert stage.license().seats_max == 5
+    assert sorted(stage.events()) == sorted(["license-issued", *["license-identified"] * 4, "subscription-started"])
+    assert set(stage.statuses()) == {"done"}
+    clients.close()
+    second.close()
+
+
+def test_one_purchase_heard_of_in_two_processes_is_one_license(stage: Stage, tmp_path: Path) -> None:
+    """Ten of them, each bought, told and registered at the same time."""
+    contracts = [stage.buy(seats=number) for number in range(1, 11)]
+    tokens = [stage.sandbox.marketplace.issue_token(contract.agreement_id).token for contract in contracts]
+    path = tmp_path / "ledger.db"
+    with process(stage, path, *tokens) as first, process(stage, path, *reversed(tokens)) as second:
+        for started in (first, second):
+            said(started, "registered")
+        wait_for(lambda: stage.queue_is_empty() and set(stage.statuses()) == {"done"})
+        for started in (first, second):
+            started.send_signal(signal.SIGTERM)
+        assert [started.wait(PATIENCE_SECONDS) for started in (first, second)] == [0, 0]
+    assert sorted(license_.seats_max for license_ in stage.licenses()) == list(range(1, 11))
+    assert stage.events().count("subscription-started") == 10
+
+
+def test_the_work_of_a_killed_process_is_taken_over(stage: Stage, tmp_path: Path) -> None:
+    """Its message is durable, and its lease runs out."""
+    stage.sandbox.faults.set(FaultPlan(hang_seconds=60))
+    with process(stage, tmp_path / "ledger.db") as started:
+        said(started, "ready")
+        stage.buy()
+        wait_for(lambda: stage.queue_is_empty() and bool(stage.licenses()) and stage.observation().leased_until > 0)
+        started.kill()
+        started.wait(PATIENCE_SECONDS)
+    stage.sandbox.faults.clear()
+    stage.consume()
+    assert stage.license().seats_max == 0
+    stage.pass_time(timedelta(seconds=61))
+    assert stage.license().seats_max == 5
+    assert set(stage.statuses()) == {"done"}
+
+
+def test_a_reading_that_another_one_overtook_decides_nothing(stage: Stage) -> None:
+    """It began earlier, and may have read what is no longer so."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    show_date = END_OF_NEXT_MAY.timestamp()
+    old = {"Value": {"IntegerValue": 9}, "ExpirationDate": show_date}
+    new = {"Value": {"IntegerValue": 7}, "ExpirationDate": show_date}
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: (old,)}))
+    token = stage.sandbox.marketplace.issue_token(contract.agreement_id).token
+    overtaken = threading.Event()
+
+    def overtake(**_: object) -> None:
+        if overtaken.is_set():
+            return
+        overtaken.set()
+        stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: (new,)}))
+        stage.registration.resolve(token, cause="overtakes")
+
+    stage.clients.entitlements.meta.events.register("after-call.*.GetEntitlements", overtake)
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=9)
+    stage.consume()
+    assert overtaken.is_set()
+    assert stage.license().seats_max == 7
+    assert stage.events().count("seat-limit-raised") == 1
+    assert "seat-limit-lowered" not in stage.events()
+
+
+def test_what_waits_for_a_second_reading_waits_through_a_restart(stage: Stage, tmp_path: Path) -> None:
+    """The first reading and its due time are durable."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=3)
+    stage.consume()
+    with stage.ledger.reading.connect() as reading:
+        row = reading.execute(sqlalchemy.select(OBSERVATIONS)).one()
+    assert (row.reading_seats_max, row.due_at) == (3, row.reading_due_at)
+    restarted = Ledger.open(LedgerSettings(path=tmp_path / "ledger.db"), now=stage.clock, tables=[METADATA])
+    consumer = Consumer(restarted, stage.settings, stage.clients, now=stage.clock)
+    stage.clock.move(6 * MINUTE)
+    while consumer.run_once():
+        pass
+    restarted.close()
+    assert (stage.license().seats_max, stage.license().seats_active) == (3, 0)
