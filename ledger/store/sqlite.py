@@ -2,6 +2,7 @@
 
 import secrets
 import sqlite3
+import threading
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ class SqliteStore:
         self._datastore = SQLiteDatastore(
             str(path), pool_size=readers_max, max_overflow=readers_max, originator_id_type="text"
         )
+        self._readers = _Readers()
         self._recorder = PositionedSQLiteRecorder(self._datastore)
         self.reading: sqlalchemy.Engine = sqlalchemy.create_engine(
             sqlalchemy.URL.create("sqlite", database=str(path)),
@@ -197,7 +199,7 @@ class SqliteStore:
 
     def read_ledger(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
         """Events of the whole ledger by position."""
-        with _store_errors():
+        with _store_errors(), self._readers.one_more():
             notifications = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
         return [_recorded((n.id, str(n.originator_id), n.originator_version, n.topic, n.state)) for n in notifications]
 
@@ -215,7 +217,8 @@ class SqliteStore:
     def close(self) -> None:
         """Close every connection."""
         self._disconnect()
-        self._datastore.close()
+        if self._readers.close():
+            self._datastore.close()
         self.reading.dispose()
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -330,8 +333,37 @@ class SqliteStore:
 
     @contextmanager
     def _reader(self) -> Iterator[SQLiteCursor]:
-        with _store_errors(), self._datastore.transaction(commit=False) as cursor:
+        with _store_errors(), self._readers.one_more(), self._datastore.transaction(commit=False) as cursor:
             yield cursor
+
+
+class _Readers:
+    """Who reads just now: a connection that is in use must not be closed, or SQLite breaks the whole process."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._closed = False
+        self._none = threading.Condition()
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        with self._none:
+            if self._closed:
+                msg = "the ledger's database is closed"
+                raise StoreError(msg)
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._none:
+                self._count -= 1
+                self._none.notify_all()
+
+    def close(self) -> bool:
+        """Let nobody in any more; whether all went in time."""
+        with self._none:
+            self._closed = True
+            return self._none.wait_for(lambda: not self._count, timeout=_LOCK_TIMEOUT_SECONDS)
 
 
 _BLOCK_MAX: Final = 128

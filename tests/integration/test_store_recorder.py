@@ -1,6 +1,7 @@
 """The eventsourcing library's own tests of a recorder, on the recorder whose positions the writer gives."""
 
 import tempfile
+import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,16 +23,17 @@ def recorder_in(directory: str) -> PositionedSQLiteRecorder:
 class TestPositionedRecorder(library.ApplicationRecorderTestCase[PositionedSQLiteRecorder]):
     """Inserts, selections by stream and by position, conflicts, and threads."""
 
-    test_performance = None
-    test_concurrent_throughput = None
-
     def setUp(self) -> None:
         """A directory of its own."""
         self.directory = tempfile.TemporaryDirectory()
         self.recorder: PositionedSQLiteRecorder | None = None
+        self.threads = threading.enumerate()
 
     def tearDown(self) -> None:
-        """Leave nothing open."""
+        """Leave nothing open, once the readers that the library starts have gone."""
+        for thread in threading.enumerate():
+            if thread not in self.threads:
+                thread.join(timeout=10)
         if self.recorder is not None:
             self.recorder.datastore.close()
         self.directory.cleanup()
@@ -55,9 +57,13 @@ class TestPositionsDoNotInterleave(library.NonInterleavingNotificationIDsBaseCas
         """A directory of its own."""
         self.directory = tempfile.TemporaryDirectory()
         self.recorder: PositionedSQLiteRecorder | None = None
+        self.threads = threading.enumerate()
 
     def tearDown(self) -> None:
-        """Leave nothing open."""
+        """Leave nothing open, once the readers that the library starts have gone."""
+        for thread in threading.enumerate():
+            if thread not in self.threads:
+                thread.join(timeout=10)
         if self.recorder is not None:
             self.recorder.datastore.close()
         self.directory.cleanup()

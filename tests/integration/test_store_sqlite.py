@@ -6,13 +6,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from ledger.store import StoreCannotOpenError
+from ledger.store import StoreCannotOpenError, StoreError
 from ledger.store.sqlite import SqliteStore
 from ledger.store.tables import SCHEMA_VERSION
 
@@ -93,6 +94,30 @@ def test_nothing_stays_open_after_a_close(tmp_path: Path) -> None:
     store.close()
     store.close()
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.db"]
+
+
+def test_closing_waits_for_those_who_read(tmp_path: Path) -> None:
+    """A connection closed under a reader would break the whole process; whoever comes later hears that it is closed."""
+    store = SqliteStore(tmp_path / "ledger.db")
+    outcomes: list[str] = []
+
+    def read_on() -> None:
+        try:
+            while True:
+                store.read_ledger(after=0, limit=10)
+        except StoreError as error:
+            outcomes.append(str(error))
+
+    threads = [threading.Thread(target=read_on) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    store.head()
+    store.close()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert outcomes == ["the ledger's database is closed"] * 4
+    with pytest.raises(StoreError, match="closed"):
+        store.head()
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +15,7 @@ from ledger.errors import UnavailableError
 from ledger.ledger import Ledger
 from ledger.license.events import KeyKind
 from ledger.seats import Once, SeatAnswer
-from ledger.store import Head, StoreCannotOpenError, StoreError
+from ledger.store import Head, Rows, StoreCannotOpenError, StoreError
 from ledger.store.sqlite import SqliteStore
 from ledger.store.tables import NEW_USERS
 from ledger.transaction import Transaction, Work
@@ -45,6 +47,8 @@ class FailingStore(SqliteStore):
         commits_lost: the connection breaks before the commit took place.
         commits_unheard: the connection breaks after the commit took place.
         pages_max: how large the file may grow, as SQLite itself counts it; 0 is no limit.
+        lock_timeout_milliseconds: how long the lock is waited for.
+        before_reconnecting: happens once, between a failure and the next connection.
     """
 
     begins_failing = 0
@@ -52,6 +56,8 @@ class FailingStore(SqliteStore):
     commits_lost = 0
     commits_unheard = 0
     pages_max = 0
+    lock_timeout_milliseconds = 5_000
+    before_reconnecting: Callable[[], object] | None = None
 
     def begin(self) -> Head:
         """Lock, or fail to."""
@@ -60,9 +66,9 @@ class FailingStore(SqliteStore):
             raise StoreError("no lock")
         return super().begin()
 
-    def write(self, rows: object, head: Head) -> None:
+    def write(self, rows: Rows, head: Head) -> None:
         """Write, or fail halfway."""
-        super().write(rows, head)  # type: ignore[arg-type] -- handed on
+        super().write(rows, head)
         if self.writes_failing:
             self.writes_failing -= 1
             raise StoreError("no room")
@@ -79,6 +85,17 @@ class FailingStore(SqliteStore):
             self.reconnect()
             raise StoreError("the connection broke")
 
+    def reconnect(self) -> None:
+        """Let happen what happens in between, then connect."""
+        happening, self.before_reconnecting = self.before_reconnecting, None
+        if happening is not None:
+            happening()
+        super().reconnect()
+
+    def go_away(self) -> None:
+        """Answer nothing from now on."""
+        self.begins_failing = FOREVER
+
     def let_grow(self, *, pages: int) -> None:
         """Let the file grow by this many pages from now on, on this connection and on those that follow."""
         page_count = self.rows.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -90,6 +107,7 @@ class FailingStore(SqliteStore):
         self._limit()
 
     def _limit(self) -> None:
+        self._writer.execute(f"PRAGMA busy_timeout = {self.lock_timeout_milliseconds}")
         if self.pages_max:
             self._writer.execute(f"PRAGMA max_page_count = {self.pages_max}")
 
@@ -158,7 +176,7 @@ def test_many_callers_survive_commits_that_fail_in_either_way(store: FailingStor
                 store.commits_unheard = 1
             return ledger.seats.activate(LICENSE, user=colleague(number), caller=CLIENT)
 
-        answers = at_once(*[lambda number=number: activate(number) for number in range(64)])
+        answers = at_once(*[partial(activate, number) for number in range(64)])
         assert [answer for answer in answers if not isinstance(answer, SeatAnswer)] == []
         recorded = everything(ledger)
         assert len(activated(recorded)) == len(set(activated(recorded))) == 64
@@ -173,15 +191,8 @@ def test_another_process_that_wrote_in_between_does_not_hide_what_took_place(
     """After an unheard commit another process appends first: both are seen, and the states are right."""
     with opened(tmp_path, open_store=lambda _: store) as ledger, opened(tmp_path / "ledger.db") as other:
         issue(ledger, seats_max=5)
-        reconnect = store.reconnect
-
-        def reconnect_late() -> None:
-            other.seats.activate(LICENSE, user=GRACE_SIGNS_IN, caller=CLIENT)
-            store.reconnect = reconnect  # type: ignore[method-assign] -- once
-            reconnect()
-
         store.commits_unheard = 1
-        store.reconnect = reconnect_late  # type: ignore[method-assign] -- the moment after the commit
+        store.before_reconnecting = partial(other.seats.activate, LICENSE, user=GRACE_SIGNS_IN, caller=CLIENT)
         ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)
         assert activated(everything(ledger)) == ["Ada Lovelace", "grace@navy.example"]
         assert license_now(ledger).seats_active == 2
@@ -192,13 +203,8 @@ def test_a_commit_of_unknown_outcome_is_said_to_be_one(store: FailingStore, tmp_
     """When the database can't even be looked at, the answer doesn't claim that nothing was changed."""
     with opened(tmp_path, open_store=lambda _: store) as ledger:
         issue(ledger, seats_max=5)
-
-        def fail_from_now_on() -> None:
-            store.begins_failing = FOREVER
-            SqliteStore.reconnect(store)
-
         store.commits_unheard = 1
-        store.reconnect = fail_from_now_on  # type: ignore[method-assign] -- the moment after the commit
+        store.before_reconnecting = store.go_away
         with pytest.raises(UnavailableError, match="not known"):
             ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)
         store.begins_failing = 0
@@ -213,13 +219,8 @@ def test_a_repeated_idempotency_key_finds_out_what_became_of_an_unknown_outcome(
     with opened(tmp_path, open_store=lambda _: store) as ledger:
         issue(ledger, seats_max=5)
         once = Once(key_hash=b"key", request_hash=b"request")
-
-        def fail_from_now_on() -> None:
-            store.begins_failing = FOREVER
-            SqliteStore.reconnect(store)
-
         store.commits_unheard = 1
-        store.reconnect = fail_from_now_on  # type: ignore[method-assign] -- the moment after the commit
+        store.before_reconnecting = store.go_away
         with pytest.raises(UnavailableError):
             ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT, once=once)
         store.begins_failing = 0
@@ -231,10 +232,7 @@ def test_a_full_disk_changes_nothing_and_is_gone_when_there_is_room(store: Faili
     with opened(tmp_path, open_store=lambda _: store) as ledger:
         issue(ledger, seats_max=1_000)
         store.let_grow(pages=1)
-        took: list[str] = []
-        with pytest.raises(UnavailableError):
-            for number in range(1_000):
-                took.append(ledger.seats.activate(LICENSE, user=colleague(number), caller=CLIENT).seat.user)
+        took = list(_activate_while_there_is_room(ledger))
         assert 0 < len(took) < 1_000
         with pytest.raises(UnavailableError, match="Nothing was changed"):
             ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)
@@ -244,6 +242,14 @@ def test_a_full_disk_changes_nothing_and_is_gone_when_there_is_room(store: Faili
         assert ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT).took_seat
         assert activated(everything(ledger)) == [*took, "Ada Lovelace"]
         assert license_now(ledger).seats_active == len(took) + 1
+
+
+def _activate_while_there_is_room(ledger: Ledger) -> Iterator[str]:
+    for number in range(1_000):
+        try:
+            yield ledger.seats.activate(LICENSE, user=colleague(number), caller=CLIENT).seat.user
+        except UnavailableError:
+            return
 
 
 def test_rows_that_find_no_room_are_unavailable_too(store: FailingStore, tmp_path: Path) -> None:
@@ -272,11 +278,10 @@ def test_a_database_held_by_another_for_long_is_unavailable_until_it_lets_go(
     """Whoever holds the lock holds up the writer, not for ever and not for good."""
     with opened(tmp_path, open_store=lambda _: store) as ledger:
         issue(ledger, seats_max=5)
-        store.rows.exec_driver_sql("PRAGMA busy_timeout = 0")
+        store.lock_timeout_milliseconds = 1
+        store.reconnect()
         holder = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        store.begins_failing = 0
-        store.reconnect = lambda: None  # type: ignore[method-assign] -- keeps the short wait
         with pytest.raises(UnavailableError, match="Nothing was changed"):
             ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)
         holder.execute("ROLLBACK")
@@ -387,7 +392,7 @@ def test_a_key_that_another_license_has_is_refused_for_that_command_alone(tmp_pa
 
         answers = at_once(
             lambda: ledger.submit(Work(decide=claim, caller=ADMIN, licenses=(OTHER_LICENSE,))),
-            *[lambda n=n: ledger.seats.activate(LICENSE, user=colleague(n), caller=CLIENT) for n in range(4)],
+            *[partial(ledger.seats.activate, LICENSE, user=colleague(n), caller=CLIENT) for n in range(4)],
         )
         assert type(answers[0]).__name__ == "KeyIsClaimedError"
         assert all(isinstance(answer, SeatAnswer) for answer in answers[1:])

@@ -1,4 +1,4 @@
-"""What the writer keeps: states, snapshots, answers to repeated requests, counts of new users; and what it never keeps."""
+"""What the writer keeps: states, snapshots, answers to requests, counts of new users; and what it never keeps."""
 
 import json
 import sqlite3
@@ -293,7 +293,7 @@ def test_a_client_brings_only_so_many_new_users_an_hour(tmp_path: Path, clock: C
 
 def test_a_name_stands_only_in_personal_fields_of_events(tmp_path: Path) -> None:
     """Every row of every table is searched: names, notes and contacts are in `plain` members of stored events alone."""
-    secrets = ["Ada", "Lovelace", "grace", "navy", "Charing", "Annabella", "engines.example", "7946"]
+    secrets = ["Ada", "Lovelace", "grace", "navy", "Charing", "Annabella", "engines.example", "7946 0000"]
     path = tmp_path / "ledger.db"
     with opened(path) as ledger:
         issue(ledger, seats_max=5_000, renews_at=NEVER)

@@ -72,8 +72,12 @@ def waiting(ledger: Ledger, *calls: Callable[[], object]) -> tuple[list[threadin
         thread = threading.Thread(target=run, args=(number, call))
         thread.start()
         threads.append(thread)
-        wait_until(lambda expected=number + 1: ledger.waiting >= expected)
+        wait_until(partial(_wait, ledger, number + 1))
     return threads, answers
+
+
+def _wait(ledger: Ledger, count: int) -> bool:
+    return ledger.waiting >= count
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
