@@ -15,10 +15,10 @@ from ledger.seats import IfMatch, Once
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 IF_MATCH: Final = "If-Match"
 KEY_PATTERN: Final = "^[!-~]([ -~]{0,253}[!-~])?$"
-IF_MATCH_PATTERN: Final = r'^(\*|"(0|[1-9][0-9]{0,15})")$'
+ETAG_PATTERN: Final = '^"[1-9][0-9]{0,15}"$'
 
 _KEY: Final = re.compile(r"[ -~]{1,255}")
-_ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,15})"', re.ASCII)
+_ETAG: Final = re.compile(r'"([1-9][0-9]{0,15})"', re.ASCII)
 
 
 def read_if_match(request: flask.Request) -> IfMatch:

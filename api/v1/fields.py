@@ -13,8 +13,8 @@ INTEGER_MAX: Final = 2**53 - 1
 UUID_PATTERN: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _UUID: Final = re.compile(UUID_PATTERN.removesuffix("$") + r"\Z")
 
-# What `ledger.users` refuses, as a class of characters for JSON Schema.
-_REFUSED: Final = r"\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069\uD800-\uDFFF"
+# What `ledger.users` refuses, as a class of characters for JSON Schema, which knows no unpaired surrogates.
+_REFUSED: Final = r"\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069"
 _SPACES: Final = r"\s\u0085\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000"
 LINE_PATTERN: Final = f"^[^{_REFUSED}]*[^{_REFUSED}{_SPACES}][^{_REFUSED}]*$"
 NOTE_PATTERN: Final = rf"^([^{_REFUSED}]|\t|\n|\r\n)*$"

@@ -36,7 +36,7 @@ _HEADERS_TAKEN: Final[Mapping[str, Mapping[str, object]]] = {
         "in": "header",
         "name": conditions.IF_MATCH,
         "description": "The ETag of what is to be changed, as it was read; * for whatever there is.",
-        "schema": {"type": "string", "pattern": conditions.IF_MATCH_PATTERN},
+        "schema": {"type": "string", "anyOf": [{"const": "*"}, {"pattern": conditions.ETAG_PATTERN}]},
     },
 }
 
@@ -54,31 +54,46 @@ _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, object]]] = {
     "key_id": {"type": "string", "pattern": "^key-[0-9a-f]{16}$"},
 }
 
+_NULL: Final = {"type": "null"}
+_NO_CUSTOMER: Final = {"customer_id": _NULL, "product_id": _NULL}
+
 # What the schemas check across members, which marshmallow has no words for.
 _ACROSS_MEMBERS: Final[Mapping[str, Mapping[str, object]]] = {
     "ChangeBody": {
         "allOf": [
             {
                 "oneOf": [
-                    {"required": ["user"], "properties": {"user": {"type": "string"}, "seat_id": {"type": "null"}}},
-                    {"required": ["seat_id"], "properties": {"seat_id": {"type": "string"}, "user": {"type": "null"}}},
+                    {"required": ["user"], "properties": {"user": {"type": "string"}, "seat_id": _NULL}},
+                    {"required": ["seat_id"], "properties": {"seat_id": {"type": "string"}, "user": _NULL}},
                 ]
             },
             {
                 "oneOf": [
                     {
-                        "required": ["change", "reason"],
+                        "required": ["reason"],
                         "properties": {"change": {"const": "block"}, "reason": {"type": "string"}},
                     },
-                    {
-                        "required": ["change"],
-                        "properties": {
-                            "change": {"enum": ["activate", "unblock", "delete"]},
-                            "reason": {"type": "null"},
-                            "note": {"type": "null"},
-                        },
-                    },
+                    {"properties": {"change": {"not": {"const": "block"}}, "reason": _NULL, "note": _NULL}},
                 ]
+            },
+        ]
+    },
+    "KeyBody": {
+        "oneOf": [
+            {"properties": {"role": {"const": "operator"}, "licenses": _NULL, **_NO_CUSTOMER}},
+            {"properties": {"role": {"const": "auditor"}, **_NO_CUSTOMER}},
+            {
+                "required": ["licenses"],
+                "properties": {"role": {"enum": ["admin", "client"]}, "licenses": {"type": "array"}, **_NO_CUSTOMER},
+            },
+            {
+                "required": ["customer_id", "product_id"],
+                "properties": {
+                    "role": {"const": "client"},
+                    "licenses": _NULL,
+                    "customer_id": {"type": "string"},
+                    "product_id": {"type": "string"},
+                },
             },
         ]
     },

@@ -214,6 +214,10 @@ class KeyBody(_Taken):
             raise ValidationError(errors)
 
 
+# Whether there are licenses, a customer and a product.
+_SCOPES_OF_CLIENTS: Final = {(True, False, False), (False, True, True)}
+
+
 def _scope_errors(role: KeyRole, *, licenses: bool, customer: bool, product: bool) -> dict[str, list[str]]:
     errors: dict[str, list[str]] = {}
     if role is KeyRole.OPERATOR and licenses:
@@ -222,7 +226,7 @@ def _scope_errors(role: KeyRole, *, licenses: bool, customer: bool, product: boo
         errors["customer_id"] = ["Only a client's key goes by customer and product; give null."]
     if role is KeyRole.ADMIN and not licenses:
         errors["licenses"] = ["Give the licenses of this administrator."]
-    if role is KeyRole.CLIENT and not (licenses ^ (customer and product)):
+    if role is KeyRole.CLIENT and (licenses, customer, product) not in _SCOPES_OF_CLIENTS:
         errors["licenses"] = ["Give either licenses, or both customer_id and product_id."]
     return errors
 
