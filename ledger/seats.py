@@ -1,7 +1,6 @@
 """Commands about seats, carried out by the writer: activate, block, unblock, delete, many at once, sign in."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias, TypeVar
@@ -40,8 +39,7 @@ NamingEvent: TypeAlias = SeatActivated | SeatBlocked
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeatRecord:
+class SeatRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A seat as people and programs see it, with the user's name."""
 
     license_id: LicenseId
@@ -57,8 +55,7 @@ class SeatRecord:
     version: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeatAnswer:
+class SeatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a command about one seat.
 
     Attributes:
@@ -83,8 +80,7 @@ class Change(StrEnum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SeatChange:
+class SeatChange(msgspec.Struct, frozen=True, kw_only=True):
     """One row of many changes; exactly one of `user` and `seat_id` is set, and `reason` where it blocks."""
 
     change: Change
@@ -94,8 +90,7 @@ class SeatChange:
     note: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChangeResult:
+class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one row: the seat after all rows, or the refusal."""
 
     seat: SeatRecord | None
@@ -103,8 +98,7 @@ class ChangeResult:
     refusal: RefusedError | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ChangesAnswer:
+class ChangesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to many changes, in their order."""
 
     results: Sequence[ChangeResult]
@@ -112,8 +106,7 @@ class ChangesAnswer:
     position: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AccessAnswer:
+class AccessAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a user may work.
 
     Attributes:
@@ -135,8 +128,7 @@ class AccessAnswer:
     position: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preview:
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What another seat limit would do, with the names of the first users it would delete."""
 
     limit: LimitPreview
@@ -146,8 +138,7 @@ class Preview:
     position: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Once:
+class Once(msgspec.Struct, frozen=True, kw_only=True):
     """An Idempotency-Key: keyed hashes of whose it is and of what was asked."""
 
     key_hash: bytes
@@ -274,8 +265,12 @@ class Seats:
             LicenseIsNotFoundError, IdempotencyKeyIsReusedError: see there.
         """
 
-        def run(transaction: Transaction) -> list[_Result]:
-            return [_try_change(transaction, license_id, change) for change in changes]
+        def run(transaction: Transaction, license_: License) -> tuple[list[_Result], License]:
+            results = []
+            for change in changes:
+                result, license_ = _try_change(transaction, license_, change)
+                results.append(result)
+            return results, license_
 
         return self._carry_out(license_id, changes, run, caller=caller, once=once)
 
@@ -350,13 +345,13 @@ class Seats:
     def _change_one(
         self, license_id: LicenseId, change: SeatChange, *, caller: Caller, if_match: IfMatch, once: Once | None
     ) -> SeatAnswer:
-        def run(transaction: Transaction) -> list[_Result]:
-            license_ = transaction.license(license_id)
+        def run(transaction: Transaction, license_: License) -> tuple[list[_Result], License]:
             if change.seat_id is None:
                 _match(license_.version, if_match)
             elif (seat := license_.seats.get(change.seat_id)) is not None:
                 _match(seat.version, if_match)
-            return [_try_change(transaction, license_id, change)]
+            result, license_ = _try_change(transaction, license_, change)
+            return [result], license_
 
         answer = self._carry_out(license_id, [change], run, caller=caller, once=once)
         result = answer.results[0]
@@ -373,18 +368,17 @@ class Seats:
         self,
         license_id: LicenseId,
         changes: Sequence[SeatChange],
-        run: Callable[[Transaction], list[_Result]],
+        run: Callable[[Transaction, License], tuple[list[_Result], License]],
         *,
         caller: Caller,
         once: Once | None,
     ) -> ChangesAnswer:
         def decide(transaction: Transaction) -> ChangesAnswer | _Kept:
-            transaction.license(license_id)
+            license_ = transaction.license(license_id)
             kept = _kept_before(transaction, once)
             if kept is not None:
                 return kept
-            results = run(transaction)
-            license_ = transaction.license(license_id)
+            results, license_ = run(transaction, license_)
             kept = _Kept(license_.version, transaction.position, results)
             _keep(transaction, once, kept)
             return _render(kept, license_, lambda seat: transaction.naming_event(license_id, seat))
@@ -455,32 +449,31 @@ def _keep(transaction: Transaction, once: Once | None, kept: _Kept) -> None:
     transaction.remember(once.key_hash, answer)
 
 
-def _try_change(transaction: Transaction, license_id: LicenseId, change: SeatChange) -> _Result:
-    seat_id, known = _seat_of(transaction, license_id, change)
+def _try_change(transaction: Transaction, license_: License, change: SeatChange) -> tuple[_Result, License]:
+    seat_id, known = _seat_of(transaction, license_, change)
     try:
-        events = _decide_change(transaction, license_id, change, seat_id)
+        events = _decide_change(transaction, license_, change, seat_id)
     except RefusedError as refusal:
-        return _Result(seat_id if known else None, False, refusal.CODE)  # noqa: FBT003 -- a struct like a row
-    license_ = transaction.append(license_id, events)
-    took_seat = bool(events) and license_.seats[seat_id].status is SeatStatus.ACTIVE
-    return _Result(seat_id, took_seat, None)
+        return _Result(seat_id if known else None, False, refusal.CODE), license_  # noqa: FBT003 -- a struct like a row
+    after = transaction.append(license_.license_id, events)
+    took_seat = bool(events) and after.seats[seat_id].status is SeatStatus.ACTIVE
+    return _Result(seat_id, took_seat, None), after
 
 
-def _seat_of(transaction: Transaction, license_id: LicenseId, change: SeatChange) -> tuple[SeatId, bool]:
+def _seat_of(transaction: Transaction, license_: License, change: SeatChange) -> tuple[SeatId, bool]:
     """The seat that a change is about, and whether it was heard of before."""
     if change.seat_id is not None:
-        return change.seat_id, change.seat_id in transaction.license(license_id).seats
+        return change.seat_id, change.seat_id in license_.seats
     if change.user is None:
         msg = "a change needs a user or a seat"
         raise ValueError(msg)
-    seat_id = transaction.seat_of(license_id, change.user)
+    seat_id = transaction.seat_of(license_.license_id, change.user)
     return (seat_id, True) if seat_id is not None else (SeatId(random_id()), False)
 
 
 def _decide_change(
-    transaction: Transaction, license_id: LicenseId, change: SeatChange, seat_id: SeatId
+    transaction: Transaction, license_: License, change: SeatChange, seat_id: SeatId
 ) -> Sequence[LicenseEvent]:
-    license_ = transaction.license(license_id)
     match change.change:
         case Change.UNBLOCK:
             return decisions.unblock_seat(license_, seat_id=seat_id)
@@ -491,7 +484,7 @@ def _decide_change(
         raise SeatIsNotFoundError
     # The name is looked up where the change does not bring it, the note where it is compared.
     looks_up = change.user is None or change.change is Change.BLOCK
-    named = transaction.naming_event(license_id, seat) if seat is not None and looks_up else None
+    named = transaction.naming_event(license_.license_id, seat) if seat is not None and looks_up else None
     if change.change is Change.ACTIVATE:
         return decisions.activate_seat(
             license_,
@@ -542,7 +535,7 @@ def _take_seat(
     new_users_max: int | None,
 ) -> AccessAnswer:
     if answer.license.seats_active >= answer.license.seats_max:
-        return replace(answer, code=AccessCode.NO_SEAT_FREE)
+        return msgspec.structs.replace(answer, code=AccessCode.NO_SEAT_FREE)
     if answer.seat_id is None and new_users_max is not None:
         if transaction.new_users(counter) >= new_users_max:
             raise TooManyNewUsersError(
@@ -558,7 +551,9 @@ def _take_seat(
         at=transaction.at,
     )
     license_ = transaction.append(license_id, events)
-    return replace(answer, code=AccessCode.ALLOWED, license=license_, seat_id=seat_id, position=transaction.position)
+    return msgspec.structs.replace(
+        answer, code=AccessCode.ALLOWED, license=license_, seat_id=seat_id, position=transaction.position
+    )
 
 
 def _match(version: int, if_match: IfMatch) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar
 
+import msgspec
 import sqlalchemy
 
 from ledger.envelope import Event, encode
@@ -59,8 +60,7 @@ class Caller:
     cause: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Work(Generic[R]):
+class Work(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """One item of the writer's queue.
 
     Attributes:

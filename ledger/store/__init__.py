@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
 import sqlalchemy
 
 from ledger.envelope import RecordedEvent
@@ -24,8 +25,7 @@ class StoreCannotOpenError(Exception):
     """The database can't be used at all; the text is one line that says why."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The end of the ledger.
 
     Attributes:
@@ -39,16 +39,14 @@ class Head:
     recorded_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
+class DirectoryEntry(NamedTuple):
     """The seat of a user, and the version of the latest event with the user's name."""
 
     seat_id: str
     named_version: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RememberedAnswer:
+class RememberedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What was answered to an Idempotency-Key: codes and places, no bodies; the answer is rendered from them again."""
 
     request_hash: bytes

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final
 
 from ledger.license.access import AccessPolicy
 from ledger.system import events
 from ledger.system.events import SystemEvent
+
+_DEFAULT: Final = AccessPolicy()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,12 +26,12 @@ class SystemState:
     @property
     def policy(self) -> AccessPolicy:
         """The policy in force."""
-        return self.policies[-1][1] if self.policies else AccessPolicy()
+        return self.policies[-1][1] if self.policies else _DEFAULT
 
     def policy_at(self, position: int) -> AccessPolicy:
         """The policy that was in force at a position."""
         in_force = (policy for since, policy in reversed(self.policies) if since <= position)
-        return next(in_force, AccessPolicy())
+        return next(in_force, _DEFAULT)
 
 
 def evolve(state: SystemState, event: SystemEvent, *, version: int, position: int) -> SystemState:
