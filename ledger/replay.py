@@ -160,13 +160,11 @@ class Past:
         return self._store.read_stream(license_id, up_to=version)
 
     def _at_version(self, license_id: LicenseId, version: int) -> LicenseThen:
-        found = self._store.read_stream(license_id, after=version - 1, up_to=version) if version > 0 else ()
-        if not found:
-            self._existing(license_id)
+        if not 0 < version <= self._existing(license_id):
             msg = f"This license has no version {version}. Its history lists the versions that there are."
             raise NotRecordedError(msg)
-        end = found[0].append[1]
-        last = self._store.read_stream(license_id, after=end - 1, up_to=end)[0]
+        end = self._event_of(license_id, version).append[1]
+        last = self._event_of(license_id, end)
         license_ = load(self._store, license_id, version=end)[0]
         return LicenseThen(
             license=license_, position=last.position, as_of=last.recorded_at, policy=self.policy_at(last.position)
