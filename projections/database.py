@@ -112,6 +112,11 @@ def _store_errors() -> Iterator[None]:
     try:
         yield
     except sqlalchemy.exc.SQLAlchemyError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        msg = f"The views can't be used now: {reason}"
+        msg = f"The views can't be used now: {reason_of(error)}."
         raise StoreError(msg) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """What the database itself says, in one line."""
+    said = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    return str(said).splitlines()[0]

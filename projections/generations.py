@@ -19,6 +19,8 @@ _GENERATIONS: Final = Table(
     Column("ledger_id", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("position", BigInteger, nullable=False),
+    # A number is never given twice: a rebuild that was overtaken must not take another's tables for its own.
+    sqlite_autoincrement=True,
 )
 
 
@@ -60,14 +62,12 @@ def find(connection: Connection, number: int) -> Generation | None:
 
 def add(connection: Connection, *, ledger_id: str, is_live: bool) -> Generation:
     """Begin a new generation, empty."""
-    last = connection.execute(_SELECT_LAST).scalar()
-    made = Generation((last or 0) + 1, is_live, ledger_id, VERSION, 0)
-    connection.execute(
-        sqlalchemy.insert(_GENERATIONS).values(
-            generation=made.number, is_live=is_live, ledger_id=ledger_id, version=VERSION, position=0
-        )
-    )
-    return made
+    values = {"is_live": is_live, "ledger_id": ledger_id, "version": VERSION, "position": 0}
+    made = connection.execute(sqlalchemy.insert(_GENERATIONS).values(values)).inserted_primary_key
+    if made is None:
+        msg = "the database gave the new generation no number"
+        raise TypeError(msg)
+    return Generation(made[0], is_live, ledger_id, VERSION, 0)
 
 
 def advance(connection: Connection, generation: Generation, *, position: int) -> None:
@@ -102,7 +102,6 @@ _SELECT: Final = sqlalchemy.select(
 )
 _SELECT_LIVE: Final = _SELECT.where(_GENERATIONS.c.is_live)
 _SELECT_ONE: Final = _SELECT.where(_GENERATIONS.c.generation == sqlalchemy.bindparam("number"))
-_SELECT_LAST: Final = sqlalchemy.select(sqlalchemy.func.max(_GENERATIONS.c.generation))
 _UPDATE_POSITION: Final = (
     sqlalchemy.update(_GENERATIONS)
     .where(_GENERATIONS.c.generation == sqlalchemy.bindparam("number"))

@@ -1,7 +1,7 @@
 """The tables of all views, one set for each generation. What depends on the clock stands in none of them.
 
-Licenses and seats have numbers of the views' own, in the order in which they are first heard of: an index of those grows
-at its end, where one of random ids would touch a page of the file for each event.
+Licenses and seats have numbers of the views' own, in the order in which they are first heard of: an index of those
+grows at its end, where one of random ids would touch a page of the file for each event.
 """
 
 from dataclasses import dataclass

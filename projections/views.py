@@ -15,7 +15,7 @@ from ledger.ledger import Ledger
 from ledger.store import StoreCannotOpenError, StoreError
 from projections import generations
 from projections.batch import apply_batch
-from projections.database import ViewsDatabase
+from projections.database import ViewsDatabase, reason_of
 from projections.generations import Generation
 from projections.history import HistoryView
 from projections.license_information import LicenseInformationView
@@ -117,8 +117,8 @@ class Views:
             _prepare(database, ledger)
         except StoreError as error:
             database.close()
-            msg = f"The views' database {settings.path} can't be opened: {error.__cause__ or error}."
-            raise StoreCannotOpenError(msg.splitlines()[0]) from error
+            msg = f"The views' database {settings.path} can't be opened: {reason_of(error.__cause__ or error)}."
+            raise StoreCannotOpenError(msg) from error
         return cls(database, ledger)
 
     # -- following the ledger ------------------------------------------------------------------------------------------

@@ -1,0 +1,425 @@
+"""The views follow the ledger, whoever else does, whatever is killed, and can be made again at any time."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ledger.envelope import EventTypeIsUnknownError
+from ledger.errors import RefusedError
+from ledger.license.access import AccessPolicy
+from ledger.license.state import SeatStatus
+from ledger.store import StoreCannotOpenError
+from projections import generations
+from projections.seats import SeatQuery
+from projections.views import RebuildWasOvertakenError, Views, ViewsSettings, ViewsWereTakenOverError
+from tests.integration.projections_story import (
+    ADMIN,
+    ANALYTICAL,
+    BOMBE,
+    NOON,
+    Clock,
+    Story,
+    UserIsUnknownError,
+    open_ledger,
+    tell,
+)
+
+NAMES = ("Ada", "ADA", "Grace", "Alan", "Édith")
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    """Begin at noon with an empty ledger."""
+    with tell(tmp_path) as begun:
+        yield begun
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let batches end often."""
+    monkeypatch.setattr(Views._feed, "__kwdefaults__", {"limit": 3})  # noqa: SLF001  the default alone is lowered
+
+
+def wait_until(holds: Callable[[], bool], *, seconds: float = 20) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold in time"
+        threading.Event().wait(0.005)
+
+
+def make_unknown(story: Story, *, position: int) -> None:
+    """Let a stored event be of a type that only a later program knows."""
+    with sqlite3.connect(story.folder / "ledger.db") as connection:
+        found = connection.execute("SELECT topic, state FROM stored_events WHERE position = ?", (position,)).fetchone()
+        envelope = json.loads(found[1])
+        envelope["type"] = "license.seat-lent"
+        connection.execute(
+            "UPDATE stored_events SET topic = ?, state = ? WHERE position = ?",
+            ("license.seat-lent", json.dumps(envelope).encode(), position),
+        )
+    connection.close()
+
+
+def fill(story: Story, *, users: int = 12) -> None:
+    """Let things happen at two customers."""
+    story.buy(seats_max=users)
+    story.buy(BOMBE, seats_max=users)
+    for number in range(users):
+        story.activate(f"user {number}")
+        story.activate(f"user {number}", BOMBE)
+    story.block("user 3")
+    story.buy(seats_max=2)
+
+
+# -- equal to the rebuild ----------------------------------------------------------------------------------------------
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("activate"), st.sampled_from(NAMES)),
+        st.tuples(st.just("block"), st.sampled_from(NAMES), st.sampled_from([None, "note"])),
+        st.tuples(st.just("unblock"), st.sampled_from(NAMES)),
+        st.tuples(st.just("delete"), st.sampled_from(NAMES)),
+        st.tuples(st.just("buy"), st.integers(0, 4)),
+        st.tuples(st.just("policy"), st.integers(0, 3)),
+        st.tuples(st.just("look")),
+    ),
+    max_size=25,
+)
+
+
+def take(story: Story, step: Sequence[object]) -> None:
+    """Take one step of a random story; what a rule refuses is no step."""
+    try:
+        match step:
+            case ("activate", str(name)):
+                story.activate(name)
+            case ("block", str(name), note):
+                story.block(name, note=None if note is None else str(note))
+            case ("unblock", str(name)):
+                story.ledger.seats.unblock(ANALYTICAL, seat_id=story.seat_of(name), caller=ADMIN)
+            case ("delete", str(name)):
+                story.ledger.seats.delete(ANALYTICAL, seat_id=story.seat_of(name), caller=ADMIN)
+            case ("buy", int(seats_max)):
+                story.buy(seats_max=seats_max)
+            case ("policy", int(hours)):
+                story.ledger.set_access_policy(AccessPolicy(blind_wait=NOON - NOON.replace(hour=hours)))
+            case _:
+                story.views.run_once()
+    except (RefusedError, UserIsUnknownError):
+        return
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=STEPS)
+def test_views_equal_their_rebuild_and_the_ledger_s_own_state(steps: list[tuple[object, ...]]) -> None:
+    """However the events are cut into batches, the views come out as from one pass and as replay has them."""
+    with tempfile.TemporaryDirectory() as folder, tell(Path(folder)) as story:
+        story.buy(seats_max=2)
+        for step in steps:
+            take(story, step)
+        story.views.run_once()
+        followed = story.told()
+        story.views.rebuild()
+        assert story.told() == followed
+        license_ = story.ledger.past.license_now(ANALYTICAL)
+        counts = story.views.seats.counts(ANALYTICAL)
+        assert counts[SeatStatus.ACTIVE] == license_.seats_active
+        assert sum(counts.values()) == len(license_.seats)
+        for seat_id, seat in license_.seats.items():
+            record = story.views.seats.get(ANALYTICAL, seat_id)
+            assert record is not None
+            assert (record.status, record.version, record.actor) == (seat.status, seat.version, seat.actor)
+            assert (record.activated_at, record.blocked_at) == (seat.activated_at, seat.blocked_at)
+            assert (record.deleted_at, record.reason) == (seat.deleted_at, seat.reason)
+
+
+# -- following ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_no_batch_ends_inside_an_append(story: Story) -> None:
+    """A decrease of twelve users is more than a batch, and still comes whole."""
+    fill(story)
+    seen: list[tuple[int, int]] = []
+
+    def look(_done: int, _head: int) -> None:
+        information = story.views.licenses.get(ANALYTICAL, at=NOON)
+        assert information is not None
+        seen.append((information.seats_max, information.seats_active))
+
+    story.views.run_once(progress=look)
+    assert len(seen) > 5
+    # Batches may end after any append, but 12 seats are never half gone.
+    assert seen[-1] == (2, 0)
+    assert all(active <= seats_max for seats_max, active in seen)
+    assert not any(seats_max == 12 and 0 < active < 11 for seats_max, active in seen[-2:])
+
+
+def test_a_thread_follows_and_can_be_waited_for(story: Story) -> None:
+    """What is appended while it follows is there for those who wait for its position."""
+    story.views.start()
+    story.buy()
+    position = story.activate("Ada").position
+    assert story.views.wait_for(position, timeout_seconds=10)
+    assert story.views.position() == position
+    assert not story.views.wait_for(position + 1, timeout_seconds=0.05)
+
+
+def test_positions_and_lag_are_told(story: Story) -> None:
+    """Status counts the missing events and says since when the oldest has been waiting."""
+    story.buy()
+    story.views.run_once()
+    assert {(one.position, one.lag_events, one.lag_seconds) for one in story.views.status()} == {(4, 0, 0.0)}
+    story.activate("Ada")
+    story.activate("Grace")
+    story.clock.at = story.clock.at.replace(hour=13)
+    found = story.views.status()
+    assert [one.name for one in found] == ["license-information", "seats", "history"]
+    assert {(one.position, one.head, one.lag_events, one.stopped) for one in found} == {(4, 6, 2, None)}
+    assert found[0].lag_seconds == pytest.approx(3600, abs=1)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_two_engines_on_one_file_apply_each_event_once(story: Story) -> None:
+    """Both follow at once; the loser of each race looks again, and nothing is applied twice or left out."""
+    fill(story, users=40)
+    other = story.open_views()
+    applied: list[int] = []
+    together = threading.Barrier(2)
+
+    def follow(following: Views) -> None:
+        together.wait()
+        applied.append(following.run_once())
+
+    threads = [threading.Thread(target=follow, args=(one,)) for one in (story.views, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(applied) == story.ledger.head().position
+    followed = story.told()
+    story.views.rebuild()
+    assert story.told(other) == followed
+    other.stop()
+
+
+def test_a_killed_follower_is_taken_up_where_it_was(tmp_path: Path) -> None:
+    """Killed between or inside batches, the views are whole, and go on from their position."""
+    with tell(tmp_path) as story:
+        fill(story, users=150)
+        program = (
+            "import sys; from pathlib import Path; from tests.integration.projections_story import Clock, open_ledger;"
+            "from projections.views import Views, ViewsSettings; folder = Path(sys.argv[1]);"
+            "Views._feed.__kwdefaults__ = {'limit': 2};"
+            "\nwith open_ledger(folder, Clock()) as ledger:"
+            "\n    views = Views.open(ViewsSettings(path=folder / 'ledger.views.db'), ledger)"
+            "\n    views.run_once(progress=lambda done, _: print(done, flush=True))"
+        )
+        for _ in range(3):
+            child = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE)
+            assert child.stdout is not None
+            for _ in range(20):
+                child.stdout.readline()
+            os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+            child.stdout.close()
+        assert 0 < story.views.position() < story.ledger.head().position
+        story.views.run_once()
+        followed = story.told()
+        story.views.rebuild()
+        assert story.told() == followed
+
+
+def test_readers_see_whole_batches_while_the_views_move(story: Story) -> None:
+    """Counts, seats and position of each answer agree while another thread applies."""
+    story.buy(seats_max=200)
+    story.views.start()
+    done = threading.Event()
+
+    def sign_users_in() -> None:
+        for number in range(150):
+            story.activate(f"user {number}")
+        done.set()
+
+    thread = threading.Thread(target=sign_users_in)
+    thread.start()
+    while not done.is_set():
+        page = story.views.seats.list(ANALYTICAL, SeatQuery(), after=None, limit=1_000)
+        # Four events come before the first user, each user is one.
+        assert len(page.items) == max(0, page.position - 4)
+    thread.join()
+
+
+# -- rebuilding --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_rebuild_answers_from_the_old_until_the_new_has_caught_up(story: Story) -> None:
+    """Readers see no gap and no step back while it runs, also when events come meanwhile; following goes on after."""
+    fill(story)
+    story.views.run_once()
+    positions = []
+
+    def meanwhile(done: int, _head: int) -> None:
+        if done < 12:
+            story.block(f"late {done}", BOMBE)
+            story.views.run_once()
+        positions.append(story.views.position())
+
+    before = story.views.position()
+    story.views.rebuild(progress=meanwhile)
+    assert positions == sorted(positions)
+    assert positions[0] > before
+    assert story.views.position() == story.ledger.head().position
+    story.block("Grace")
+    assert story.views.run_once() == 1
+    assert story.views.seats.list(ANALYTICAL, SeatQuery(user="grace"), after=None, limit=1).items
+
+
+def test_a_rebuild_leaves_one_set_of_tables(story: Story) -> None:
+    """The old tables go, those of a rebuild that was killed too."""
+    fill(story)
+    story.views.run_once()
+    with pytest.raises(InterruptedError):
+        story.views.rebuild(progress=interrupt)
+    story.views.rebuild()
+    with sqlite3.connect(story.folder / "ledger.views.db") as connection:
+        names = [
+            row[0]
+            for row in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            )
+        ]
+    connection.close()
+    assert len(names) == 5
+    assert len({name.rpartition("_")[2] for name in names if name != "generations"}) == 1
+
+
+def interrupt(_done: int, _head: int) -> None:
+    """Break off."""
+    raise InterruptedError
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_of_two_rebuilds_the_later_one_wins(story: Story) -> None:
+    """The earlier stops in one line; what it made is dropped, and the views are whole."""
+    fill(story)
+    story.views.run_once()
+    followed = story.told()
+    other = story.open_views()
+    began: list[bool] = []
+
+    def begin_another(_done: int, _head: int) -> None:
+        if not began:
+            began.append(True)
+            other.rebuild()
+
+    with pytest.raises(RebuildWasOvertakenError):
+        story.views.rebuild(progress=begin_another)
+    assert story.told() == followed
+    other.stop()
+
+
+# -- what must not be followed -----------------------------------------------------------------------------------------
+
+
+def test_views_of_another_ledger_are_made_again(
+    story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another ledger's seats are never shown; one log line says what happened."""
+    fill(story)
+    story.views.run_once()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with open_ledger(elsewhere, Clock()) as other_ledger:
+        again = Views.open(ViewsSettings(path=tmp_path / "ledger.views.db"), other_ledger)
+        assert capsys.readouterr().out.count("the views are made again") == 1
+        assert again.position() == 0
+        assert again.licenses.get(ANALYTICAL, at=NOON) is None
+        with pytest.raises(ViewsWereTakenOverError, match="LEDGER_VIEWS_URL"):
+            story.views.run_once()
+        again.stop()
+
+
+def test_views_ahead_of_the_ledger_are_made_again(story: Story, tmp_path: Path) -> None:
+    """A restored copy of the ledger is followed from its first event."""
+    story.buy()
+    story.activate("Ada")
+    backup = tmp_path / "restored"
+    backup.mkdir()
+    with sqlite3.connect(tmp_path / "ledger.db") as source, sqlite3.connect(backup / "ledger.db") as target:
+        source.backup(target)
+    source.close()
+    target.close()
+    story.activate("Grace")
+    story.views.run_once()
+    with open_ledger(backup, Clock()) as restored:
+        again = Views.open(ViewsSettings(path=tmp_path / "ledger.views.db"), restored)
+        again.run_once()
+        assert again.position() == restored.head().position
+        assert [one.user for one in again.seats.list(ANALYTICAL, SeatQuery(), after=None, limit=9).items] == ["Ada"]
+        again.stop()
+
+
+def test_views_of_another_version_are_made_again(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program whose views are defined otherwise begins at the first event; the older program stops."""
+    fill(story)
+    story.views.run_once()
+    followed = story.told()
+    monkeypatch.setattr(generations, "VERSION", generations.VERSION + 1)
+    newer = story.open_views()
+    assert newer.position() == 0
+    newer.run_once()
+    assert story.told(newer) == followed
+    monkeypatch.undo()
+    with pytest.raises(ViewsWereTakenOverError):
+        story.views.run_once()
+    newer.stop()
+
+
+def test_an_unknown_event_stops_the_views_before_it(story: Story) -> None:
+    """Everything before it is there, nothing is skipped, and the status says why in one line."""
+    story.buy()
+    story.activate("Ada")
+    story.activate("Grace")
+    make_unknown(story, position=6)
+    with pytest.raises(EventTypeIsUnknownError, match=r"license\.seat-lent"):
+        story.views.run_once()
+    assert story.views.position() == 5
+    stopped = {one.stopped for one in story.views.status()}
+    assert len(stopped) == 1
+    assert "older than the ledger" in str(stopped.pop())
+
+
+def test_a_following_thread_says_that_it_stopped(story: Story) -> None:
+    """The thread ends with its reason, and what it had answers on."""
+    story.buy()
+    story.activate("Ada")
+    make_unknown(story, position=5)
+    story.views.start()
+    wait_until(lambda: story.views.status()[0].stopped is not None)
+    assert story.views.wait_for(4, timeout_seconds=10)
+    assert not story.views.wait_for(5, timeout_seconds=0.05)
+
+
+def test_a_file_that_is_no_database_is_refused_in_one_line(story: Story) -> None:
+    """Nothing is overwritten that is not known to be views."""
+    path = story.folder / "letter.txt"
+    path.write_text("Dear Ada, " * 1_000)
+    with pytest.raises(StoreCannotOpenError, match=r"letter\.txt can't be opened: file is not a database"):
+        Views.open(ViewsSettings(path=path), story.ledger)
+    assert path.read_text().startswith("Dear Ada")
