@@ -1,6 +1,5 @@
 """What commands and questions answer, as JSON objects."""
 
-from dataclasses import fields
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
@@ -12,12 +11,23 @@ from ledger.seats import AccessAnswer, Change, ChangeResult, ChangesAnswer, Prev
 
 CHECK_AGAIN_IF_REFUSED: Final = timedelta(minutes=1)
 
-_SEAT_MEMBERS: Final = tuple(field.name for field in fields(SeatRecord))
-
 
 def seat(record: SeatRecord, **more: Any) -> dict[str, object]:  # noqa: ANN401
     """A seat, with what is said beside it."""
-    return {name: getattr(record, name) for name in _SEAT_MEMBERS} | more
+    return {
+        "license_id": record.license_id,
+        "seat_id": record.seat_id,
+        "user": record.user,
+        "status": record.status,
+        "activated_at": record.activated_at,
+        "blocked_at": record.blocked_at,
+        "deleted_at": record.deleted_at,
+        "reason": record.reason,
+        "note": record.note,
+        "actor": record.actor,
+        "version": record.version,
+        **more,
+    }
 
 
 def seat_answer(answer: SeatAnswer) -> dict[str, object]:
@@ -41,15 +51,19 @@ def changes_answer(answer: ChangesAnswer, changes: list[SeatChange]) -> dict[str
 
 def _result(change: SeatChange, result: ChangeResult) -> dict[str, object]:
     if result.refusal is None:
-        return {"status": status_of(result), "code": None, "detail": None, "seat": result.seat}
+        return {"status": status_of(result), "code": None, "detail": None, "seat": _seat_or_null(result)}
     problem = problem_of(result.refusal)
     blocked = isinstance(result.refusal, UserIsBlockedError) and change.change is Change.DELETE
     return {
         "status": HTTPStatus.CONFLICT if blocked else problem.status,
         "code": problem.code,
         "detail": problem.detail,
-        "seat": result.seat,
+        "seat": _seat_or_null(result),
     }
+
+
+def _seat_or_null(result: ChangeResult) -> dict[str, object] | None:
+    return None if result.seat is None else seat(result.seat)
 
 
 def access(answer: AccessAnswer, *, check_again: timedelta) -> dict[str, object]:

@@ -64,7 +64,7 @@ def list_seats(call: Call, license_id: LicenseId) -> flask.Response:
         license_in_view(call, license_id)
     return respond(
         {
-            "items": page.items,
+            "items": [answers.seat(seat) for seat in page.items],
             "next": cursors.write(page.next),
             "position": page.position,
             "as_of": page.as_of or call.parts.ledger.now(),
