@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AwsRow = Mapping[str, Any]
 
-PAGES_MAX: Final = 200
+PAGES_MAX: Final = 100
+PAGES_SEEN_MAX: Final = 10
+"""How many pages are looked through for anybody's live row."""
 READING_SECONDS_MAX: Final = 20
 ROWS_PER_PAGE: Final = 25
 """AWS's limit."""
@@ -107,7 +110,7 @@ def sees_live_row(clients: Clients, *, product_code: str, dimension: str, at: da
     Raises:
         NoObservationError: as for `read_rows`.
     """
-    for page in _pages(clients, product_code, {}, priority=priority):
+    for page in islice(_pages(clients, product_code, {}, priority=priority), PAGES_SEEN_MAX):
         if any(_is_live(row, dimension=dimension, at=at) for row in page):
             return True
     return False

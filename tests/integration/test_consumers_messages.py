@@ -188,6 +188,16 @@ def test_the_end_of_what_nobody_knows_is_ignored_with_the_reason(stage: Stage) -
     assert stage.licenses() == []
 
 
+@pytest.mark.parametrize("action", ["subscribe-fail", "unsubscribe-pending", "unsubscribe-success"])
+def test_what_begins_no_purchase_issues_no_license(stage: Stage, action: str) -> None:
+    """A payment that failed is waited for."""
+    said = {"action": action, "customer-identifier": "X01EXAMPLEX", "product-code": PRODUCT_CODE}
+    stage.send(json.dumps(said))
+    stage.consume()
+    assert stage.statuses() == ["ignored"]
+    assert stage.licenses() == []
+
+
 @pytest.mark.parametrize("status", ["RENEWED", "REPLACED"])
 def test_an_agreement_that_goes_on_as_another_one_is_parked_and_nothing_is_taken(stage: Stage, status: str) -> None:
     """Even if AWS shows no seats meanwhile."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import pytest
 
 from consumers.marketplace import Consumer, aws_clients
+from consumers.marketplace.budget import Budget
 from consumers.sandbox import Contract, FaultPlan
+from ledger.errors import UnavailableError
+from ledger.license.events import LapseReason
 from tests.integration.consumers_stage import (
     COMPILERS_INC,
     END_OF_MAY,
@@ -290,6 +294,103 @@ def test_a_deprovisioned_license_whose_agreement_is_active_waits_for_a_renewal(s
     stage.pass_time(timedelta(minutes=7))
     assert stage.events()[-1] == "subscription-lapsed"
     assert stage.statuses()[-1] == "done"
+
+
+def described_as(stage: Stage, status: str) -> None:
+    """Let DescribeAgreement tell this status from now on."""
+
+    def tell(parsed: dict[str, Any], **_: object) -> None:
+        parsed["status"] = status
+
+    stage.clients.agreements.meta.events.register("after-call.*.DescribeAgreement", tell)
+
+
+def test_a_deprovisioned_license_whose_agreement_was_renewed_awaits_the_next_one(stage: Stage) -> None:
+    """However long that takes."""
+    contract = stage.bought()
+    show(stage, contract)
+    described_as(stage, "RENEWED")
+    body = json.loads(stage.sandbox.marketplace.messages[0].body)
+    stage.send(json.dumps(body | {"id": "gone", "detail-type": "License Deprovisioned - Manufacturer"}))
+    for _ in range(3):
+        stage.pass_time(timedelta(hours=2))
+    assert stage.inbox()[-1] == (
+        "parked",
+        "The agreement goes on as another one, which is awaited. Nothing is taken.",
+    )
+    assert stage.events()[-1] == "subscription-started"
+
+
+def test_an_end_whose_message_was_lost_is_seen_at_the_next_reading(stage: Stage) -> None:
+    """DescribeAgreement says it, and nothing is shown."""
+    contract = stage.bought()
+    show(stage, contract)
+    described_as(stage, "TERMINATED")
+    poke(stage, contract, id_="poke")
+    stage.consume()
+    subscription = stage.license().subscription
+    assert subscription is not None
+    assert subscription.lapse is not None
+    assert subscription.lapse.reason is LapseReason.TERMINATED
+
+
+def test_an_agreement_that_this_seller_may_not_read_is_judged_without_it(stage: Stage) -> None:
+    """A deprovisioned license then counts after the renewal wait."""
+    contract = stage.bought()
+    body = json.loads(stage.sandbox.marketplace.messages[0].body)
+    next_one = body["detail"] | {"agreement": {"id": "agmt-of-a-partner"}}
+    stage.send(json.dumps(body | {"id": "partner", "detail": next_one}))
+    stage.consume()
+    show(stage, contract)
+    gone = {"id": "gone", "detail-type": "License Deprovisioned - Manufacturer", "detail": next_one}
+    stage.send(json.dumps(body | gone))
+    stage.consume()
+    assert stage.statuses()[-1] == "waiting"
+    stage.pass_time(timedelta(hours=2, minutes=1))
+    assert stage.events()[-1] == "subscription-lapsed"
+
+
+def test_pages_without_end_are_no_observation(stage: Stage) -> None:
+    """There is a limit on how many are read."""
+    contract = stage.bought()
+    clients = replace(stage.clients, budget=Budget(10_000))
+    stage.sandbox.faults.set(FaultPlan(empty_pages=10_000))
+    poke(stage, contract, id_="endless")
+    consumer = Consumer(stage.ledger, stage.settings, clients, now=stage.clock)
+    while consumer.run_once():
+        pass
+    assert stage.inbox()[-1] == ("waiting", "GetEntitlements has more than 100 pages for one license.")
+    assert stage.events()[-1] == "subscription-started"
+
+
+def test_news_during_a_reading_leads_to_another_one(stage: Stage) -> None:
+    """The reading may have come before the change."""
+    contract = stage.bought(seats=5)
+    second = Consumer(stage.ledger, stage.settings, stage.clients, now=stage.clock)
+    readings = 0
+
+    def change(**_: object) -> None:
+        nonlocal readings
+        readings += 1
+        if readings == 1:
+            stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=8)
+            second.run_once()
+
+    stage.clients.entitlements.meta.events.register("after-call.*.GetEntitlements", change)
+    poke(stage, contract, id_="poke")
+    stage.consume()
+    assert readings == 2
+    assert stage.license().seats_max == 8
+    assert set(stage.statuses()) == {"done"}
+
+
+def test_a_message_that_can_not_be_stored_stays_in_the_queue(stage: Stage) -> None:
+    """It is deleted there once it is durable here."""
+    stage.buy()
+    stage.ledger.close()
+    with pytest.raises(UnavailableError):
+        stage.consumer.run_once()
+    assert not stage.queue_is_empty()
 
 
 def test_an_agreement_that_can_not_be_asked_about_now_decides_nothing(stage: Stage) -> None:

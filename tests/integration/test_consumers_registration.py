@@ -123,6 +123,29 @@ def test_aws_that_does_not_answer_is_told_so(stage: Stage, plan: FaultPlan) -> N
     assert stage.registration.resolve(token, cause="request-2").seats_max == 5
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"CustomerAWSAccountId": ANALYTICAL_ENGINES},
+        {"LicenseArn": "l-1"},
+        {"LicenseArn": None, "ProductCode": None},
+    ],
+)
+def test_a_customer_told_in_an_unknown_way_is_not_made_up(stage: Stage, told: dict[str, str | None]) -> None:
+    """Without a key nothing is issued, and the buyer can come again."""
+    token = token_of(stage)
+
+    def tell(parsed: dict[str, object], **_: object) -> None:
+        kept = {name: parsed[name] for name in ("ProductCode", "ResponseMetadata")}
+        parsed.clear()
+        parsed.update({name: value for name, value in (kept | told).items() if value is not None})
+
+    stage.clients.metering.meta.events.register("after-call.*.ResolveCustomer", tell)
+    with pytest.raises(MarketplaceIsUnavailableError):
+        stage.registration.resolve(token, cause="request-1")
+    assert stage.licenses() == []
+
+
 def test_seats_that_can_not_be_read_now_follow_by_themselves(stage: Stage) -> None:
     """Registering goes on without the number."""
     token = token_of(stage)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -127,6 +128,26 @@ def test_a_queue_that_does_not_answer_is_asked_with_growing_pauses(stage: Stage)
     first, second, third = asked[:3]
     assert second - first >= 0.5
     assert third - second >= 1.0
+
+
+def test_a_database_that_fails_meanwhile_loses_nothing(stage: Stage, tmp_path: Path) -> None:
+    """Queue and work go on when it can be written again."""
+    stage.clients.sqs.set_queue_attributes(QueueUrl=stage.sandbox.queue_url, Attributes={"VisibilityTimeout": "1"})
+    with running(stage.consumer), sqlite3.connect(tmp_path / "ledger.db") as beside:
+        beside.execute("ALTER TABLE marketplace_inbox RENAME TO out_of_reach")
+        beside.commit()
+        failed_at: list[float] = []
+        stage.clients.sqs.meta.events.register(
+            "before-call.sqs.ReceiveMessage", lambda **_: failed_at.append(time.monotonic())
+        )
+        stage.buy()
+        wait_for(lambda: len(failed_at) >= 3)
+        assert not stage.queue_is_empty()
+        beside.execute("ALTER TABLE out_of_reach RENAME TO marketplace_inbox")
+        beside.commit()
+        wait_for(lambda: "subscription-started" in stage.events())
+        wait_for(stage.queue_is_empty)
+    beside.close()
 
 
 def test_one_purchase_heard_of_in_many_threads_is_one_license(stage: Stage, tmp_path: Path) -> None:
