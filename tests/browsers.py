@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM: Final = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 _ARGUMENTS: Final = (
@@ -36,3 +36,20 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def arrive(page: Page, token: str) -> None:
+    """Come from AWS Marketplace with a registration token, as its own page sends people: by a form."""
+    page.evaluate(
+        """token => {
+            const form = document.createElement("form");
+            const field = document.createElement("input");
+            Object.assign(form, {method: "post", action: "/marketplace/register"});
+            Object.assign(field, {name: "x-amzn-marketplace-token", value: token});
+            form.append(field);
+            document.body.append(form);
+            form.submit();
+        }""",
+        token,
+    )
+    page.wait_for_url("**/registration")

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from playwright.sync_api import Browser, Page
 
-from tests.browsers import chromium, missing
+from tests.browsers import arrive, chromium, missing
 from tests.e2e.pages.story import ADA, GRACE, Story, open_story, served
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "screenshots"
@@ -28,19 +28,21 @@ def main(only: Sequence[str]) -> None:
     if lacking is not None:
         sys.exit(lacking)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        open_story(Path(folder)) as story,
-        served(story.app) as address,
-        chromium() as browser,
-    ):
+    with chromium() as browser:
         for look, width, scheme in LOOKS:
-            for name, page in _pages(browser, story, address, width=width, scheme=scheme):
-                if only and not name.startswith(tuple(only)):
-                    continue
-                picture = FOLDER / (f"{name}.png" if look == "light" else f"{name}-{look}.png")
-                page.screenshot(path=picture, full_page=True)
-                print(picture)  # noqa: T201 -- what a command line says
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                open_story(Path(folder)) as story,
+                served(story.app) as address,
+            ):
+                for name, page in _pages(browser, story, address, width=width, scheme=scheme):
+                    if not only or name.startswith(tuple(only)):
+                        _take(page, f"{name}.png" if look == "light" else f"{name}-{look}.png")
+
+
+def _take(page: Page, name: str) -> None:
+    page.screenshot(path=FOLDER / name, full_page=True)
+    print(FOLDER / name)  # noqa: T201 -- what a command line says
 
 
 def _pages(
@@ -50,7 +52,7 @@ def _pages(
         viewport={"width": width, "height": 720}, color_scheme=scheme, base_url=address, timezone_id="UTC"
     )
     page = context.new_page()
-    yield from _doors(page, story)
+    yield from _doors(page)
     page.goto("/sign-in")
     page.get_by_label("Key").fill(story.keys["operator"])
     page.get_by_role("button", name="Sign in").click()
@@ -77,26 +79,14 @@ def _pages(
     context.close()
 
 
-def _doors(page: Page, story: Story) -> Iterator[tuple[str, Page]]:
+def _doors(page: Page) -> Iterator[tuple[str, Page]]:
     page.goto("/sign-in")
     yield "sign-in", page
     page.goto("/marketplace/register")
     yield "registration-begins", page
     for name, token in {"registration-waiting": "token-of-dawn", "registration": "token-of-noon"}.items():
-        registrant = story.marketplace.resolve(token, cause="screenshot")
-        assert story.app.extensions
         page.goto("/sign-in")
-        # As AWS Marketplace's own page does: a form that is sent from elsewhere.
-        page.evaluate(
-            """token => {
-                const form = Object.assign(document.createElement("form"), {method: "post", action: "/marketplace/register"});
-                const field = Object.assign(document.createElement("input"), {name: "x-amzn-marketplace-token", value: token});
-                form.append(field); document.body.append(form); form.submit();
-            }""",
-            token,
-        )
-        page.wait_for_url("**/registration")
-        assert registrant.product_code in page.content()
+        arrive(page, token)
         yield name, page
     page.get_by_role("button", name="Confirm and go on").click()
     page.get_by_role("heading", name="Noon Telephony is registered").wait_for()
