@@ -75,6 +75,14 @@ def advance(connection: Connection, generation: Generation, *, position: int) ->
     connection.execute(_UPDATE_POSITION, {"number": generation.number, "reached": position})
 
 
+def is_rebuilding(connection: Connection) -> bool:
+    """Whether a generation is being made, or was left half made."""
+    return (
+        connection.execute(sqlalchemy.select(_GENERATIONS.c.generation).where(~_GENERATIONS.c.is_live)).first()
+        is not None
+    )
+
+
 def make_live(connection: Connection, generation: Generation) -> None:
     """Let a generation answer from now on."""
     connection.execute(sqlalchemy.update(_GENERATIONS).values(is_live=_GENERATIONS.c.generation == generation.number))

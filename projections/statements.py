@@ -1,14 +1,28 @@
 """Many rows at once: statements that SQLAlchemy compiles once, run with plain tuples."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy
-from sqlalchemy import BindParameter, Connection, Dialect, Table
+from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Table
 
 Row: TypeAlias = tuple[Any, ...]
+
+
+# SQLite takes 32,766 parameters at most.
+_PARAMETERS_MAX: Final = 10_000
+
+
+def select_rows(connection: Connection, table: Table, column: ColumnElement[str], values: Iterable[str]) -> list[Row]:
+    """The rows whose column has one of these values, each a tuple in the order of the table's columns."""
+    sought, found = list(values), list[Row]()
+    selected = sqlalchemy.select(table)
+    for begin in range(0, len(sought), _PARAMETERS_MAX):
+        some = connection.execute(selected.where(column.in_(sought[begin : begin + _PARAMETERS_MAX])))
+        found.extend(map(tuple, some))
+    return found
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -17,10 +31,17 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> No
         connection.exec_driver_sql(_insert(table, connection.dialect), list(rows))
 
 
-def update_rows(connection: Connection, table: Table, rows: Collection[Row]) -> None:
-    """Overwrite rows that are there, each a tuple in the order of the table's columns, found by primary key."""
+def update_rows(connection: Connection, table: Table, rows: Collection[Row], *, kept: tuple[str, ...] = ()) -> None:
+    """Overwrite rows that are there, each a tuple in the order of the table's columns, found by primary key.
+
+    Args:
+        connection: within a transaction.
+        table: where they are.
+        rows: the new ones.
+        kept: columns that never change; what is not set needs no work in its indexes.
+    """
     if rows:
-        statement, order = _update(table, connection.dialect)
+        statement, order = _update(table, kept, connection.dialect)
         connection.exec_driver_sql(statement, [order(row) for row in rows])
 
 
@@ -30,13 +51,12 @@ def _insert(table: Table, dialect: Dialect) -> str:
 
 
 @lru_cache(maxsize=32)
-def _update(table: Table, dialect: Dialect) -> tuple[str, "itemgetter[Any]"]:
+def _update(table: Table, kept: tuple[str, ...], dialect: Dialect) -> tuple[str, "itemgetter[Any]"]:
     keys, names = table.primary_key.columns, [column.name for column in table.columns]
     # A parameter of its own name, since those of the columns are taken by the new values.
     found = [column == sqlalchemy.bindparam(f"key_{column.name}") for column in keys]
-    values: dict[str, BindParameter[Any]] = {
-        column.name: sqlalchemy.bindparam(f"to_{column.name}") for column in table.columns if not column.primary_key
-    }
+    written = [column.name for column in table.columns if not column.primary_key and column.name not in kept]
+    values: dict[str, BindParameter[Any]] = {name: sqlalchemy.bindparam(f"to_{name}") for name in written}
     compiled = sqlalchemy.update(table).where(*found).values(values).compile(dialect=dialect)
     order = [names.index(name.partition("_")[2]) for name in compiled.positiontup or ()]
     return str(compiled), itemgetter(*order)

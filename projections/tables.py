@@ -31,6 +31,14 @@ class Tables:
     seats: Table
     history: Table
 
+    @property
+    def late_indexes(self) -> list[Index]:
+        """The indexes that only questions need: made after many rows, they cost less than with each."""
+        found = {index for table in self.metadata.sorted_tables for index in table.indexes}
+        return sorted(
+            (index for index in found if not str(index.name).endswith("_by_id")), key=lambda one: str(one.name)
+        )
+
 
 # The same objects for the same generation, so that statements are compiled once.
 @lru_cache(maxsize=8)

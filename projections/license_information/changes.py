@@ -1,7 +1,7 @@
 """What a batch of events does to License Information."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Final, Self, assert_never
 
@@ -18,7 +18,7 @@ from ledger.times import microseconds
 from ledger.users import identity_of
 from projections.license_information.information import Names
 from projections.seats.changes import SeatMove
-from projections.statements import Row, insert_rows, update_rows
+from projections.statements import Row, insert_rows, select_rows, update_rows
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _STATUSES: Final = tuple(status.value for status in SeatStatus)
@@ -50,31 +50,11 @@ class LicenseRow:
         return cls(license_key=license_key, license_id=license_id, seats=dict.fromkeys(_STATUSES, 0))
 
     @classmethod
-    def of(cls, row: "sqlalchemy.Row[Row]") -> Self:
+    def of(cls, table: Table, row: Row) -> Self:
         """A license as it stands."""
-        return cls(
-            license_key=row.license_key,
-            license_id=row.license_id,
-            version=row.version,
-            product_code=row.product_code,
-            account=row.account,
-            customer=row.customer,
-            product=row.product,
-            license_arn=row.license_arn,
-            agreement=row.agreement,
-            company_name=row.company_name,
-            seats_max=row.seats_max,
-            renews_at_microseconds=row.renews_at_microseconds,
-            lapse_reason=row.lapse_reason,
-            ended_at_microseconds=row.ended_at_microseconds,
-            seats=dict(
-                zip(
-                    _STATUSES,
-                    (row.seats_active, row.seats_blocked, row.seats_inactive, row.seats_deleted),
-                    strict=True,
-                )
-            ),
-        )
+        told = dict(zip(table.columns.keys(), row, strict=True))
+        seats = {status: told[f"seats_{status}"] for status in _STATUSES}
+        return cls(**{field.name: told[field.name] for field in fields(cls) if field.name != "seats"}, seats=seats)
 
     def stored(self) -> Row:
         """In the order of the table's columns."""
@@ -123,8 +103,8 @@ class LicenseChanges:
         """Read the licenses that a batch is about, all at once."""
         license_ids = {recorded.stream for recorded in batch} - {SYSTEM_STREAM}
         last_key = connection.execute(sqlalchemy.select(sqlalchemy.func.max(table.c.license_key))).scalar() or 0
-        found = connection.execute(sqlalchemy.select(table).where(table.c.license_id.in_(license_ids)))
-        return cls([LicenseRow.of(row) for row in found], last_key=last_key)
+        found = select_rows(connection, table, table.c.license_id, license_ids)
+        return cls([LicenseRow.of(table, row) for row in found], last_key=last_key)
 
     def key_of(self, stream: str) -> int:
         """The number of a license, a new one if it was never heard of; 0 for the system's stream."""

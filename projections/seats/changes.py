@@ -12,7 +12,7 @@ from ledger.license.state import SeatStatus
 from ledger.system import events as system_events
 from ledger.times import microseconds
 from ledger.users import identity_of
-from projections.statements import insert_rows, update_rows
+from projections.statements import insert_rows, select_rows, update_rows
 
 ACTIVE: Final = SeatStatus.ACTIVE.value
 BLOCKED: Final = SeatStatus.BLOCKED.value
@@ -62,7 +62,7 @@ class SeatChanges:
         """Read the seats that a batch is about, all at once."""
         seat_ids = {recorded.event.seat_id for recorded in batch if isinstance(recorded.event, _SEAT_EVENTS)}
         last_key = connection.execute(sqlalchemy.select(sqlalchemy.func.max(table.c.seat_key))).scalar() or 0
-        found = connection.execute(sqlalchemy.select(table).where(table.c.seat_id.in_(seat_ids)))
+        found = select_rows(connection, table, table.c.seat_id, seat_ids)
         return cls([SeatRow(*row) for row in found], last_key=last_key)
 
     def apply(self, recorded: RecordedEvent, *, license_key: int) -> SeatMove | None:
@@ -99,7 +99,9 @@ class SeatChanges:
         """Write each seat that was touched, once."""
         touched = [self._rows[key] for key in self._touched]
         insert_rows(connection, table, sorted(row for row in touched if row.seat_key > self._last_known))
-        update_rows(connection, table, [row for row in touched if row.seat_key <= self._last_known])
+        # One identity has one seat for good: only its spelling may change.
+        kept = ("license_key", "seat_id", "identity")
+        update_rows(connection, table, [row for row in touched if row.seat_key <= self._last_known], kept=kept)
 
     def _activate(self, recorded: RecordedEvent, event: events.SeatActivated, license_key: int) -> SeatMove:
         before = self._rows.get((license_key, event.seat_id))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -21,7 +22,7 @@ from ledger.errors import RefusedError
 from ledger.license.access import AccessPolicy
 from ledger.license.state import SeatStatus
 from ledger.store import StoreCannotOpenError
-from projections import generations
+from projections import generations, views
 from projections.seats import SeatQuery
 from projections.views import RebuildWasOvertakenError, Views, ViewsSettings, ViewsWereTakenOverError
 from tests.integration.projections_story import (
@@ -49,7 +50,8 @@ def story(tmp_path: Path) -> Iterator[Story]:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let batches end often."""
-    monkeypatch.setattr(Views._feed, "__kwdefaults__", {"limit": 3})  # noqa: SLF001  the default alone is lowered
+    monkeypatch.setattr(views, "EVENTS_PER_BATCH", 3)
+    monkeypatch.setattr(views, "EVENTS_PER_BATCH_REBUILDING", 3)
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float = 20) -> None:
@@ -223,11 +225,11 @@ def test_a_killed_follower_is_taken_up_where_it_was(tmp_path: Path) -> None:
         fill(story, users=150)
         program = (
             "import sys; from pathlib import Path; from tests.integration.projections_story import Clock, open_ledger;"
-            "from projections.views import Views, ViewsSettings; folder = Path(sys.argv[1]);"
-            "Views._feed.__kwdefaults__ = {'limit': 2};"
+            "from projections import views; from projections.views import Views, ViewsSettings;"
+            "folder = Path(sys.argv[1]); views.EVENTS_PER_BATCH = 2;"
             "\nwith open_ledger(folder, Clock()) as ledger:"
-            "\n    views = Views.open(ViewsSettings(path=folder / 'ledger.views.db'), ledger)"
-            "\n    views.run_once(progress=lambda done, _: print(done, flush=True))"
+            "\n    mine = Views.open(ViewsSettings(path=folder / 'ledger.views.db'), ledger)"
+            "\n    mine.run_once(progress=lambda done, _: print(done, flush=True))"
         )
         for _ in range(3):
             child = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE)
@@ -332,6 +334,27 @@ def test_of_two_rebuilds_the_later_one_wins(story: Story) -> None:
         story.views.rebuild(progress=begin_another)
     assert story.told() == followed
     other.stop()
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_empty_views_of_a_long_ledger_are_built_like_a_rebuild(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building at first gives the same views, with all their indexes, and says how many events there were."""
+    fill(story)
+    other = story.open_views("others.db")
+    other.run_once()
+    monkeypatch.setattr(views, "EVENTS_TO_BUILD_AT_FIRST", 10)
+    assert story.views.run_once() == story.ledger.head().position
+    assert story.told() == story.told(other)
+    other.stop()
+    assert indexes(story.folder / "ledger.views.db") == indexes(story.folder / "others.db")
+
+
+def indexes(path: Path) -> list[str]:
+    """The names of the indexes in a file, without the generation."""
+    with sqlite3.connect(path) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")]
+    connection.close()
+    return sorted(re.sub(r"_g\d+_", "_", name) for name in names)
 
 
 # -- what must not be followed -----------------------------------------------------------------------------------------
