@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from commands.parts import open_ledger, read_settings
 from commands.texts import aware_time, license_id
@@ -39,11 +37,8 @@ def history(*, license_id_: LicenseId, user: str | None, as_of: datetime | None,
             for line in _lines(_events(ledger, license_id_, as_of))
             if identity is None or (line.user is not None and identity_of(line.user) == identity)
         ]
-    if as_json:
-        for line in lines:
-            click.echo(json.dumps(_as_json(line), ensure_ascii=False))
-    else:
-        Console().print(_table(lines))
+    for line in lines:
+        click.echo(json.dumps(_as_json(line), ensure_ascii=False) if as_json else _in_words(line))
 
 
 def _identity(user: str | None) -> str | None:
@@ -89,24 +84,18 @@ def _as_json(line: _Line) -> dict[str, object]:
     }
 
 
-def _table(lines: Sequence[_Line]) -> Table:
-    table = Table("Version", "Recorded at", "What", "User", "By", "Data")
-    for line in lines:
-        recorded = line.recorded
-        table.add_row(
-            str(recorded.version),
-            _written(recorded.recorded_at),
-            recorded.event.TYPE.removeprefix("license."),
-            line.user or "",
-            f"{recorded.actor.role.value} {recorded.actor.id}",
-            _told(json.loads(recorded.data)),
-        )
-    return table
+def _in_words(line: _Line) -> str:
+    """One line that can be searched: version, time, what, whose, by whom, and what else the event says."""
+    recorded = line.recorded
+    what = click.style(recorded.event.TYPE.removeprefix("license."), bold=True)
+    told = [what, *([line.user] if line.user else []), *_told(json.loads(recorded.data))]
+    actor = f"by {recorded.actor.role.value} {recorded.actor.id}"
+    return f"{recorded.version:>6}  {_written(recorded.recorded_at)}  {' · '.join(told)} · {actor}"
 
 
-def _told(data: dict[str, object]) -> str:
+def _told(data: dict[str, object]) -> list[str]:
     plain = {name: value for name, value in data.items() if name != "seat_id" and not isinstance(value, dict)}
-    return "\n".join(f"{name} {value}" for name, value in plain.items() if value is not None)
+    return [f"{name} {value}" for name, value in plain.items() if value is not None]
 
 
 def _written(moment: datetime) -> str:

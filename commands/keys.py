@@ -111,7 +111,9 @@ def _as_json(key: Key) -> dict[str, object]:
 
 
 def _table(found: Sequence[Key], now: datetime) -> Table:
-    table = Table("Key", "Name", "Role", "Reaches", "Issued", "State")
+    table = Table(box=None, pad_edge=False)
+    for name in ("Key", "Name", "Role", "Reaches", "Issued", "State"):
+        table.add_column(name, overflow="fold")
     for key in found:
         table.add_row(
             key.key_id, key.name, key.role.value, _reach(key.scope), _written(key.issued_at), _state(key, now)
