@@ -15,6 +15,9 @@ from tests.browsers import arrive, chromium, missing
 from tests.e2e.pages.story import ADA, GRACE, Story, open_story, served
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "screenshots"
+# Longer lists show nothing new.
+WINDOW_HEIGHT: Final = 720
+HEIGHT_MAX: Final = 1_400
 LOOKS: Final[Sequence[tuple[str, int, Literal["light", "dark"]]]] = (
     ("light", 1100, "light"),
     ("dark", 1100, "dark"),
@@ -37,11 +40,14 @@ def main(only: Sequence[str]) -> None:
             ):
                 for name, page in _pages(browser, story, address, width=width, scheme=scheme):
                     if not only or name.startswith(tuple(only)):
-                        _take(page, f"{name}.png" if look == "light" else f"{name}-{look}.png")
+                        _take(page, f"{name}.png" if look == "light" else f"{name}-{look}.png", width=width)
 
 
-def _take(page: Page, name: str) -> None:
-    page.screenshot(path=FOLDER / name, full_page=True)
+def _take(page: Page, name: str, *, width: int) -> None:
+    # A dialog lies over what the window shows.
+    full = not page.get_by_role("dialog").is_visible()
+    height = min(HEIGHT_MAX if full else WINDOW_HEIGHT, page.evaluate("document.documentElement.scrollHeight"))
+    page.screenshot(path=FOLDER / name, full_page=full, clip={"x": 0, "y": 0, "width": width, "height": height})
     print(FOLDER / name)  # noqa: T201 -- what a command line says
 
 
@@ -49,14 +55,16 @@ def _pages(
     browser: Browser, story: Story, address: str, *, width: int, scheme: Literal["light", "dark"]
 ) -> Iterator[tuple[str, Page]]:
     context = browser.new_context(
-        viewport={"width": width, "height": 720}, color_scheme=scheme, base_url=address, timezone_id="UTC"
+        viewport={"width": width, "height": WINDOW_HEIGHT}, color_scheme=scheme, base_url=address, timezone_id="UTC"
     )
     page = context.new_page()
     yield from _doors(page)
-    page.goto("/sign-in")
-    page.get_by_label("Key").fill(story.keys["operator"])
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/")
+    for key in ("admin", "operator"):
+        context.clear_cookies()
+        page.goto("/sign-in")
+        page.get_by_label("Key").fill(story.keys[key])
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(lambda url: "sign-in" not in url)
     noon = f"/licenses/{story.noon}"
     for name, path in {
         "licenses": "/",
@@ -103,7 +111,7 @@ def _used(page: Page, noon: str) -> Iterator[tuple[str, Page]]:
     page.get_by_role("button", name="Go on").click()
     page.get_by_role("heading", name="What happened").wait_for()
     yield "results", page
-    page.goto(f"{noon}/history")
+    page.goto(f"{noon}/history?actor=marketplace")
     page.locator("details").filter(has_text="lowered").first.click()
     page.locator(".inside details").first.click()
     yield "history-opened", page

@@ -1,6 +1,8 @@
 """The pages over HTTP, without scripts: who may do what, and what the browser is told."""
 
 import re
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -504,6 +506,17 @@ def test_a_large_form_is_refused_with_a_page(reader: Reader) -> None:
     answer = reader.client.post("/sign-in", data={"key": "x" * 2_000_000})
     assert answer.status_code == 413
     assert "This is too much at once" in text_of(answer)
+
+
+def test_a_database_that_can_not_be_read_has_a_page_that_says_so(story: Story, reader: Reader) -> None:
+    """The page asks nothing of what failed, and tells when to try again."""
+    reader.sign_in("admin")
+    with closing(sqlite3.connect(story.path)) as database:
+        database.execute("DROP TABLE sign_ins")
+    answer = reader.get(f"/licenses/{story.noon}")
+    assert answer.status_code == 503
+    assert "The ledger can't answer now" in text_of(answer)
+    assert answer.headers["Retry-After"] == "1"
 
 
 def test_no_user_stands_in_the_path_of_an_address(story: Story, reader: Reader) -> None:
