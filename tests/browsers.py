@@ -38,18 +38,12 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def arrive(page: Page, token: str) -> None:
-    """Come from AWS Marketplace with a registration token, as its own page sends people: by a form."""
-    page.evaluate(
-        """token => {
-            const form = document.createElement("form");
-            const field = document.createElement("input");
-            Object.assign(form, {method: "post", action: "/marketplace/register"});
-            Object.assign(field, {name: "x-amzn-marketplace-token", value: token});
-            form.append(field);
-            document.body.append(form);
-            form.submit();
-        }""",
-        token,
+def arrive(page: Page, address: str, token: str) -> None:
+    """Come from AWS Marketplace with a registration token, as its own page sends people: by a form on another site."""
+    page.goto("about:blank")
+    page.set_content(
+        f'<form method="post" action="{address}/marketplace/register">'
+        f'<input name="x-amzn-marketplace-token" value="{token}"><button>Set up your account</button></form>'
     )
+    page.get_by_role("button").click()
     page.wait_for_url("**/registration")

@@ -58,7 +58,7 @@ def _pages(
         viewport={"width": width, "height": WINDOW_HEIGHT}, color_scheme=scheme, base_url=address, timezone_id="UTC"
     )
     page = context.new_page()
-    yield from _doors(page)
+    yield from _doors(page, address)
     for key in ("admin", "operator"):
         context.clear_cookies()
         page.goto("/sign-in")
@@ -87,14 +87,13 @@ def _pages(
     context.close()
 
 
-def _doors(page: Page) -> Iterator[tuple[str, Page]]:
+def _doors(page: Page, address: str) -> Iterator[tuple[str, Page]]:
     page.goto("/sign-in")
     yield "sign-in", page
     page.goto("/marketplace/register")
     yield "registration-begins", page
     for name, token in {"registration-waiting": "token-of-dawn", "registration": "token-of-noon"}.items():
-        page.goto("/sign-in")
-        arrive(page, token)
+        arrive(page, address, token)
         yield name, page
     page.get_by_role("button", name="Confirm and go on").click()
     page.get_by_role("heading", name="Noon Telephony is registered").wait_for()

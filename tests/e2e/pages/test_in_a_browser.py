@@ -190,8 +190,7 @@ def test_an_ended_session_leads_from_the_search_to_a_page_that_says_so(window: W
 def test_registration_ends_signed_in(window: Window) -> None:
     """From AWS Marketplace's form to License Information."""
     page = window.page
-    page.goto("/sign-in")
-    arrive(page, "token-of-noon")
+    arrive(page, window.address, "token-of-noon")
     page.get_by_label("Company Name").fill("Noon & Sons")
     page.get_by_role("button", name="Confirm and go on").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Noon & Sons is registered")
@@ -207,7 +206,7 @@ def test_nothing_keeps_people_out_of_a_page(window: Window, chromium: Browser, *
     with open_window(chromium, window.story, window.address, dark=dark) as seen:
         seen.page.goto("/sign-in")
         assert seen.barriers() == []
-        arrive(seen.page, "token-of-noon")
+        arrive(seen.page, seen.address, "token-of-noon")
         assert seen.barriers() == []
         seen.sign_in("operator")
         for path in pages_of(window.story):

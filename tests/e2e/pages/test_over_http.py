@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from api.pages import errors
 from ledger.license.events import SeatActivated, SeatBlocked
 from ledger.system.events import KeyRole
 from tests.e2e.pages.reader import Reader, text_of
@@ -498,6 +499,18 @@ def test_every_error_has_a_page_with_what_to_do_next(reader: Reader, method: str
     assert answer.status_code == status
     assert "<h1" in answer.text
     assert status == 410 or answer.headers["X-Request-ID"] in answer.text
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 413, 422, 429, 500, 503, 418, 507])
+def test_an_error_is_a_sentence_a_next_step_and_what_support_needs(story: Story, status: int) -> None:
+    """Every status has its page, also one that nobody thought of."""
+    with story.app.test_request_context("/licenses?q=ada"):
+        answer = errors.render(status, "SOME_CODE", "This is what happened.", "4f9f0e2f")
+    page = answer.get_data(as_text=True)
+    assert answer.status_code == status
+    assert "This is what happened." in page
+    assert "For support: <code>SOME_CODE</code>, request <code>4f9f0e2f</code>" in page
+    assert 'class="button' in page
 
 
 def test_a_large_form_is_refused_with_a_page(reader: Reader) -> None:
