@@ -36,6 +36,8 @@ HEADER_BYTES_MAX: Final = 32_000
 # More than a request may have, so that somewhat larger ones are read to the end and their senders read the answer.
 BODY_BYTES_READ_MAX: Final = 10_000_000
 
+_READ_BYTES: Final = 65_536
+_READS_BEFORE_CLOSE_MAX: Final = 64
 _LOOK_SECONDS: Final = 1.0
 _DRAIN_LOOK_SECONDS: Final = 0.05
 _LOGGER: Final = structlog.get_logger(__name__)
@@ -86,6 +88,14 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         elif self.incomplete_since is None:
             self.incomplete_since = time.time()
         return taken
+
+    def handle_close(self) -> None:
+        """Close; what has come already is taken first, or else the answer would be lost in a reset."""
+        with contextlib.suppress(OSError):
+            for _ in range(_READS_BEFORE_CLOSE_MAX):
+                if not self.socket.recv(_READ_BYTES, socket.MSG_DONTWAIT):
+                    break
+        super().handle_close()
 
     @property
     def is_busy(self) -> bool:
@@ -157,23 +167,31 @@ class Server:
             bind_socket=False,
             sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
         )
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._closed = False
+        # A signal handler may come in on the thread that has it.
+        self._ending = threading.RLock()
 
     def run(self) -> None:
         """Answer requests until `stop`; then finish those that came, within seconds."""
-        while not self._stopping.is_set():
+        while not self._stopping:
             self._turn(_LOOK_SECONDS)
         self._listener.stop_listening()
         deadline = time.monotonic() + DRAIN_SECONDS_MAX
         while self._is_busy() and time.monotonic() < deadline:
             self._turn(_DRAIN_LOOK_SECONDS)
         self._threads.shutdown(timeout=1)
-        close_all(self._channels)
+        with self._ending:
+            self._closed = True
+            close_all(self._channels)
 
     def stop(self) -> None:
         """Let `run` come to its end; may be called from any thread or signal handler."""
-        self._stopping.set()
-        self._listener.pull_trigger()
+        with self._ending:
+            self._stopping = True
+            # Once closed, its descriptor may be another file's.
+            if not self._closed:
+                self._listener.pull_trigger()
 
     def _turn(self, seconds: float) -> None:
         loop(timeout=seconds, use_poll=True, map=self._channels, count=1)

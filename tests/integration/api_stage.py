@@ -116,10 +116,13 @@ class Stage:
 
 
 @contextmanager
-def open_stage(path: Path, *, settings: ApiSettings | None = None, seats_max: int = 3) -> Iterator[Stage]:
+def open_stage(
+    path: Path, *, settings: ApiSettings | None = None, seats_max: int = 3, waiting_max: int = 1_000
+) -> Iterator[Stage]:
     """Two companies, each with a license, and everybody's keys."""
     clock = Clock()
-    ledger = Ledger.open(LedgerSettings(path=path / "ledger.db"), now=clock, tables=[sign_ins.METADATA])
+    ledger_settings = LedgerSettings(path=path / "ledger.db", waiting_max=waiting_max)
+    ledger = Ledger.open(ledger_settings, now=clock, tables=[sign_ins.METADATA])
     issue(ledger, seats_max=seats_max, names=(AGREEMENT, LICENSE_ARN, ACCOUNT, PRODUCT))
     other_names = ((KeyKind.AGREEMENT, "agmt-other"), OTHER_ACCOUNT, PRODUCT)
     issue(ledger, seats_max=seats_max, license_id=LicenseId(OTHER_LICENSE), names=other_names)

@@ -1,13 +1,19 @@
 """The stage of the consumer's tests: a sandbox Marketplace, a ledger on disk, and a consumer between them, at noon."""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+from uuid import uuid4
 
+import boto3
 import sqlalchemy
+from moto.server import ThreadedMotoServer
 
 from consumers.marketplace import (
     METADATA,
@@ -26,6 +32,9 @@ from ledger.system.events import STREAM as SYSTEM_STREAM
 from ledger.transaction import Caller
 from ledger.users import parse_user
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
 PRODUCT_CODE = "74az0btybm649octamy0sktos"
 PRODUCT_ID = "prod-k35yywhyj4eqg"
 ANALYTICAL_ENGINES = "111122223333"
@@ -38,6 +47,12 @@ END_OF_NEXT_MAY = END_OF_MAY.replace(year=2028)
 ADMIN = Caller(Actor(ActorRole.ADMIN, "key-1"))
 USERS = ("ada", "grace", "katherine", "dorothy", "mary")
 MINUTE = timedelta(minutes=1)
+ANYBODY: Mapping[str, str] = {
+    "AWS_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "anybody",
+    "AWS_SECRET_ACCESS_KEY": "anything",
+}
+"""Whom moto's server and the sandbox let in."""
 
 
 class Clock:
@@ -64,6 +79,7 @@ class Stage:
     sandbox: Sandbox
     ledger: Ledger
     settings: MarketplaceSettings
+    environment: Mapping[str, str]
     clients: Clients
     consumer: Consumer
     registration: MarketplaceRegistration
@@ -156,6 +172,26 @@ class Stage:
             return reading.execute(sqlalchemy.select(OBSERVATIONS)).one()
 
 
+@cache
+def sqs_endpoint() -> str:
+    """The address of SQS: one server of moto's for all tests of a process, since it takes half a second to stop."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    return f"http://{host}:{port}"
+
+
+@cache
+def _queues() -> "SQSClient":
+    return boto3.client(
+        "sqs",
+        endpoint_url=sqs_endpoint(),
+        region_name=ANYBODY["AWS_REGION"],
+        aws_access_key_id=ANYBODY["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=ANYBODY["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
 @contextmanager
 def staged(
     folder: Path,
@@ -166,20 +202,26 @@ def staged(
     """Set the stage; the settings are AWS's real patience, but for what `change` makes of them."""
     clock = Clock()
     sandbox_settings = SandboxSettings(
-        product_code=PRODUCT_CODE, product_id=PRODUCT_ID, product_title="SoftPhone", raw_delivery=raw_delivery
+        product_code=PRODUCT_CODE,
+        product_id=PRODUCT_ID,
+        product_title="SoftPhone",
+        raw_delivery=raw_delivery,
+        queue_url=_queues().create_queue(QueueName=f"aws-marketplace-{uuid4()}")["QueueUrl"],
     )
-    with Sandbox(sandbox_settings, clock=clock) as sandbox:
+    with patch.dict(os.environ, ANYBODY), Sandbox(sandbox_settings, clock=clock) as sandbox:
         settings = change(
             MarketplaceSettings(queue_url=sandbox.queue_url, product_codes=(PRODUCT_CODE,), dimension="users")
         )
         ledger = Ledger.open(LedgerSettings(path=folder / "ledger.db"), now=clock, tables=[METADATA])
-        clients = aws_clients(sandbox.environment)
+        environment = {**ANYBODY, **sandbox.environment, "AWS_ENDPOINT_URL_SQS": sqs_endpoint()}
+        clients = aws_clients(environment)
         try:
             yield Stage(
                 clock=clock,
                 sandbox=sandbox,
                 ledger=ledger,
                 settings=settings,
+                environment=environment,
                 clients=clients,
                 consumer=Consumer(ledger, settings, clients, now=clock),
                 registration=MarketplaceRegistration(ledger, settings, clients, now=clock),

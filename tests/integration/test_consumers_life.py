@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.sandbox import Generation
+from consumers.sandbox import FaultPlan, Generation
 from ledger.license.events import KeyKind, LapseReason
 from ledger.license.state import Lapse
 from tests.integration.consumers_stage import (
@@ -230,6 +230,23 @@ def test_a_legacy_contract_ends_by_unsubscribing_and_resumes_by_subscribing(stag
     assert stage.license().seats_max == 7
     assert stage.events()[-2:] == ["subscription-resumed", "seat-limit-raised"]
     assert set(stage.statuses()) == {"done"}
+
+
+def test_an_unsubscription_that_is_heard_of_late_does_not_end_what_was_subscribed_again(stage: Stage) -> None:
+    """Even while AWS shows nothing yet."""
+    contract = stage.buy(seats=5, generation=Generation.LEGACY)
+    stage.consume()
+    stage.clock.move(MINUTE)
+    stage.sandbox.marketplace.cancel(contract.agreement_id)
+    unsubscribed = stage.held_back()[-1]
+    stage.clock.move(MINUTE)
+    again = stage.buy(seats=7, generation=Generation.LEGACY)
+    stage.sandbox.faults.set(FaultPlan(rows={again.agreement_id: ()}))
+    stage.consume()
+    stage.send(unsubscribed)
+    stage.consume()
+    assert stage.inbox()[-1] == ("ignored", "The customer has subscribed again since.")
+    assert "subscription-lapsed" not in stage.events()
 
 
 def test_raw_legacy_messages_are_each_heard(tmp_path: Path) -> None:

@@ -270,7 +270,7 @@ def test_a_bad_credential_ends_nothing_even_past_the_date(stage: Stage) -> None:
     events = stage.events()
     stage.sandbox.faults.set(FaultPlan(as_buyer=True))
     # A process of its own, which never saw a row.
-    clients = aws_clients(stage.sandbox.environment)
+    clients = aws_clients(stage.environment)
     consumer = Consumer(stage.ledger, stage.settings, clients, now=stage.clock)
     for _ in range(6):
         stage.clock.move(timedelta(hours=12))

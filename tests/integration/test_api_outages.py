@@ -1,0 +1,133 @@
+"""What the interface answers while the ledger can't be read or written, and that it recovers by itself."""
+
+import resource
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from ledger.errors import QueueIsFullError
+from ledger.transaction import Transaction, Work
+from tests.integration.api_stage import SEATS, Answer, Stage, open_stage
+from tests.integration.ledgers import license_now
+from tests.stories import LICENSE, MARKETPLACE
+
+ADA: Final = {"user": "Ada"}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A license of three seats."""
+    with open_stage(tmp_path) as stage:
+        yield stage
+
+
+def unavailable(answer: Answer) -> bool:
+    """Whether it is 503 and says when to try again."""
+    return answer.status == 503 and answer.json["code"] == "UNAVAILABLE" and "Retry-After" in answer.headers
+
+
+def test_a_ready_process_says_so(stage: Stage) -> None:
+    """It can read, write, and its views are there."""
+    ready = stage.call("GET", "/healthz/ready", key=None)
+    assert (ready.status, ready.json["status"]) == (200, "ready")
+    assert set(ready.json["checks"].values()) == {"ok"}
+    assert stage.call("GET", "/healthz/live", key=None).status == 200
+
+
+@pytest.mark.usefixtures("capsys")  # so that the log needs no disk
+def test_a_full_disk(stage: Stage) -> None:
+    """No answer claims success that is not durable; readiness says what is missing; with room again all goes on."""
+    with full_disk():
+        refused = stage.call("POST", SEATS, ADA)
+        assert unavailable(refused), refused.body
+        assert stage.call("GET", f"/v1/licenses/{LICENSE}").status == 200
+        ready = stage.call("GET", "/healthz/ready")
+        assert (ready.status, ready.json["status"]) == (503, "not ready")
+        assert ready.json["checks"]["database_readable"] == "ok"
+        assert ready.json["checks"]["database_writable"] != "ok"
+        assert stage.call("GET", "/healthz/live").status == 200
+    assert license_now(stage.ledger).seats_active == 0
+    assert stage.call("POST", SEATS, ADA).status == 201
+    assert stage.call("GET", "/healthz/ready").status == 200
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Nothing can be written beyond the first bytes of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_views_that_can_not_be_read(stage: Stage, tmp_path: Path) -> None:
+    """What goes by them is 503, and readiness names them; commands go on."""
+    with closing(sqlite3.connect(tmp_path / "views.db")) as other:
+        tables = [
+            row[0]
+            for row in other.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")
+        ]
+        for table in tables:
+            other.execute(f"DROP TABLE {table}")
+    assert unavailable(stage.call("GET", "/v1/licenses"))
+    assert unavailable(stage.call("GET", SEATS))
+    assert stage.call("POST", SEATS, ADA).status == 201
+    ready = stage.call("GET", "/healthz/ready")
+    assert ready.status == 503
+    assert ready.json["checks"]["database_writable"] == "ok"
+    assert ready.json["checks"]["views"] != "ok"
+    assert b"ledger_http_requests_total" in stage.call("GET", "/metrics").body
+
+
+def test_a_full_queue(tmp_path: Path) -> None:
+    """503 with `Retry-After: 1`, nothing changed; when the queue moves again, so do the commands."""
+    with open_stage(tmp_path, waiting_max=1) as stage:
+        held, go_on = threading.Event(), threading.Event()
+
+        def hold(_: Transaction) -> None:
+            held.set()
+            go_on.wait(30)
+
+        threads = [threading.Thread(target=stage.ledger.submit, args=(Work(decide=hold, caller=MARKETPLACE),))]
+        threads[0].start()
+        assert held.wait(10)
+        threads.append(threading.Thread(target=_submit, args=(stage, _nothing)))
+        threads[1].start()
+        _wait_for(lambda: stage.ledger.waiting == 1)
+        full = stage.call("POST", SEATS, ADA)
+        assert (full.status, full.json["code"]) == (503, "QUEUE_FULL")
+        assert full.headers["Retry-After"] == "1"
+        ready = stage.call("GET", "/healthz/ready")
+        assert ready.status == 503
+        assert b"ledger_commands_waiting 1.0" in stage.call("GET", "/metrics").body
+        go_on.set()
+        for thread in threads:
+            thread.join()
+        assert license_now(stage.ledger).seats_active == 0
+        assert stage.call("POST", SEATS, ADA).status == 201
+
+
+def _nothing(_: Transaction) -> None:
+    """Decide nothing."""
+
+
+def _submit(stage: Stage, decide: Callable[[Transaction], None]) -> None:
+    try:
+        stage.ledger.submit(Work(decide=decide, caller=MARKETPLACE))
+    except QueueIsFullError:
+        pytest.fail("there was room for one")
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if condition():
+            return
+        threading.Event().wait(0.001)
+    pytest.fail("it did not come about")
