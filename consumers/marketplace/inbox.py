@@ -1,6 +1,6 @@
 """The inbox: every message is stored before it is worked on, and kept, with what became of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -64,6 +64,8 @@ class Settled:
 
 # These begin a license; the other messages tell only of one that is there.
 _ISSUING: Final = frozenset({PokeKind.LICENSE_UPDATED, PokeKind.ENTITLEMENT_UPDATED, PokeKind.SUBSCRIBE_SUCCESS})
+GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
+"""After one of these, and with seats shown, an earlier end is over."""
 _NOT_OURS: Final = "The product is not one of those that this ledger serves."
 _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
 _AGREEMENT_UNKNOWN: Final = "Nothing is known of the agreement yet. It waits for a message that names its license."
@@ -307,8 +309,10 @@ def waiting_messages(rows: sqlalchemy.Connection, license_id: LicenseId) -> tupl
     )
 
 
-def is_overtaken(rows: sqlalchemy.Connection, license_id: LicenseId, message: WaitingMessage) -> bool:
-    """Whether a later message tells that the license goes on: later by AWS's clock, where both say the time."""
+def is_overtaken(
+    rows: sqlalchemy.Connection, license_id: LicenseId, message: WaitingMessage, *, by: Collection[PokeKind]
+) -> bool:
+    """Whether a later message of one of these kinds came: later by AWS's clock, where both say the time."""
     by_order = INBOX.c.number > message.number
     sent_at = message.poke.sent_at
     later = (
@@ -318,14 +322,11 @@ def is_overtaken(rows: sqlalchemy.Connection, license_id: LicenseId, message: Wa
     )
     query = sqlalchemy.select(INBOX.c.number).where(
         INBOX.c.license_id == license_id,
-        INBOX.c.kind.in_([kind.value for kind in _GOING_ON]),
+        INBOX.c.kind.in_(sorted(by)),
         INBOX.c.status.in_([MessageStatus.WAITING, MessageStatus.DONE]),
         later,
     )
     return rows.scalar(query.limit(1)) is not None
-
-
-_GOING_ON: Final = (*_ISSUING, PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED)
 
 
 def tell(

@@ -14,6 +14,7 @@ from consumers.marketplace.clients import Clients
 from consumers.marketplace.endings import EndNotice
 from consumers.marketplace.entitlements import LiveRow, NoAnswerError, NoObservationError, Question
 from consumers.marketplace.inbox import (
+    GOING_ON,
     MARKETPLACE,
     MessageStatus,
     WaitingMessage,
@@ -22,7 +23,7 @@ from consumers.marketplace.inbox import (
     waiting_messages,
 )
 from consumers.marketplace.licenses import claiming, identify_license
-from consumers.marketplace.messages import SUCCEEDED, AgreementStatus
+from consumers.marketplace.messages import SUCCEEDED, AgreementStatus, PokeKind
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.observations import FirstReading, Next, Observation
 from consumers.marketplace.pauses import LICENSE
@@ -41,6 +42,7 @@ _LOGGER: Final = structlog.get_logger(__name__)
 _NO_KEY: Final = "No key of the license is known by which AWS could be asked."
 _STILL_SHOWN: Final = "AWS still shows the license's seats. It is read again until they are gone."
 _OVERTAKEN: Final = "A later message tells that the license goes on, and AWS shows its seats."
+_SUBSCRIBED_AGAIN: Final = "The customer has subscribed again since."
 _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
 _NOT_SURE_YET: Final = "AWS shows no seats, and does not say that the agreement has ended. It may be renewed."
 
@@ -274,7 +276,7 @@ class Observer:
         """AWS shows seats: what says that they ended stays open, unless a later message says that they go on."""
         rows, license_id = transaction.rows, claim.license.license_id
         notices = [message for message in claim.messages if message.poke.ends]
-        overtaken = [message for message in notices if is_overtaken(rows, license_id, message)]
+        overtaken = [message for message in notices if is_overtaken(rows, license_id, message, by=GOING_ON)]
         still_open = tuple(message for message in notices if message not in overtaken)
         tell(rows, [message.number for message in claim.messages if not message.poke.ends], MessageStatus.DONE)
         tell(rows, _numbers(overtaken), MessageStatus.IGNORED, reason=_OVERTAKEN)
@@ -286,12 +288,7 @@ class Observer:
     ) -> _Decided:
         """AWS shows no seats, which ends the subscription only on evidence."""
         license_ = transaction.license(claim.license.license_id)
-        notices = tuple(message for message in claim.messages if message.poke.ends)
-        tell(
-            transaction.rows,
-            [message.number for message in claim.messages if message not in notices],
-            MessageStatus.DONE,
-        )
+        notices = self._notices_that_count(transaction, claim)
         subscription = license_.subscription
         if subscription is None or subscription.lapse is not None:
             tell(transaction.rows, _numbers(notices), MessageStatus.DONE)
@@ -315,6 +312,20 @@ class Observer:
         return _Decided(
             license=license_, first_reading=observation.first_reading, notices=notices, reason=_NOT_SURE_YET
         )
+
+    def _notices_that_count(self, transaction: Transaction, claim: _Claim) -> tuple[WaitingMessage, ...]:
+        """AWS shows no seats: an end counts, but for that of a customer who has subscribed again since."""
+        rows, license_id = transaction.rows, claim.license.license_id
+        notices = [message for message in claim.messages if message.poke.ends]
+        overtaken = [
+            message
+            for message in notices
+            if message.poke.kind is PokeKind.UNSUBSCRIBE_SUCCESS
+            and is_overtaken(rows, license_id, message, by={PokeKind.SUBSCRIBE_SUCCESS})
+        ]
+        tell(rows, [message.number for message in claim.messages if not message.poke.ends], MessageStatus.DONE)
+        tell(rows, _numbers(overtaken), MessageStatus.IGNORED, reason=_SUBSCRIBED_AGAIN)
+        return tuple(message for message in notices if message not in overtaken)
 
     # -- when to read again --------------------------------------------------------------------------------------------
 
