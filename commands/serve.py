@@ -96,7 +96,10 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
 
     if settings.unknown:
         _LOGGER.warning("settings that are not known are ignored", names=settings.unknown)
-    server.serve(app, host=settings[HOST], port=port, threads=settings[THREADS], ready=ready)
+    try:
+        server.serve(app, host=settings[HOST], port=port, threads=settings[THREADS], ready=ready)
+    except server.ServerCannotListenError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _start_marketplace(
