@@ -133,7 +133,7 @@ class Writer:
         # A decision is nobody's but its caller's, so it logs nothing of the request whose thread it runs on.
         self._context = contextvars.Context()
         self._states = _States(store)
-        self._snapshots: queue.SimpleQueue[License | None] = queue.SimpleQueue()
+        self._snapshots: queue.SimpleQueue[tuple[License, int] | None] = queue.SimpleQueue()
         self._stopped: Exception | None = None
         self._snapshotter = threading.Thread(target=self._write_snapshots, name="snapshots", daemon=True)
         self._snapshotter.start()
@@ -173,11 +173,11 @@ class Writer:
     def close(self) -> None:
         """Finish what waits, then stop."""
         with self._gate:
-            if self._closing:
-                return
-            self._closing = True
+            first, self._closing = not self._closing, True
+            # Whoever closes a second time waits too: when this returns, nobody writes any more.
             self._idle.wait_for(lambda: not self._led)
-        self._snapshots.put(None)
+        if first:
+            self._snapshots.put(None)
         self._snapshotter.join()
 
     # -- the turns -----------------------------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ class Writer:
         for license_ in effects.states.values():
             self._states.put(license_)
             if self._states.snapshot_is_due(license_):
-                self._snapshots.put(license_)
+                self._snapshots.put((license_, head.position))
         self._states.publish(effects.system, head)
 
     def _reconnect(self) -> None:
@@ -336,12 +336,14 @@ class Writer:
     # -- snapshots, made beside the writer and written through it ------------------------------------------------------
 
     def _write_snapshots(self) -> None:
-        while (license_ := self._snapshots.get()) is not None:
+        while (due := self._snapshots.get()) is not None:
             try:
-                self.submit(_snapshot_work(license_))
+                self.submit(_snapshot_work(*due))
             except LedgerError as error:
                 # It is only a cache; the next one will do.
                 _LOGGER.info("a snapshot was not written", reason=error.detail)
+            except Exception as error:
+                _LOGGER.exception("a snapshot was not written", error=type(error).__name__)
 
 
 class _States:
@@ -458,7 +460,7 @@ def _all_fail(pendings: Sequence[_Pending[Any]], detail: str) -> Sequence[_Outco
     return [(None, UnavailableError(detail)) for _ in pendings]
 
 
-def _snapshot_work(license_: License) -> Work[None]:
+def _snapshot_work(license_: License, position: int) -> Work[None]:
     state = snapshots.encode(license_)
 
     def decide(transaction: Transaction) -> None:
@@ -469,7 +471,7 @@ def _snapshot_work(license_: License) -> Work[None]:
             sqlalchemy.insert(SNAPSHOTS).values(
                 stream=license_.license_id,
                 version=license_.version,
-                position=transaction.position,
+                position=position,
                 format=SNAPSHOT_FORMAT,
                 state=state,
             )

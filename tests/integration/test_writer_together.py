@@ -286,9 +286,12 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come(tmp_path: Pat
             closing = threading.Thread(target=ledger.close)
             closing.start()
             wait_until(lambda: _refuses(ledger))
+            closing_too = threading.Thread(target=ledger.close)
+            closing_too.start()
             go_on.set()
-            for thread in (*threads, closing):
+            for thread in (*threads, closing, closing_too):
                 thread.join(timeout=30)
+                assert not thread.is_alive()
         assert all(isinstance(answer, SeatAnswer) for answer in answers)
         with pytest.raises(UnavailableError):
             calls[0]()
