@@ -91,11 +91,15 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 
     def handle_close(self) -> None:
         """Close; what has come already is taken first, or else the answer would be lost in a reset."""
-        with contextlib.suppress(OSError):
-            for _ in range(_READS_BEFORE_CLOSE_MAX):
-                if not self.socket.recv(_READ_BYTES, socket.MSG_DONTWAIT):
-                    break
+        if self.socket is not None:
+            with contextlib.suppress(OSError):
+                self._take_what_came()
         super().handle_close()
+
+    def _take_what_came(self) -> None:
+        for _ in range(_READS_BEFORE_CLOSE_MAX):
+            if not self.socket.recv(_READ_BYTES, socket.MSG_DONTWAIT):
+                return
 
     @property
     def is_busy(self) -> bool:

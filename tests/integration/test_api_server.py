@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -89,6 +90,21 @@ def test_slow_clients_hold_no_thread_and_are_sent_away(monkeypatch: pytest.Monke
         for connection in slow:
             with closing(connection):
                 assert read_all(connection) == b""
+
+
+def test_clients_that_go_away_do_no_harm() -> None:
+    """In the middle of a request, before the answer, with and without good-bye: the next one is answered."""
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with running(greeter()) as server:
+        for sent in (b"", request[:10], request, request * 3, b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n1"):
+            for at_once in (True, False):
+                connection = connect(server)
+                if at_once:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.sendall(sent)
+                connection.close()
+        with urllib3.PoolManager(retries=False, timeout=5) as pool:
+            assert pool.request("GET", server.url).data == b"good morning"
 
 
 def test_a_port_that_is_taken() -> None:
