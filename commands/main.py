@@ -11,8 +11,10 @@ from commands.project import project
 from commands.sandbox import sandbox
 from commands.serve import serve
 from commands.settings import SettingIsWrongError
+from ledger.envelope import EventTypeIsUnknownError, StoredEventDisagreesError
 from ledger.errors import LedgerError
 from ledger.store import StoreCannotOpenError, StoreError
+from projections.views import RebuildWasOvertakenError, ViewsWereTakenOverError
 
 REFUSED, USAGE = 1, 2
 
@@ -37,6 +39,10 @@ def main() -> None:
         cli(standalone_mode=True)
     except (SettingIsWrongError, StoreCannotOpenError) as error:
         sys.exit(_told(str(error), USAGE))
+    except (EventTypeIsUnknownError, StoredEventDisagreesError) as error:
+        sys.exit(_told(str(error), REFUSED))
+    except (ViewsWereTakenOverError, RebuildWasOvertakenError) as error:
+        sys.exit(_told(str(error), REFUSED))
     except LedgerError as error:
         sys.exit(_told(error.detail, REFUSED))
     except StoreError as error:

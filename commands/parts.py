@@ -5,9 +5,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from consumers.marketplace import MarketplaceSettings
-from projections.views import Views, ViewsSettings
-
 from api import sign_ins
 from commands.logs import configure_logs
 from commands.settings import (
@@ -27,9 +24,11 @@ from commands.settings import (
     Settings,
 )
 from consumers import marketplace
+from consumers.marketplace import MarketplaceSettings
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license.access import AccessPolicy
 from ledger.times import system_now
+from projections.views import Views, ViewsSettings
 
 TABLES: Final = (sign_ins.METADATA, marketplace.METADATA)
 
@@ -64,9 +63,18 @@ def open_ledger(settings: Settings, *, on_fatal: Callable[[Exception], None] | N
         ledger.close()
 
 
-def open_views(settings: Settings, ledger: Ledger) -> Views:
-    """The views of a ledger."""
-    return Views.open(ViewsSettings(path=settings.views_path), ledger)
+@contextlib.contextmanager
+def open_views(settings: Settings, ledger: Ledger) -> Iterator[Views]:
+    """The views of a ledger.
+
+    Raises:
+        StoreCannotOpenError: in one line, why not.
+    """
+    views = Views.open(ViewsSettings(path=settings.views_path, readers_max=settings[THREADS] + 16), ledger)
+    try:
+        yield views
+    finally:
+        views.stop()
 
 
 def access_policy(settings: Settings) -> AccessPolicy:

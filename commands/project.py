@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+from functools import partial
 from typing import Final
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from commands.parts import open_ledger, open_views, read_settings
@@ -24,30 +25,25 @@ def project() -> None:
 @click.option("--once", is_flag=True, help="Stop when the views have everything.")
 def run(*, once: bool) -> None:
     """Keep the views up to date with the ledger until stopped."""
-    settings = read_settings()
-    stop = stop_on_signals()
-    with open_ledger(settings) as ledger:
-        views = open_views(settings, ledger)
-        with _progress() as progress:
-            task = progress.add_task("Events in the views", total=ledger.head().position)
-            while not stop.is_set():
-                applied = views.run_once()
-                progress.update(task, completed=views.position(), total=ledger.head().position)
-                if once and not applied:
-                    break
-                if not applied:
-                    stop.wait(_AGAIN_SECONDS)
+    settings, stop = read_settings(), stop_on_signals()
+    with open_ledger(settings) as ledger, open_views(settings, ledger) as views, _progress() as progress:
+        task = progress.add_task("Events in the views", total=ledger.head().position, completed=views.position())
+        tell = partial(_tell, progress, task)
+        while not stop.is_set():
+            applied = views.run_once(progress=tell)
+            if once and not applied:
+                break
+            if not applied:
+                stop.wait(_AGAIN_SECONDS)
 
 
 @project.command()
 def rebuild() -> None:
     """Make the views again from the first event, beside the ones that answer until then."""
     settings = read_settings()
-    with open_ledger(settings) as ledger:
-        views = open_views(settings, ledger)
-        with _progress() as progress:
-            task = progress.add_task("Rebuilding the views", total=ledger.head().position)
-            views.rebuild(progress=lambda done, total: progress.update(task, completed=done, total=total))
+    with open_ledger(settings) as ledger, open_views(settings, ledger) as views, _progress() as progress:
+        task = progress.add_task("Rebuilding the views", total=ledger.head().position)
+        views.rebuild(progress=partial(_tell, progress, task))
     click.echo("The views were rebuilt.")
 
 
@@ -56,16 +52,21 @@ def rebuild() -> None:
 def status(*, as_json: bool) -> None:
     """Say how far each view is behind the ledger."""
     settings = read_settings()
-    with open_ledger(settings) as ledger:
-        found = open_views(settings, ledger).status()
+    with open_ledger(settings) as ledger, open_views(settings, ledger) as views:
+        found = views.status()
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(one) for one in found]))
         return
-    table = Table("View", "Position", "Head", "Events behind", "Seconds behind")
+    table = Table("View", "Position", "Head", "Events behind", "Seconds behind", "Stopped by")
     for one in found:
-        table.add_row(one.name, f"{one.position:,}", f"{one.head:,}", f"{one.lag_events:,}", f"{one.lag_seconds:.1f}")
+        counts = (f"{one.position:,}", f"{one.head:,}", f"{one.lag_events:,}", f"{one.lag_seconds:.1f}")
+        table.add_row(one.name, *counts, one.stopped or "")
     Console().print(table)
 
 
 def _progress() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+
+def _tell(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)

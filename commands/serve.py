@@ -70,9 +70,8 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
     ledger = stack.enter_context(open_ledger(settings, on_fatal=_stop_now))
     ledger.set_access_policy(access_policy(settings))
     admin_key = _issue_admin_key(settings, ledger)
-    views = open_views(settings, ledger)
+    views = stack.enter_context(open_views(settings, ledger))
     views.start()
-    stack.callback(views.stop)
     registration = _start_marketplace(stack, settings, ledger, environment=sandbox.environment if sandbox else None)
     app = create_app(
         Parts(
