@@ -152,11 +152,11 @@ def _activation(ledger: Ledger, license_id: LicenseId) -> Callable[[str], object
 
 
 def _activate_together(ledger: Ledger, license_id: LicenseId, *, callers: int, users: Sequence[str]) -> float:
-    activate = _activation(ledger, license_id)
+    parsed = [parse_user(user) for user in users]
 
     def call(number: int) -> None:
-        for user in users[number::callers]:
-            activate(user)
+        for user in parsed[number::callers]:
+            ledger.seats.activate(license_id, user=user, caller=CLIENT)
 
     return together(callers, call)
 
