@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import structlog
 
 from ledger.keys import KeyScope
 from ledger.license.events import LicenseId
@@ -205,3 +206,22 @@ def test_a_key_of_another_process_is_seen_at_once(stage: Stage) -> None:
     stage.ledger.keys.revoke(key.key_id, caller=ADMIN)
     assert stage.call("GET", "/v1/licenses", key=secret).status == 401
     assert key.issued_at >= NOON
+
+
+def test_each_request_is_one_line_in_the_log_without_names(stage: Stage) -> None:
+    """Neither users nor keys stand there, wherever they were sent: in bodies, queries, paths or headers."""
+    with structlog.testing.capture_logs() as lines:
+        for method, path, body in (
+            ("POST", f"/v1/licenses/{LICENSE}/sign-ins", ADA),
+            ("GET", f"/v1/licenses/{LICENSE}/access?user=Ada", None),
+            ("GET", "/v1/licenses/Ada", None),
+            ("GET", "/v1/Ada", None),
+            ("POST", f"/v1/licenses/{LICENSE}/seats", {"Ada": 1}),
+        ):
+            stage.call(method, path, body, headers={"X-Request-ID": "Ada"})
+    requests = [line for line in lines if line["event"] == "request"]
+    assert [line["status"] for line in requests] == [200, 200, 404, 404, 422]
+    assert requests[0]["path"] == "/v1/licenses/<license_id>/sign-ins"
+    assert requests[0]["license_id"] == LICENSE
+    assert "Ada" not in str(lines)
+    assert OPERATOR not in str(lines)
