@@ -95,6 +95,7 @@ def test_a_message_that_names_two_licenses_is_about_that_of_the_arn(stage: Stage
     stage.send(license_updated(stage, first, agreement={"id": second.agreement_id}))
     stage.consume()
     assert stage.events() == events
+    assert stage.statuses()[-1] == "done"
     assert [known_as(license_, KeyKind.AGREEMENT) for license_ in stage.licenses()] == [
         [first.agreement_id],
         [second.agreement_id],
