@@ -510,3 +510,19 @@ def test_a_refusal_is_made_again_from_its_code(error: type[Exception]) -> None:
     again = refusal(license_, error.CODE)  # type: ignore[attr-defined]
     assert type(again) is error
     assert again.members == ({"seats_max": 2, "seats_active": 1} if error is NoSeatIsFreeError else {})
+
+
+def test_a_seat_tells_since_when_it_was_taken_blocked_and_lost() -> None:
+    """The latest activation is remembered through block and deletion; the others end with what ends them."""
+    times = []
+    for history in ((), (ADA_BLOCKED,), (ADA_BLOCKED, ADA_UNBLOCKED), (ADA_DELETED,), (ADA_DELETED, ADA_ACTIVATED)):
+        seat = fold(*ISSUED_WITH_ONE_SEAT, ADA_ACTIVATED, *history).seats[ADA_SEAT]
+        times.append((seat.activated_at, seat.blocked_at, seat.deleted_at, seat.reason))
+    assert times == [
+        (NOON, None, None, None),
+        (NOON, NOON, None, "left"),
+        (NOON, None, None, None),
+        (NOON, None, NOON, "deleted-by-admin"),
+        (NOON, None, None, None),
+    ]
+    assert fold(*ISSUED_WITH_ONE_SEAT, ADA_BLOCKED).seats[ADA_SEAT].activated_at is None

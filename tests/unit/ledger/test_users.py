@@ -61,6 +61,7 @@ def test_the_longest_name_has_256_code_points() -> None:
 def test_the_identity_is_limited_too() -> None:
     """A name that grows beyond 256 when casefolded is refused, since the identity has the same limit."""
     assert parse_user(ESZETT * 128).identity == "s" * 256
+    assert len(parse_user("\u01f0" * 256).identity) == 256
     with pytest.raises(InvalidTextError, match="at most 256"):
         parse_user(ESZETT * 129)
 
