@@ -39,6 +39,7 @@ def test_every_call_answers_as_it_is_described(stage: Stage, tmp_path: Path) -> 
         "--continue-on-failure",
         "--generation-database=none",
         "--no-color",
+        "--seed=2026",
     ]
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
