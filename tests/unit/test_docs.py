@@ -71,7 +71,7 @@ def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Co
 
 
 @pytest.mark.parametrize(
-    ("path", "command"), _commands(cli, ""), ids=lambda value: value if isinstance(value, str) else ""
+    ("path", "command"), [*_commands(cli, "")], ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_a_command_has_its_place(path: str, command: click.Command) -> None:
     """docs/commands.md has each command with each of its options and arguments."""
