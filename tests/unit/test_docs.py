@@ -1,5 +1,6 @@
 """The docs say what the program does: nothing that people rely on is without its place."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +47,8 @@ def test_no_setting_is_documented_that_is_none() -> None:
 def test_an_event_type_has_its_place(type_: str) -> None:
     """docs/events.md tells of each stored type, with every field of its data."""
     section = _section("events.md", type_)
-    for name in event_types()[type_].__dataclass_fields__:
-        assert f"`{name}`" in section, f"{name} of {type_}"
+    for field in dataclasses.fields(event_types()[type_]):
+        assert f"`{field.name}`" in section, f"{field.name} of {type_}"
 
 
 def test_no_event_type_is_documented_that_is_none() -> None:
