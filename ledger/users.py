@@ -32,13 +32,13 @@ def parse_user(text: str) -> User:
     """Read the name of a user.
 
     Raises:
-        InvalidTextError: it is empty, has more than 256 code points, or control, bidi, NUL or surrogate code points.
+        InvalidTextError: nothing of it is seen, or it has more than 256 code points, or control, bidi or surrogate ones.
     """
     _refuse_unprintable(text, allowed="")
     name = unicodedata.normalize("NFC", text).strip()
     identity = identity_of(name)
-    if not identity:
-        msg = "A user needs a name of at least one character."
+    if all(_is_invisible(character) for character in identity):
+        msg = "A user needs a name of at least one character that can be seen."
         raise InvalidTextError(msg)
     if len(name) > NAME_LENGTH_MAX or len(identity) > NAME_LENGTH_MAX:
         msg = f"A user's name has at most {NAME_LENGTH_MAX} characters."
@@ -81,6 +81,10 @@ def parse_line(text: str, *, what: str, length_max: int = NAME_LENGTH_MAX) -> st
         msg = f"{what} has at most {length_max} characters."
         raise InvalidTextError(msg)
     return line
+
+
+def _is_invisible(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) == "Cf"
 
 
 def _refuse_unprintable(text: str, *, allowed: str) -> None:

@@ -44,9 +44,9 @@ def test_the_spelling_is_kept_in_normal_form() -> None:
     assert (user.name, user.identity) == (JOSE_COMPOSED, JOSE_COMPOSED.casefold())
 
 
-@pytest.mark.parametrize("blank", ["", " ", "\u00a0\u2003\u3000"])
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0\u2003\u3000", "\u200b\ufeff"])
 def test_a_name_of_nothing_is_refused(blank: str) -> None:
-    """Empty, or spaces of any kind."""
+    """Empty, or spaces of any kind, or marks that nobody sees."""
     with pytest.raises(InvalidTextError, match="at least one character"):
         parse_user(blank)
 
