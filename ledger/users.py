@@ -32,7 +32,7 @@ def parse_user(text: str) -> User:
     """Read the name of a user.
 
     Raises:
-        InvalidTextError: nothing of it is seen, or it has more than 256 code points, or control, bidi or surrogate ones.
+        InvalidTextError: nothing of it is seen, it has over 256 code points, or control, bidi or surrogate ones.
     """
     _refuse_unprintable(text, allowed="")
     name = unicodedata.normalize("NFC", text).strip()
