@@ -3,6 +3,7 @@
 They are a cache: they hold nothing personal, and can be thrown away at any time.
 """
 
+import zlib
 from datetime import datetime
 from typing import Final
 
@@ -35,12 +36,12 @@ _ENCODE: Final = msgspec.msgpack.Encoder().encode
 
 def is_due(license_: License, *, version_before: int) -> bool:
     """Whether enough happened since the last snapshot that writing another one costs little per event."""
-    return license_.version - version_before >= max(EVENTS_BETWEEN_MIN, len(license_.seats))
+    return license_.version - version_before >= max(EVENTS_BETWEEN_MIN, len(license_.seats) // 2)
 
 
 def encode(license_: License) -> bytes:
     """The state as bytes."""
-    return _ENCODE(
+    state = _ENCODE(
         _Snapshot(
             license_.license_id,
             license_.version,
@@ -55,11 +56,13 @@ def encode(license_: License) -> bytes:
             license_.seats_blocked,
         )
     )
+    # Seats resemble each other: a quarter of the bytes. Other threads go on meanwhile.
+    return zlib.compress(state, level=1)
 
 
 def decode(stored: bytes) -> License:
     """The state from bytes."""
-    snapshot = _DECODE(stored)
+    snapshot = _DECODE(zlib.decompress(stored))
     return License(
         license_id=snapshot.license_id,
         version=snapshot.version,
