@@ -31,8 +31,8 @@ class Sizes:
     rounds: int = 3
     ours: int = 6_000
     ours_alone: int = 1_000
-    peers_each: int = 1_600
-    peers_one: int = 400
+    peers_each: int = 1_280
+    peers_one: int = 256
     view_events: int = 40_000
     peers_view_events: int = 4_000
     commits: int = 1_000
@@ -77,8 +77,10 @@ def steps(sizes: Sizes) -> Iterator[Step]:
 
 def _activations(callers: int, sizes: Sizes) -> Iterator[Step]:
     ours = sizes.ours_alone if callers == 1 else sizes.ours
-    each: dict[str, int | str] = {"callers": callers, "count": sizes.peers_each, "licenses": "each"}
+    fastest: dict[str, int | str] = {"callers": callers, "count": sizes.peers_each, "licenses": "each-fastest"}
+    each: dict[str, int | str] = {"callers": callers, "count": sizes.peers_each // 2, "licenses": "each"}
     one: dict[str, int | str] = {"callers": callers, "count": sizes.peers_one, "licenses": "one"}
     yield Step(f"activations/{callers}", "ours", "activations", {"callers": callers, "count": ours})
+    yield Step(f"activations/{callers}/each-fastest", "peers", "activations", fastest)
     yield Step(f"activations/{callers}/each", "peers", "activations", each)
     yield Step(f"activations/{callers}/one", "peers", "activations", one)
