@@ -14,11 +14,19 @@ from tests.e2e.pages.story import Story, open_story, served
 from tests.e2e.pages.window import Window, open_window
 
 
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """The story, told once and closed; telling it waits for the disk at each step."""
+    with open_story(tmp_path_factory.mktemp("told")) as story:
+        pass
+    return story
+
+
 @pytest.fixture
-def story(tmp_path: Path) -> Iterator[Story]:
+def story(told: Story, tmp_path: Path) -> Iterator[Story]:
     """The ledger of the story, just told."""
-    with open_story(tmp_path) as told:
-        yield told
+    with open_story(tmp_path, told=told) as story:
+        yield story
 
 
 @pytest.fixture

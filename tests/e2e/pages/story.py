@@ -1,5 +1,6 @@
 """The story that the pages show: some customers of a vendor, what they bought, and who uses it."""
 
+import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import flask
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -109,6 +110,12 @@ class Story:
     night: LicenseId = NOT_YET
     keys: dict[str, str] = field(default_factory=dict)
 
+    def go_on(self, told: Self) -> None:
+        """Know what was told before."""
+        self.noon, self.dusk, self.dawn, self.night = told.noon, told.dusk, told.dawn, told.night
+        self.keys = dict(told.keys)
+        self.marketplace.tokens = dict(told.marketplace.tokens)
+
     def caught_up(self) -> None:
         """Wait until the views have everything."""
         assert self.views.wait_for(self.ledger.head().position, timeout_seconds=10)
@@ -132,8 +139,15 @@ class Story:
 
 
 @contextmanager
-def open_story(folder: Path) -> Iterator[Story]:
-    """The ledger of the story, in a folder."""
+def open_story(folder: Path, *, told: Story | None = None) -> Iterator[Story]:
+    """The ledger of the story, in a folder.
+
+    Args:
+        folder: an empty one.
+        told: the story as it was told before, and closed; it goes on from there.
+    """
+    if told is not None:
+        shutil.copytree(told.path.parent, folder, dirs_exist_ok=True)
     clock, path = Clock(), folder / "ledger.db"
     ledger = Ledger.open(LedgerSettings(path=path), now=clock, tables=(sign_ins.METADATA,))
     views = Views.open(ViewsSettings(path=folder / "ledger.views.db"), ledger)
@@ -144,7 +158,10 @@ def open_story(folder: Path) -> Iterator[Story]:
         story = Story(
             clock=clock, ledger=ledger, views=views, marketplace=marketplace, app=create_app(parts), path=path
         )
-        tell(story)
+        if told is None:
+            tell(story)
+        else:
+            story.go_on(told)
         story.caught_up()
         yield story
     finally:

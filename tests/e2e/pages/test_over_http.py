@@ -306,12 +306,14 @@ def test_an_auditor_may_not_open_what_leads_to_changes(story: Story, reader: Rea
     assert reader.get(f"/licenses/{story.noon}{separator}{path}").status_code == 403
 
 
-@pytest.mark.parametrize("page", ["", "/users", "/history", "/sign-ins", "/users/add", "/users/confirm?change=block"])
-def test_anothers_license_is_not_found(story: Story, reader: Reader, page: str) -> None:
+@pytest.mark.parametrize(
+    "address", ["", "/users", "/history", "/sign-ins", "/users/add", "/users/confirm?change=block"]
+)
+def test_anothers_license_is_not_found(story: Story, reader: Reader, address: str) -> None:
     """It answers like one that does not exist."""
     reader.sign_in("admin")
-    anothers = reader.get(f"/licenses/{story.dusk}{page}")
-    missing = reader.get(f"/licenses/00000000-0000-4000-8000-000000000000{page}")
+    anothers = reader.get(f"/licenses/{story.dusk}{address}")
+    missing = reader.get(f"/licenses/00000000-0000-4000-8000-000000000000{address}")
     assert anothers.status_code == missing.status_code == 404
     assert "There is no such license." in text_of(anothers)
 
