@@ -455,12 +455,20 @@ def test_every_form_but_that_of_aws_needs_the_token(reader: Reader, path: str) -
 
 
 def test_a_token_of_another_session_is_refused(story: Story, reader: Reader) -> None:
-    """Who signs in gets new tokens, so that those of before are worth nothing."""
+    """A form can't be filled in by one who is signed in and sent by another."""
     reader.sign_in("admin")
     other = Reader(story)
     other.sign_in("auditor")
     found = re.search(r'name="csrf_token" value="([^"]+)"', other.get("/sign-out").text)
     assert found is not None
+    assert reader.client.post("/sign-out", data={"csrf_token": found[1]}).status_code == 400
+
+
+def test_a_sign_in_makes_the_forms_of_before_worthless(reader: Reader) -> None:
+    """Who prepared a browser for somebody else can't send forms in their name."""
+    found = re.search(r'name="csrf_token" value="([^"]+)"', reader.get("/sign-in").text)
+    assert found is not None
+    reader.sign_in("admin")
     assert reader.client.post("/sign-out", data={"csrf_token": found[1]}).status_code == 400
 
 

@@ -164,6 +164,14 @@ def test_a_registration_ends_after_an_hour(story: Story, reader: Reader) -> None
     assert "In AWS Marketplace open Manage subscriptions and choose Set up your account." in text_of(answer)
 
 
+def test_the_cookie_of_a_visit_is_out_of_reach_of_scripts_and_other_sites(reader: Reader) -> None:
+    """It means nothing but here, and stays here."""
+    cookies = [one for one in reader.register("token-of-dawn").headers.getlist("Set-Cookie") if "registration" in one]
+    assert len(cookies) == 1
+    assert "HttpOnly" in cookies[0]
+    assert "SameSite=Lax" in cookies[0]
+
+
 def test_the_form_is_bound_to_what_aws_said_about_this_browser(story: Story, reader: Reader) -> None:
     """Without the cookie of the visit there is no form, whatever is sent."""
     reader.register("token-of-dawn")
