@@ -305,9 +305,10 @@ def _seat(license_: License, seat_id: SeatId) -> Seat:
 
 
 def refusal(license_: License, code: str) -> RefusedError:
-    """The refusal of this code, as the state makes it."""
+    """The refusal of this code by a decision of the append that led to this state."""
     if code == NoSeatIsFreeError.CODE:
-        return NoSeatIsFreeError(seats_max=license_.seats_max, seats_active=license_.seats_active)
+        # All seats were taken when it refused, whatever a later change of the same append freed.
+        return NoSeatIsFreeError(seats_max=license_.seats_max, seats_active=license_.seats_max)
     return _PLAIN_REFUSALS[code]()
 
 

@@ -235,6 +235,19 @@ def test_many_changes_are_answered_again_row_by_row(ledger: Ledger) -> None:
     assert again.position == first.position
 
 
+def test_a_row_refused_for_want_of_a_seat_tells_of_that_moment(ledger: Ledger) -> None:
+    """All seats were taken when it was refused, though a later row of the same request freed one."""
+    ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)
+    ledger.seats.activate(LICENSE, user=GRACE_SIGNS_IN, caller=CLIENT)
+    changes = [
+        SeatChange(change=Change.ACTIVATE, user=KATHERINE_SIGNS_IN),
+        SeatChange(change=Change.DELETE, user=ADA_SIGNS_IN),
+    ]
+    refused, _ = ledger.seats.change_many(LICENSE, changes=changes, caller=ADMIN).results
+    assert isinstance(refused.refusal, NoSeatIsFreeError)
+    assert refused.refusal.members == {"seats_max": 2, "seats_active": 2}
+
+
 def test_a_stale_version_is_refused_and_says_the_one_that_stands(ledger: Ledger) -> None:
     """Of the license where a user is named, of the seat where a seat is; `*` only asks that it exists."""
     seat = ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT, if_match=3).seat
