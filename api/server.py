@@ -133,7 +133,9 @@ class Server:
         url: where it listens.
     """
 
-    def __init__(self, app: flask.Flask, *, host: str, port: int, threads: int) -> None:
+    def __init__(
+        self, app: flask.Flask, *, host: str, port: int, threads: int, trusted_proxy: str | None = None
+    ) -> None:
         """Listen; connections wait until `run`.
 
         Args:
@@ -141,6 +143,7 @@ class Server:
             host: a name or address of this machine.
             port: 0 is any free one.
             threads: how many requests are worked on at once.
+            trusted_proxy: the address of a proxy that is believed where it says who calls, and by which scheme and host.
 
         Raises:
             ServerCannotListenError: the port is taken, or the host is none of this machine.
@@ -167,6 +170,8 @@ class Server:
                 max_request_body_size=BODY_BYTES_READ_MAX,
                 asyncore_use_poll=True,
                 ident=None,
+                clear_untrusted_proxy_headers=True,
+                **_believing(trusted_proxy),
             ),
             bind_socket=False,
             sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
@@ -204,7 +209,15 @@ class Server:
         return any(channel.is_busy for channel in self._listener.active_channels.values())
 
 
-def serve(app: flask.Flask, *, host: str, port: int, threads: int, ready: Callable[[str], None]) -> None:
+def serve(
+    app: flask.Flask,
+    *,
+    host: str,
+    port: int,
+    threads: int,
+    ready: Callable[[str], None],
+    trusted_proxy: str | None = None,
+) -> None:
     """Serve an application from the main thread until SIGTERM or SIGINT.
 
     Args:
@@ -213,11 +226,12 @@ def serve(app: flask.Flask, *, host: str, port: int, threads: int, ready: Callab
         port: 0 is any free one.
         threads: how many requests are worked on at once.
         ready: told the URL once connections are taken.
+        trusted_proxy: the address of a proxy that is believed where it says who calls, and by which scheme and host.
 
     Raises:
         ServerCannotListenError: the port is taken, or the host is none of this machine.
     """
-    server = Server(app, host=host, port=port, threads=threads)
+    server = Server(app, host=host, port=port, threads=threads, trusted_proxy=trusted_proxy)
     with _stopped_by_signals(server):
         ready(server.url)
         server.run()
@@ -235,6 +249,13 @@ def _stopped_by_signals(server: Server) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _believing(trusted_proxy: str | None) -> dict[str, object]:
+    if trusted_proxy is None:
+        return {}
+    headers = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
+    return {"trusted_proxy": trusted_proxy, "trusted_proxy_count": 1, "trusted_proxy_headers": headers}
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -30,6 +30,7 @@ from commands.settings import (
     PRODUCT_CODES,
     SQS_QUEUE_URL,
     THREADS,
+    TRUSTED_PROXY,
     Settings,
 )
 from consumers.marketplace import Consumer, MarketplaceRegistration, aws_clients
@@ -96,7 +97,14 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
     if settings.unknown:
         _LOGGER.warning("settings that are not known are ignored", names=settings.unknown)
     try:
-        server.serve(app, host=settings[HOST], port=port, threads=settings[THREADS], ready=ready)
+        server.serve(
+            app,
+            host=settings[HOST],
+            port=port,
+            threads=settings[THREADS],
+            ready=ready,
+            trusted_proxy=settings.optional(TRUSTED_PROXY),
+        )
     except server.ServerCannotListenError as error:
         raise click.ClickException(str(error)) from error
 

@@ -1,5 +1,6 @@
 """The settings: every environment variable of the ledger, read in one place. AWS's own are boto3's to read."""
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -100,6 +101,13 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise ValueError("an IP address, such as 10.0.0.5") from error
+
+
 def _admin_key(text: str) -> str:
     if len(text) < 16:  # noqa: PLR2004 -- said in the sentence
         raise ValueError("a secret of at least 16 characters")
@@ -159,6 +167,15 @@ SECURE_COOKIES: Final = Setting(
     parse=_one_of("yes", "no"),
     default=None,
     meaning="Whether browsers send the sign-in over HTTPS alone. Not set: no at a loopback address, else yes.",
+)
+TRUSTED_PROXY: Final = Setting(
+    name="LEDGER_TRUSTED_PROXY",
+    parse=_ip_address,
+    default=None,
+    meaning=(
+        "The address of a proxy in front that is believed in X-Forwarded-For, -Proto and -Host. Not set: these headers"
+        " are ignored."
+    ),
 )
 EXPIRY_GRACE: Final = Setting(
     name="LEDGER_EXPIRY_GRACE",
@@ -247,6 +264,7 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     THREADS,
     QUEUE,
     SECURE_COOKIES,
+    TRUSTED_PROXY,
     EXPIRY_GRACE,
     BLIND_WAIT,
     RENEWAL_WAIT,

@@ -80,6 +80,7 @@ def test_a_second_serve_on_the_same_file_is_refused(composed: Ledgers) -> None:
         ("LEDGER_LOG_LEVEL", "loud"),
         ("LEDGER_SQS_QUEUE_URL", "my-queue"),
         ("LEDGER_ADMIN_KEY", "short"),
+        ("LEDGER_TRUSTED_PROXY", "our-proxy"),
     ],
 )
 def test_a_wrong_setting_is_one_line(composed: Ledgers, setting: str, value: str) -> None:
@@ -192,6 +193,19 @@ def test_views_are_rebuilt_on_the_command_line(composed: Ledgers) -> None:
     again = composed.serve(LEDGER_BLIND_WAIT="PT0S")
     assert get_information(again, license_id) | {"as_of": None, "position": before["position"]} == before
     assert again.stop() == 0
+
+
+@pytest.mark.parametrize("is_trusted", [True, False], ids=["trusted", "not trusted"])
+def test_a_proxy_is_believed_only_where_it_is_trusted(composed: Ledgers, *, is_trusted: bool) -> None:
+    """Behind a trusted proxy each caller's knocks are counted; what anybody else says of itself is ignored."""
+    settings = {"LEDGER_TRUSTED_PROXY": "127.0.0.1"} if is_trusted else {}
+    served = composed.serve(**settings)
+    statuses = [
+        served.call("POST", "/marketplace/register", key=None, headers={"X-Forwarded-For": f"192.0.2.{number}"}).status
+        for number in range(1, 30)
+    ]
+    assert (429 in statuses) is not is_trusted
+    assert served.stop() == 0
 
 
 def test_no_secret_is_kept_in_the_clear(composed: Ledgers) -> None:
