@@ -143,7 +143,7 @@ class Server:
             host: a name or address of this machine.
             port: 0 is any free one.
             threads: how many requests are worked on at once.
-            trusted_proxy: the address of a proxy that is believed where it says who calls, and by which scheme and host.
+            trusted_proxy: the address of a proxy that is believed where it says who calls, by which scheme and host.
 
         Raises:
             ServerCannotListenError: the port is taken, or the host is none of this machine.
