@@ -16,7 +16,7 @@ from api.pages.blueprint import PAGES
 from api.pages.gate import reached_license
 from api.parts import current_parts
 from ledger.users import InvalidTextError, parse_user
-from projections.history import HistoryEntry, HistoryQuery
+from projections.history import AppendPart, HistoryEntry, HistoryQuery
 
 PAGE_LENGTH: Final = 100
 # The day after it can still be named.
@@ -49,15 +49,27 @@ class _Filter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Item:
-    """The events of one decision, as far as they are on this page."""
+    """One decision.
+
+    Attributes:
+        sentence: what was decided.
+        entries: its events, as far as the page shows them.
+        parts: all of its events.
+    """
 
     sentence: words.Sentence
     entries: Sequence[HistoryEntry]
+    parts: Sequence[AppendPart]
 
     @property
     def first(self) -> HistoryEntry:
         """The event from which time, actor and cause are told; they are the same for all."""
         return self.entries[0]
+
+    @property
+    def number(self) -> int:
+        """How many events it has, shown or not."""
+        return sum(part.number for part in self.parts)
 
 
 @PAGES.get("/licenses/<uuid:license_id>/history")
@@ -78,7 +90,7 @@ def history(license_id: uuid.UUID) -> ResponseReturnValue:
         "history.html",
         license=information,
         page=page,
-        items=_items(page.items),
+        items=_items(page.items, of_user=query.user is not None),
         filter=filter_,
         errors=errors,
         next=cursors.write(page.next, of=of, secret=secret),
@@ -126,12 +138,19 @@ def _day(text: str, field: str, errors: dict[str, str]) -> datetime | None:
         return None
 
 
-def _items(entries: Sequence[HistoryEntry]) -> Sequence[_Item]:
-    grouped = itertools.groupby(entries, key=lambda entry: (entry.append, entry.recorded_at))
+def _items(entries: Sequence[HistoryEntry], *, of_user: bool) -> Sequence[_Item]:
+    appends = current_parts().views.history.appends(entries)
+    grouped = itertools.groupby(entries, key=lambda entry: entry.append)
     return [
-        _Item(sentence=words.append_sentence(ordered), entries=ordered)
-        for ordered in (sorted(group, key=lambda entry: entry.position) for _, group in grouped)
+        _item(sorted(group, key=lambda entry: entry.position), appends[append], of_user=of_user)
+        for append, group in grouped
     ]
+
+
+def _item(entries: Sequence[HistoryEntry], parts: Sequence[AppendPart], *, of_user: bool) -> _Item:
+    # Who looks for one user reads what became of that user, also where many were concerned.
+    told = words.sentence(entries[0], within=parts) if of_user and len(entries) == 1 else words.append_sentence(parts)
+    return _Item(sentence=told, entries=entries, parts=parts)
 
 
 def raw(entry: HistoryEntry) -> str:

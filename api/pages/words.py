@@ -11,7 +11,7 @@ from ledger.license.events import ActorRole, BlockReason, DeletionReason, KeyKin
 from ledger.license.state import SeatStatus
 from ledger.seats import Change, SeatRecord
 from ledger.system.events import KeyRole
-from projections.history import HistoryEntry
+from projections.history import AppendPart, HistoryEntry
 from projections.license_information import LicenseInformation
 
 # A sentence with times in it, which the page writes in the reader's own zone.
@@ -259,8 +259,13 @@ def _done(change: Change, seat: SeatRecord) -> str:
 # -- the history -------------------------------------------------------------------------------------------------------
 
 
-def sentence(entry: HistoryEntry) -> Sentence:
-    """An event as one would tell it."""
+def sentence(entry: HistoryEntry, *, within: Sequence[AppendPart] = ()) -> Sentence:
+    """An event as one would tell it.
+
+    Args:
+        entry: the event.
+        within: the append that it belongs to, which may hold its cause.
+    """
     data, user = entry.data, entry.user or "A user"
     match entry.type:
         case events.SeatActivated.TYPE:
@@ -272,7 +277,9 @@ def sentence(entry: HistoryEntry) -> Sentence:
         case events.SeatUnblocked.TYPE:
             return (f"{user} was unblocked by {_by(entry)}.",)
         case events.SeatDeleted.TYPE if data["reason"] == DeletionReason.LIMIT_LOWERED:
-            return (f"{user} lost the seat: the limit was lowered in AWS Marketplace.",)
+            lowered = _lowered(within)
+            limit = f"lowered {_numbers(lowered)}" if lowered else "lowered"
+            return (f"{user} lost the seat: the limit was {limit} in AWS Marketplace.",)
         case events.SeatDeleted.TYPE:
             return (f"{user} lost the seat: deleted by {_by(entry)}.",)
         case _:
@@ -290,8 +297,7 @@ def _license_sentence(entry: HistoryEntry) -> Sentence:
             return (f"{data['company_name']} registered as the company.",)
         case events.SeatLimitRaised.TYPE | events.SeatLimitLowered.TYPE:
             verb = "raised" if entry.type == events.SeatLimitRaised.TYPE else "lowered"
-            numbers = f"from {data['seats_max_before']:,} to {data['seats_max_after']:,}"
-            return (f"The limit was {verb} {numbers} in AWS Marketplace.",)
+            return (f"The limit was {verb} {_numbers(entry)} in AWS Marketplace.",)
         case events.AgreementSucceeded.TYPE:
             return (f"Agreement {data['agreement_id_after']} followed {data['agreement_id_before']}.",)
         case _:
@@ -316,32 +322,52 @@ def _subscription_sentence(entry: HistoryEntry) -> Sentence:
             return (EVENT_KINDS.get(entry.type, entry.type) + ".",)
 
 
-def append_sentence(entries: Sequence[HistoryEntry]) -> Sentence:
+def append_sentence(parts: Sequence[AppendPart]) -> Sentence:
     """One decision as one would tell it; its events follow each by itself."""
-    if len(entries) == 1:
-        return sentence(entries[0])
-    types = [entry.type for entry in entries]
-    deleted = types.count(events.SeatDeleted.TYPE)
-    if deleted and events.SeatLimitLowered.TYPE in types:
-        lowered = entries[types.index(events.SeatLimitLowered.TYPE)]
-        lost = "its one active user lost the seat" if deleted == 1 else f"all {deleted:,} active users lost their seats"
-        return (*sentence(lowered)[:-1], str(sentence(lowered)[-1]).removesuffix(".") + f": {lost}.")
-    if len(set(types)) == 1:
-        return (_many(entries),)
-    return (*sentence(entries[0]), f" {counted(len(entries) - 1, 'more event')} with it.")
+    events_in_all = sum(part.number for part in parts)
+    if events_in_all == 1:
+        return sentence(parts[0].first)
+    lowered, deleted = _lowered(parts), _part(parts, events.SeatDeleted.TYPE)
+    if lowered and deleted:
+        return (_decrease(lowered, deleted.number) + _and_more(events_in_all - deleted.number - 1),)
+    if len(parts) == 1:
+        return (_many(parts[0]),)
+    return (*sentence(parts[0].first), _and_more(events_in_all - 1))
 
 
-def _many(entries: Sequence[HistoryEntry]) -> str:
-    number = len(entries)
-    match entries[0].type:
+def _part(parts: Sequence[AppendPart], type_: str) -> AppendPart | None:
+    return next((part for part in parts if part.first.type == type_), None)
+
+
+def _lowered(parts: Sequence[AppendPart]) -> HistoryEntry | None:
+    part = _part(parts, events.SeatLimitLowered.TYPE)
+    return part.first if part else None
+
+
+def _numbers(entry: HistoryEntry) -> str:
+    return f"from {entry.data['seats_max_before']:,} to {entry.data['seats_max_after']:,}"
+
+
+def _decrease(lowered: HistoryEntry, deleted: int) -> str:
+    lost = "its one active user lost the seat" if deleted == 1 else f"all {deleted:,} active users lost their seats"
+    return f"The limit was lowered {_numbers(lowered)} in AWS Marketplace: {lost}."
+
+
+def _and_more(number: int) -> str:
+    return f" {counted(number, 'more event')} with it." if number else ""
+
+
+def _many(part: AppendPart) -> str:
+    number, first = part.number, part.first
+    match first.type:
         case events.SeatActivated.TYPE:
             return f"{number:,} users took seats."
         case events.SeatBlocked.TYPE:
-            return f"{number:,} users were blocked by {_by(entries[0])}."
+            return f"{number:,} users were blocked by {_by(first)}."
         case events.SeatUnblocked.TYPE:
-            return f"{number:,} users were unblocked by {_by(entries[0])}."
+            return f"{number:,} users were unblocked by {_by(first)}."
         case events.SeatDeleted.TYPE:
-            return f"{number:,} users lost their seats: deleted by {_by(entries[0])}."
+            return f"{number:,} users lost their seats: deleted by {_by(first)}."
         case events.LicenseIdentified.TYPE:
             return f"AWS told {number:,} names of the license."
         case kind:

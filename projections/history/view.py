@@ -1,6 +1,6 @@
 """The history as it is asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -69,6 +69,19 @@ class HistoryEntry:
     append: tuple[int, int]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppendPart:
+    """The events of one type in an append.
+
+    Attributes:
+        first: the first of them.
+        number: how many there are.
+    """
+
+    first: HistoryEntry
+    number: int
+
+
 class HistoryView:
     """The history of every license."""
 
@@ -99,18 +112,60 @@ class HistoryView:
                 position=reading.position,
             )
 
+    def appends(self, entries: Iterable[HistoryEntry]) -> Mapping[tuple[int, int], Sequence[AppendPart]]:
+        """The whole appends that events of one license belong to, by first and last version.
+
+        A filter or the end of a page may have left the others of an append out.
+
+        Args:
+            entries: as they were listed.
+
+        Raises:
+            StoreError: the views can't be read.
+        """
+        # The events of an append stand at consecutive positions.
+        begins = {entry.append: entry.position - (entry.version - entry.append[0]) for entry in entries}
+        if not begins:
+            return {}
+        with self._database.reading() as reading:
+            history = reading.tables.history
+            ranges = (
+                history.c.position.between(begin, begin + last - first) for (first, last), begin in begins.items()
+            )
+            kinds = (
+                sqlalchemy.select(sqlalchemy.func.min(history.c.position).label("first"))
+                .add_columns(sqlalchemy.func.count().label("number"))
+                .where(sqlalchemy.or_(*ranges))
+                .group_by(history.c.append_first, history.c.type)
+                .subquery()
+            )
+            rows = reading.connection.execute(
+                _told(reading.tables, kinds.c.number)
+                .join(kinds, history.c.position == kinds.c.first)
+                .order_by(history.c.position)
+            ).all()
+        found: dict[tuple[int, int], list[AppendPart]] = {append: [] for append in begins}
+        for row in rows:
+            first = _entry(row)
+            found[first.append].append(AppendPart(first=first, number=row.number))
+        return found
+
 
 def _select(tables: Tables, license_id: LicenseId, query: HistoryQuery, *, after: PageKey | None) -> Select[Any]:
-    history, seats = tables.history, tables.seats
-    told = history.outerjoin(seats, history.c.seat_key == seats.c.seat_key)
-    selected = sqlalchemy.select(history, seats.c.seat_id).select_from(told)
-    selected = selected.where(*_conditions(tables, license_id, query))
-    position = history.c.position
+    selected = _told(tables).where(*_conditions(tables, license_id, query))
+    position = tables.history.c.position
     if query.order == "asc":
         selected = selected if after is None else selected.where(position > after[0])
         return selected.order_by(position)
     selected = selected if after is None else selected.where(position < after[0])
     return selected.order_by(position.desc())
+
+
+def _told(tables: Tables, *more: ColumnElement[Any]) -> Select[Any]:
+    """What an entry is made of."""
+    history, seats = tables.history, tables.seats
+    told = history.outerjoin(seats, history.c.seat_key == seats.c.seat_key)
+    return sqlalchemy.select(history, seats.c.seat_id, *more).select_from(told)
 
 
 def _conditions(tables: Tables, license_id: LicenseId, query: HistoryQuery) -> Iterator[ColumnElement[bool]]:

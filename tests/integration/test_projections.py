@@ -278,6 +278,25 @@ def test_history_is_filtered_and_paged_both_ways(story: Story) -> None:
     assert entries(story, HistoryQuery(until=later, order="asc")) == everything[:-2]
 
 
+def test_an_append_is_told_whole_from_any_of_its_events(story: Story) -> None:
+    """Of each type its first event and how many there are, in the order of the append."""
+    story.buy(seats_max=3)
+    for name in ("Ada", "Grace", "Alan"):
+        story.activate(name)
+    story.buy(seats_max=2)
+    story.activate("Ada")
+    story.views.run_once()
+    assert story.views.history.appends([]) == {}
+    lowered, alone = (
+        entries(story, HistoryQuery(type="license.seat-limit-lowered")) + entries(story, HistoryQuery())[:1]
+    )
+    found = story.views.history.appends([lowered, alone])
+    assert set(found) == {lowered.append, alone.append}
+    told = [(part.first.type, part.first.user, part.number) for part in found[lowered.append]]
+    assert told == [("license.seat-deleted", "Ada", 3), ("license.seat-limit-lowered", None, 1)]
+    assert [(part.first, part.number) for part in found[alone.append]] == [(alone, 1)]
+
+
 def test_what_was_said_of_a_time_is_said_again_later(story: Story) -> None:
     """Information and seats as of each step are what the views said at that step."""
     story.buy(seats_max=2)

@@ -9,9 +9,10 @@ import pytest
 
 from api.pages import errors
 from ledger.license.events import SeatActivated, SeatBlocked
+from ledger.seats import Change
 from ledger.system.events import KeyRole
 from tests.e2e.pages.reader import Reader, text_of
-from tests.e2e.pages.story import ADA, GRACE, JOAN, OPERATOR, USERS, Story
+from tests.e2e.pages.story import ADA, GRACE, JOAN, OPERATOR, USERS, Story, buy, change, observe
 
 LABELS = (
     "Amazon Customer ID",
@@ -115,7 +116,44 @@ def test_the_history_tells_a_decrease_as_one_item_with_its_cause(story: Story, r
     reader.sign_in("auditor")
     text = reader.text(f"/licenses/{story.noon}/history")
     assert "The limit was lowered from 10 to 5 in AWS Marketplace: all 6 active users lost their seats.7 events" in text
-    assert "Grace Hopper lost the seat: the limit was lowered in AWS Marketplace." in text
+    assert "Grace Hopper lost the seat: the limit was lowered from 10 to 5 in AWS Marketplace." in text
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_a_decrease_longer_than_a_page_is_told_whole_on_each_page(story: Story, reader: Reader, order: str) -> None:
+    """150 users lose their seats; each page that holds some of the events says how many there are in all."""
+    users = [f"agent {number:03}" for number in range(150)]
+    license_id = buy(story.ledger, account="321098765432", seats=150, days=90, agreement="agmt-5t6y7u8i")
+    change(story.ledger, license_id, users, Change.ACTIVATE)
+    observe(story.ledger, license_id, seats=100, days=90)
+    story.caught_up()
+    reader.sign_in("operator")
+    told = "The limit was lowered from 150 to 100 in AWS Marketplace: all 150 active users lost their seats."
+    address: str | None = f"/licenses/{license_id}/history?order={order}"
+    shown, lost = [], []
+    while address:
+        answer = reader.get(address)
+        shown += re.findall(rf"{re.escape(told)}(\d+) of 151 events", text_of(answer))
+        lost += re.findall(r"(agent \d+) lost the seat", text_of(answer))
+        later = re.search(r'href="([^"]+cursor=[^"]+)"', answer.text)
+        address = later[1].replace("&amp;", "&") if later else None
+    assert len(shown) > 1
+    assert sum(map(int, shown)) == 151
+    assert sorted(lost) == users
+
+
+def test_a_filter_that_shows_part_of_a_decision_says_so(story: Story, reader: Reader) -> None:
+    """Who asks for one user reads of that user and of the cause; who asks for a kind reads the whole decision."""
+    reader.sign_in("auditor")
+    address = f"/licenses/{story.noon}/history"
+    of_grace = reader.text(f"{address}?user=grace+hopper")
+    assert "Grace Hopper lost the seat: the limit was lowered from 10 to 5 in AWS Marketplace.1 of 7 events" in of_grace
+    assert "7 events belong together. With this filter, 1 of them is on this page." in of_grace
+    lowered = reader.text(f"{address}?type=license.seat-limit-lowered")
+    assert "in AWS Marketplace: all 6 active users lost their seats.1 of 7 events" in lowered
+    deleted = reader.text(f"{address}?type=license.seat-deleted&actor=marketplace")
+    assert "in AWS Marketplace: all 6 active users lost their seats.6 of 7 events" in deleted
+    assert "With this filter, 6 of them are on this page." in deleted
 
 
 def test_the_history_is_narrowed_by_user_kind_actor_and_day(story: Story, reader: Reader) -> None:

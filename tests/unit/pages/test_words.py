@@ -10,7 +10,7 @@ from ledger.license import events
 from ledger.license.events import Actor, ActorRole, LicenseId, SeatId
 from ledger.license.state import SeatStatus
 from ledger.seats import Change, SeatRecord
-from projections.history import HistoryEntry
+from projections.history import AppendPart, HistoryEntry
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 
@@ -98,22 +98,38 @@ def test_a_refusal_offers_no_way_back() -> None:
     assert (refused.text, refused.way_back) == ("Ada was not activated. All are in use.", None)
 
 
-def test_five_deletions_and_their_cause_are_one_sentence() -> None:
+LOWERED = AppendPart(first=entry(events.SeatLimitLowered.TYPE, seats_max_before=5, seats_max_after=3), number=1)
+
+
+def deleted(number: int) -> AppendPart:
+    """Users who lost their seats to a lowered limit."""
+    return AppendPart(first=entry(events.SeatDeleted.TYPE, user="Grace", reason="limit-lowered"), number=number)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(1, "its one active user lost the seat"), (5, "all 5 active users lost"), (1_500, "all 1,500 active users lost")],
+)
+def test_deletions_and_their_cause_are_one_sentence(number: int, said: str) -> None:
     """The decrease rule is told by its cause."""
-    deleted = [
-        entry(events.SeatDeleted.TYPE, user=user, reason="limit-lowered")
-        for user in ("Ada", "Grace", "Joan", "Edith", "Mary")
-    ]
-    lowered = entry(events.SeatLimitLowered.TYPE, seats_max_before=5, seats_max_after=3)
-    assert words.append_sentence([*deleted, lowered]) == (
-        "The limit was lowered from 5 to 3 in AWS Marketplace: all 5 active users lost their seats.",
-    )
+    (told,) = words.append_sentence([deleted(number), LOWERED])
+    assert str(told).startswith(f"The limit was lowered from 5 to 3 in AWS Marketplace: {said}")
 
 
-def test_a_seat_lost_to_a_lowered_limit_says_so() -> None:
+def test_what_comes_with_a_decrease_is_counted() -> None:
+    """The date of the same observation is not kept back."""
+    renewed = AppendPart(first=entry(events.SubscriptionRenewed.TYPE, renews_at_after="2027-03-01"), number=1)
+    (told,) = words.append_sentence([deleted(5), LOWERED, renewed])
+    assert str(told).endswith("all 5 active users lost their seats. 1 more event with it.")
+
+
+@pytest.mark.parametrize(
+    ("within", "lowered"), [((), "lowered"), ((deleted(5), LOWERED), "lowered from 5 to 3")], ids=["alone", "whole"]
+)
+def test_a_seat_lost_to_a_lowered_limit_says_so(within: tuple[AppendPart, ...], lowered: str) -> None:
     """Who looks for one user finds the reason in the sentence."""
-    told = words.sentence(entry(events.SeatDeleted.TYPE, user="Grace", reason="limit-lowered"))
-    assert told == ("Grace lost the seat: the limit was lowered in AWS Marketplace.",)
+    told = words.sentence(deleted(1).first, within=within)
+    assert told == (f"Grace lost the seat: the limit was {lowered} in AWS Marketplace.",)
 
 
 def test_a_sentence_with_a_date_keeps_the_date_apart() -> None:
@@ -145,7 +161,7 @@ _DATA: dict[str, dict[str, Any]] = {
 def test_every_event_of_a_license_is_told_in_a_sentence(type_: str) -> None:
     """No event falls back to its stored type, alone or in an append."""
     one = entry(type_, user="Ada" if type_.startswith("license.seat-") else None, **_DATA[type_])
-    for parts in (words.sentence(one), words.append_sentence([one, one])):
+    for parts in (words.sentence(one), words.append_sentence([AppendPart(first=one, number=2)])):
         told = "".join(str(part) for part in parts)
         assert told.endswith(".")
         assert type_ not in told
