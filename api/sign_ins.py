@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, Table, Text
@@ -66,8 +66,11 @@ class SignInIsRefusedError(Exception):
     """Nobody was signed in.
 
     Attributes:
+        CODE: stable, for support.
         detail: one or two sentences that say why and what to do.
     """
+
+    CODE: ClassVar[str]
 
     def __init__(self, detail: str) -> None:
         """Keep the sentence."""
@@ -77,6 +80,8 @@ class SignInIsRefusedError(Exception):
 
 class LinkIsSpentError(SignInIsRefusedError):
     """A sign-in link was used, is too old, or never was one."""
+
+    CODE = "LINK_SPENT"
 
     def __init__(self) -> None:
         """Say how to get a new one."""
@@ -89,6 +94,8 @@ class LinkIsSpentError(SignInIsRefusedError):
 class KeyIsRefusedError(SignInIsRefusedError):
     """What was given is no key, or not any more."""
 
+    CODE = "KEY_REFUSED"
+
     def __init__(self) -> None:
         """Say what to look at."""
         super().__init__("This key is not known, was revoked or has expired. Check that it was copied as a whole.")
@@ -96,6 +103,8 @@ class KeyIsRefusedError(SignInIsRefusedError):
 
 class KeyOpensNoPagesError(SignInIsRefusedError):
     """A key of a client program was given."""
+
+    CODE = "KEY_OPENS_NO_PAGES"
 
     def __init__(self) -> None:
         """Say which keys do."""

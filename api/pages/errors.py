@@ -2,10 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import flask
 from werkzeug.wrappers import Response
+
+
+class PageCode(StrEnum):
+    """The codes that pages alone show, beside those of refused sign-ins. docs/problems.md says of each what to do."""
+
+    FORM_IS_STALE = "FORM_IS_STALE"
+    REGISTRATION_NOT_SET_UP = "REGISTRATION_NOT_SET_UP"
+    REGISTRATION_TOKEN_MISSING = "REGISTRATION_TOKEN_MISSING"  # noqa: S105 -- a code, not a secret
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import flask
 from flask.typing import ResponseReturnValue
 
 from api.pages.blueprint import PAGES, current_limits, current_sign_ins
+from api.pages.errors import PageCode
 from api.pages.gate import wait_for_views
 from api.parts import current_parts
 from api.problems import Problem
@@ -50,15 +51,15 @@ def register_from_marketplace() -> ResponseReturnValue:
     current_limits().count_registration(flask.request.remote_addr or "")
     registration = current_parts().registration
     if registration is None:
-        return _explain("REGISTRATION_NOT_SET_UP", 503, None)
+        return _explain(PageCode.REGISTRATION_NOT_SET_UP, 503)
     token = flask.request.form.get(TOKEN_FIELD, "")
     if not token:
-        return _explain("REGISTRATION_TOKEN_MISSING", 400, None)
+        return _explain(PageCode.REGISTRATION_TOKEN_MISSING, 400)
     try:
         # At once: tokens are short-lived, and it must be kept nowhere.
         resolved = registration.resolve(token, cause=request_id())
     except tuple(_STATUSES) as error:
-        return _explain(error.CODE, _STATUSES[type(error)], error.detail)
+        return _explain(error.CODE, _STATUSES[type(error)])
     answer = flask.redirect(flask.url_for("pages.company"), 303)
     answer.set_cookie(
         _cookie(),
@@ -73,11 +74,11 @@ def register_from_marketplace() -> ResponseReturnValue:
 @PAGES.get("/marketplace/register")
 def explain_registration() -> ResponseReturnValue:
     """Somebody typed the address: say where registration begins."""
-    return _explain("REGISTRATION_TOKEN_MISSING", 200, None)
+    return _explain(PageCode.REGISTRATION_TOKEN_MISSING, 200)
 
 
-def _explain(code: str, status: int, detail: str | None) -> ResponseReturnValue:
-    page = flask.render_template("registration_failed.html", code=code, detail=detail, request_id=request_id())
+def _explain(code: str, status: int) -> ResponseReturnValue:
+    page = flask.render_template("registration_failed.html", code=code, request_id=request_id())
     return flask.make_response(page, status)
 
 

@@ -50,7 +50,7 @@ def _refuse_forged_forms() -> None:
 def _answer_forged_form(_: CSRFError) -> Response:
     return errors.render(
         status=400,
-        code="FORM_IS_STALE",
+        code=errors.PageCode.FORM_IS_STALE,
         detail="This form was open for too long, or does not come from this site. Nothing was changed. Go back, load"
         " the page again and send the form once more.",
         request_id=request_id(),

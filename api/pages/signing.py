@@ -17,6 +17,7 @@ from api.pages.gate import (
     session_cookie,
 )
 from api.principal import Permission
+from api.requests import request_id
 from api.sign_ins import SIGN_IN_LASTS, KeyIsRefusedError, LinkIsSpentError, SignIn, SignInIsRefusedError
 from projections.license_information import LicenseInformation
 
@@ -41,7 +42,7 @@ def sign_in_with_key() -> ResponseReturnValue:
     except SignInIsRefusedError as error:
         if isinstance(error, KeyIsRefusedError):
             current_limits().count_wrong_key(address)
-        page = flask.render_template("sign_in.html", next=target, error=error.detail)
+        page = flask.render_template("sign_in.html", next=target, error=error, request_id=request_id())
         return flask.make_response(page, 403)
     return _begin(session, target)
 
@@ -66,7 +67,8 @@ def redeem_link() -> ResponseReturnValue:
 
 
 def _spent(error: LinkIsSpentError) -> Response:
-    return flask.make_response(flask.render_template("link_spent.html", detail=error.detail), 410)
+    page = flask.render_template("link_spent.html", error=error, request_id=request_id())
+    return flask.make_response(page, 410)
 
 
 def _begin(session: str, target: str) -> Response:

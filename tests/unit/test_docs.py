@@ -1,6 +1,8 @@
 """The docs say what the program does: nothing that people rely on is without its place."""
 
 import dataclasses
+import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +10,18 @@ from pathlib import Path
 import click
 import pytest
 
+import api
+import commands
+import consumers
+import ledger
+import projections
+from api.pages.errors import PageCode
 from api.problems import PROBLEMS
+from api.sign_ins import SignInIsRefusedError
 from commands.main import cli
 from commands.settings import SETTINGS, Setting
 from ledger.envelope import event_types
+from ledger.errors import LedgerError
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -57,10 +67,48 @@ def test_no_event_type_is_documented_that_is_none() -> None:
     assert documented == set(event_types())
 
 
-@pytest.mark.parametrize("code", sorted(PROBLEMS))
+# What nobody is ever answered, with the reason.
+NEVER_ANSWERED = {
+    "SECOND_READING_NEEDED": "the consumer waits for the second reading, and tells nobody",
+    "KEY_CLAIMED": "the consumer looks up whose a key is under the same lock, before it gives the key to a license",
+}
+
+
+def _subclasses(error: type[Exception]) -> Iterator[type[Exception]]:
+    for subclass in error.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
+
+
+def _codes_raised() -> set[str]:
+    """The code of every error that the program can raise, found by importing all of it."""
+    for package in (ledger, projections, api, consumers, commands):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    errors = {*_subclasses(LedgerError), *_subclasses(SignInIsRefusedError)}
+    return {vars(error)["CODE"] for error in errors if "CODE" in vars(error)}
+
+
+CODES = ({*PROBLEMS} | {*PageCode} | _codes_raised()) - {*NEVER_ANSWERED}
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
 def test_a_problem_code_has_its_place(code: str) -> None:
     """docs/problems.md tells of each code what it means and what to do."""
     assert len(_section("problems.md", code)) > len(code)
+
+
+def test_no_problem_code_is_documented_that_is_none() -> None:
+    """Every code in docs/problems.md can be met, and what is never answered is really raised."""
+    assert {heading for heading in _headings("problems.md") if re.fullmatch(r"[A-Z_]+", heading)} == CODES
+    assert {*NEVER_ANSWERED} <= _codes_raised()
+
+
+def test_what_only_pages_show_is_documented_as_such() -> None:
+    """Who writes a program need not read of it: it stands behind everything else."""
+    _, of_pages = (DOCS / "problems.md").read_text().split("## Pages only")
+    only_pages = {*PageCode} | {vars(error)["CODE"] for error in _subclasses(SignInIsRefusedError)}
+    assert only_pages <= set(re.findall(r"^### (.+)$", of_pages, re.MULTILINE))
 
 
 def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:

@@ -1,11 +1,11 @@
 """The pages over HTTP, without scripts: who may do what, and what the browser is told."""
 
 import re
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from api.pages import errors
 from ledger.license.events import SeatActivated, SeatBlocked
@@ -370,6 +370,7 @@ def test_the_key_of_a_client_program_opens_no_pages(reader: Reader) -> None:
     answer = reader.sign_in("client")
     assert answer.status_code == 403
     assert "it signs users in and opens no pages" in text_of(answer)
+    assert "For support: KEY_OPENS_NO_PAGES, request" in text_of(answer)
     assert reader.get("/").status_code == 303
 
 
@@ -378,6 +379,7 @@ def test_a_wrong_key_is_refused_in_words(reader: Reader) -> None:
     answer = reader.send("/sign-in", "/sign-in", key="llk_wrong")
     assert answer.status_code == 403
     assert "This key is not known, was revoked or has expired." in text_of(answer)
+    assert f"For support: KEY_REFUSED, request {answer.headers['X-Request-ID']}" in text_of(answer)
     assert "llk_wrong" not in answer.text
 
 
@@ -546,7 +548,7 @@ def test_every_error_has_a_page_with_what_to_do_next(reader: Reader, method: str
     answer = reader.client.open(path, method=method)
     assert answer.status_code == status
     assert "<h1" in answer.text
-    assert status == 410 or answer.headers["X-Request-ID"] in answer.text
+    assert answer.headers["X-Request-ID"] in answer.text
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 413, 422, 429, 500, 503, 418, 507])
@@ -569,15 +571,40 @@ def test_a_large_form_is_refused_with_a_page(reader: Reader) -> None:
     assert "This is too much at once" in text_of(answer)
 
 
+def overwrite(path: Path) -> None:
+    """Leave nothing of a file but its length; what maps it into memory sees that at once."""
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+
+
 def test_a_database_that_can_not_be_read_has_a_page_that_says_so(story: Story, reader: Reader) -> None:
-    """The page asks nothing of what failed, and tells when to try again."""
+    """The disk went bad under a running ledger: reading and changing are answered in words, with what support needs."""
     reader.sign_in("admin")
-    with closing(sqlite3.connect(story.path)) as database:
-        database.execute("DROP TABLE sign_ins")
-    answer = reader.get(f"/licenses/{story.noon}")
-    assert answer.status_code == 503
-    assert "The ledger can't answer now" in text_of(answer)
-    assert answer.headers["Retry-After"] == "1"
+    token = reader.get(f"/licenses/{story.noon}/users/add").text.split('name="csrf_token" value="')[1].split('"')[0]
+    for ending in ("", "-wal", "-shm"):
+        overwrite(story.path.with_name(story.path.name + ending))
+    noon = f"/licenses/{story.noon}"
+    changed = reader.client.post(f"{noon}/users/add", data={"csrf_token": token, "change": "activate", "names": "Hedy"})
+    for answer in (reader.get(noon), reader.get(f"{noon}/history"), changed):
+        assert answer.status_code == 503
+        text = text_of(answer)
+        assert "The ledger can't answer now" in text
+        assert "Nothing was changed. Try again in a moment." in text
+        assert f"For support: UNAVAILABLE, request {answer.headers['X-Request-ID']}" in text
+        assert answer.headers["Retry-After"] == "1"
+
+
+def test_a_failure_that_nobody_thought_of_has_a_page_that_says_so(story: Story, reader: Reader) -> None:
+    """It says what to do and names the request; what failed stands in the log, not on the page."""
+    story.marketplace.tokens["token-of-a-surprise"] = ZeroDivisionError("by the number of Ada")
+    with capture_logs() as logs:
+        answer = reader.register("token-of-a-surprise")
+    assert answer.status_code == 500
+    text = text_of(answer)
+    assert "The ledger failed" in text
+    assert f"For support: INTERNAL, request {answer.headers['X-Request-ID']}" in text
+    assert "Ada" not in text
+    assert [log["error"] for log in logs if log["log_level"] == "error"] == ["ZeroDivisionError"]
 
 
 def test_no_user_stands_in_the_path_of_an_address(story: Story, reader: Reader) -> None:
