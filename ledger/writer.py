@@ -40,8 +40,8 @@ SYSTEM_CALLER: Final = Caller(Actor(ActorRole.SYSTEM, "ledger"))
 _LOGGER: Final = structlog.get_logger(__name__)
 _UNAVAILABLE: Final = "The ledger's database can't be written now. Nothing was changed; send it again in a moment."
 _UNKNOWN: Final = (
-    "The ledger's database failed while it wrote this. Whether it took place is not known: send it again with the same"
-    " Idempotency-Key, or look."
+    "The ledger's database failed while it wrote this. Whether it took place is not known: look, or send it again with"
+    " the same Idempotency-Key."
 )
 
 R = TypeVar("R")

@@ -34,7 +34,7 @@ _HEADINGS: Final[Mapping[int, _Heading]] = {
     422: _Heading("Something in the form is not right", "Go back, mend it and send it again."),
     429: _Heading("Too many tries", "Wait a little, then try again."),
     500: _Heading("The ledger failed", "Try again. If it fails again, tell the operator the request id below."),
-    503: _Heading("The ledger can't answer now", "Nothing was changed. Try again in a moment."),
+    503: _Heading("The ledger can't answer now", "If this goes on, tell the operator the request id below."),
 }
 # What is said to programs helps people little.
 _SENTENCES: Final[Mapping[str, str]] = {

@@ -589,7 +589,7 @@ def test_a_database_that_can_not_be_read_has_a_page_that_says_so(story: Story, r
         assert answer.status_code == 503
         text = text_of(answer)
         assert "The ledger can't answer now" in text
-        assert "Nothing was changed. Try again in a moment." in text
+        assert "in a moment. If this goes on, tell the operator the request id below." in text
         assert f"For support: UNAVAILABLE, request {answer.headers['X-Request-ID']}" in text
         assert answer.headers["Retry-After"] == "1"
 
