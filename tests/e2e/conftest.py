@@ -1,10 +1,13 @@
-"""What the tests of the composed system share."""
+"""What the tests of the composed system and of the pages share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests import browsers
 from tests.e2e.composed import Ledgers, ledgers
 
 
@@ -13,3 +16,15 @@ def composed(tmp_path: Path) -> Iterator[Ledgers]:
     """A folder to start ledgers in; none outlives the test."""
     with ledgers(tmp_path) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A real browser; where it is not installed the test is skipped, but never on a machine that must have it."""
+    lacking = browsers.missing()
+    if lacking is not None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(lacking)
+        pytest.skip(lacking)
+    with browsers.chromium() as browser:
+        yield browser

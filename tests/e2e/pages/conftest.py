@@ -1,6 +1,5 @@
 """What the tests of the pages share."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests import browsers
 from tests.e2e.pages.reader import Reader
 from tests.e2e.pages.story import Story, open_story, served
 from tests.e2e.pages.window import Window, open_window
@@ -33,18 +31,6 @@ def story(told: Story, tmp_path: Path) -> Iterator[Story]:
 def reader(story: Story) -> Reader:
     """Somebody with a browser without scripts, not signed in."""
     return Reader(story)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A real browser; where it is not installed the test is skipped, but never on a machine that must have it."""
-    lacking = browsers.missing()
-    if lacking is not None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(lacking)
-        pytest.skip(lacking)
-    with browsers.chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

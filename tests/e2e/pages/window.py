@@ -49,7 +49,16 @@ class Window:
 def open_window(
     browser: Browser, story: Story, address: str, *, scripts: bool = True, width: int = 1100, dark: bool = False
 ) -> Iterator[Window]:
-    """Open a window; when it closes, nothing may have been complained about."""
+    """Open a window on a story; when it closes, nothing may have been complained about."""
+    with open_page(browser, address, scripts=scripts, width=width, dark=dark) as (page, wrong):
+        yield Window(story=story, page=page, browser=browser, address=address, wrong=wrong)
+
+
+@contextmanager
+def open_page(
+    browser: Browser, address: str, *, scripts: bool = True, width: int = 1100, dark: bool = False
+) -> Iterator[tuple[Page, list[str]]]:
+    """Open a page and note what the browser complains about; when it closes, nothing may be left of that."""
     context = browser.new_context(
         base_url=address,
         java_script_enabled=scripts,
@@ -74,7 +83,7 @@ def open_window(
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("response", note_failure)
     try:
-        yield Window(story=story, page=page, browser=browser, address=address, wrong=wrong)
+        yield page, wrong
     finally:
         context.close()
     assert wrong == []
