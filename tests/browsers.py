@@ -38,7 +38,7 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def arrive(page: Page, address: str, token: str) -> None:
+def arrive(page: Page, address: str, token: str, *, at: str = "**/registration") -> None:
     """Come from AWS Marketplace with a registration token, as its own page sends people: by a form on another site."""
     page.goto("about:blank")
     page.set_content(
@@ -46,4 +46,4 @@ def arrive(page: Page, address: str, token: str) -> None:
         f'<input name="x-amzn-marketplace-token" value="{token}"><button>Set up your account</button></form>'
     )
     page.get_by_role("button").click()
-    page.wait_for_url("**/registration")
+    page.wait_for_url(at)

@@ -11,8 +11,9 @@ from typing import Final, Literal
 
 from playwright.sync_api import Browser, Page
 
+from api.pages.limits import REGISTRATIONS_PER_MINUTE
 from tests.browsers import arrive, chromium, missing
-from tests.e2e.pages.story import ADA, GRACE, Story, open_story, served
+from tests.e2e.pages.story import ADA, GRACE, OPERATOR, Story, open_story, overwrite, served
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "screenshots"
 # Longer lists show nothing new.
@@ -84,6 +85,7 @@ def _pages(
         page.goto(path)
         yield name, page
     yield from _used(page, noon)
+    yield from _failures(page, story, address, noon)
     context.close()
 
 
@@ -114,6 +116,49 @@ def _used(page: Page, noon: str) -> Iterator[tuple[str, Page]]:
     page.locator("details").filter(has_text="lowered").first.click()
     page.locator(".inside details").first.click()
     yield "history-opened", page
+
+
+def _failures(page: Page, story: Story, address: str, noon: str) -> Iterator[tuple[str, Page]]:
+    page.context.clear_cookies()
+    page.goto("/sign-in")
+    page.get_by_label("Key").fill(story.keys["client"])
+    page.get_by_role("button", name="Sign in").click()
+    yield "sign-in-refused", page
+    page.goto("/sign-in/link?token=used-already")
+    yield "link-spent", page
+    page.goto("/sign-in")
+    page.context.clear_cookies()
+    page.get_by_label("Key").fill(story.keys["auditor"])
+    page.get_by_role("button", name="Sign in").click()
+    yield "form-is-stale", page
+    page.goto("/sign-in")
+    page.get_by_label("Key").fill(story.keys["auditor"])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"**{noon}")
+    page.goto(f"{noon}/users/add")
+    yield "forbidden", page
+    story.marketplace.tokens["token-of-a-surprise"] = ZeroDivisionError()
+    for name, token in {
+        "registration-expired": "token-expired",
+        "registration-invalid": "token-unknown",
+        "registration-of-another-product": "token-of-another-product",
+        "registration-while-aws-is-down": "token-while-aws-is-down",
+        "failed": "token-of-a-surprise",
+    }.items():
+        arrive(page, address, token, at="**/marketplace/register")
+        yield name, page
+    for _ in range(REGISTRATIONS_PER_MINUTE):
+        arrive(page, address, "token-unknown", at="**/marketplace/register")
+    yield "too-many", page
+    story.ledger.keys.revoke(
+        next(key.key_id for key in story.ledger.keys.all() if key.name == "auditor"), caller=OPERATOR
+    )
+    page.goto(noon)
+    yield "signed-out", page
+    for ending in ("", "-wal", "-shm"):
+        overwrite(story.path.with_name(story.path.name + ending))
+    page.goto(noon)
+    yield "unavailable", page
 
 
 if __name__ == "__main__":

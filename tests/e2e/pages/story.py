@@ -329,3 +329,9 @@ def change(ledger: Ledger, license_id: LicenseId, users: Sequence[str], what: Ch
         changes = [SeatChange(change=what, seat_id=seat_id) for seat_id in seats]
     answer = ledger.seats.change_many(license_id, changes=changes, caller=ADMIN)
     assert not any(result.refusal for result in answer.results)
+
+
+def overwrite(path: Path) -> None:
+    """Leave nothing of a file but its length; what maps it into memory sees that at once."""
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))

@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,7 +11,7 @@ from ledger.license.events import SeatActivated, SeatBlocked
 from ledger.seats import Change
 from ledger.system.events import KeyRole
 from tests.e2e.pages.reader import Reader, text_of
-from tests.e2e.pages.story import ADA, GRACE, JOAN, OPERATOR, USERS, Story, buy, change, observe
+from tests.e2e.pages.story import ADA, GRACE, JOAN, OPERATOR, USERS, Story, buy, change, observe, overwrite
 
 LABELS = (
     "Amazon Customer ID",
@@ -569,12 +568,6 @@ def test_a_large_form_is_refused_with_a_page(reader: Reader) -> None:
     answer = reader.client.post("/sign-in", data={"key": "x" * 2_000_000})
     assert answer.status_code == 413
     assert "This is too much at once" in text_of(answer)
-
-
-def overwrite(path: Path) -> None:
-    """Leave nothing of a file but its length; what maps it into memory sees that at once."""
-    with path.open("r+b") as file:
-        file.write(bytes(path.stat().st_size))
 
 
 def test_a_database_that_can_not_be_read_has_a_page_that_says_so(story: Story, reader: Reader) -> None:
