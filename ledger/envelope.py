@@ -33,7 +33,7 @@ class StoredEventDisagreesError(Exception):
     """A stored event says something else than the columns beside it: the record was edited or damaged."""
 
 
-class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event as the ledger holds it.
 
     Attributes:
@@ -69,7 +69,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
 T = TypeVar("T")
 
 
-class _Envelope(msgspec.Struct, Generic[T], frozen=True):
+class _Envelope(msgspec.Struct, Generic[T], frozen=True, gc=False):
     ledger_id: str
     stream: str
     version: int
@@ -83,7 +83,7 @@ class _Envelope(msgspec.Struct, Generic[T], frozen=True):
     data: T
 
 
-class _NewEnvelope(_Envelope[Event], frozen=True):
+class _NewEnvelope(_Envelope[Event], frozen=True, gc=False):
     """With the fact itself, so that it is encoded in one go."""
 
 

@@ -1,30 +1,75 @@
 """One batch of events, applied to all views in one pass."""
 
 from collections.abc import Sequence
+from typing import Self
 
 from sqlalchemy import Connection
 
 from ledger.envelope import RecordedEvent
+from ledger.times import microseconds
 from projections.history.changes import HistoryChanges
 from projections.license_information.changes import LicenseChanges
 from projections.seats.changes import SeatChanges
 from projections.tables import Tables
 
 
-def apply_batch(connection: Connection, tables: Tables, batch: Sequence[RecordedEvent]) -> None:
-    """Let a batch, which ends with an append, take effect in the tables.
+class Changes:
+    """What events do to all views.
 
-    The seats go first with each event: what they know of the seat (its status before, its user's name) the others count
-    and tell.
+    Those who follow load the rows that a batch is about, for each batch. Those who fill empty tables begin with no
+    rows and go on with what they hold: nothing needs to be looked for, and each row is written once.
     """
-    licenses = LicenseChanges.load(connection, tables.licenses, batch)
-    seats = SeatChanges.load(connection, tables.seats, batch)
-    history = HistoryChanges()
-    for recorded in batch:
-        license_key = licenses.key_of(recorded.stream)
-        moved = seats.apply(recorded, license_key=license_key)
-        licenses.apply(recorded, moved)
-        history.apply(recorded, moved, license_key=license_key)
-    licenses.write(connection, tables.licenses, tables.access_policy)
-    seats.write(connection, tables.seats)
-    history.write(connection, tables.history)
+
+    def __init__(self, *, licenses: LicenseChanges, seats: SeatChanges) -> None:
+        """Begin with the rows as they stand."""
+        self._licenses = licenses
+        self._seats = seats
+        self._history = HistoryChanges()
+
+    @classmethod
+    def of_nothing(cls) -> Self:
+        """Begin before the first event."""
+        return cls(licenses=LicenseChanges(), seats=SeatChanges())
+
+    @classmethod
+    def load(cls, connection: Connection, tables: Tables, batch: Sequence[RecordedEvent]) -> Self:
+        """Begin with the rows that a batch is about."""
+        return cls(
+            licenses=LicenseChanges.load(connection, tables.licenses, batch),
+            seats=SeatChanges.load(connection, tables.seats, batch),
+        )
+
+    @property
+    def rows_held(self) -> int:
+        """How many rows are held in memory."""
+        return self._licenses.rows_held + self._seats.rows_held
+
+    def apply(self, batch: Sequence[RecordedEvent]) -> None:
+        """Let a batch, which ends with an append, take effect on the rows.
+
+        The seats go first with each event: what they know of the seat (its status before, its user's name) the others
+        count and tell.
+        """
+        licenses, seats, history = self._licenses, self._seats, self._history
+        for recorded in batch:
+            license_key, at = licenses.key_of(recorded.stream), microseconds(recorded.recorded_at)
+            moved = seats.apply(recorded, license_key=license_key, at=at)
+            licenses.apply(recorded, moved)
+            history.apply(recorded, moved, license_key=license_key, at=at)
+
+    def write(self, connection: Connection, tables: Tables) -> None:
+        """Write the rows."""
+        self._licenses.write(connection, tables.licenses, tables.access_policy)
+        self._seats.write(connection, tables.seats)
+        self._history.write(connection, tables.history)
+
+    def fill(self, connection: Connection, tables: Tables, batch: Sequence[RecordedEvent]) -> None:
+        """Let a batch take effect, and write of it what never changes again: the history."""
+        self.apply(batch)
+        self._history.write(connection, tables.history)
+
+    def finish(self, connection: Connection, tables: Tables) -> None:
+        """Write the other rows, and make the indexes: after many rows they cost less than with each."""
+        self.write(connection, tables)
+        for index in tables.indexes:
+            index.create(connection)

@@ -32,12 +32,10 @@ class Tables:
     history: Table
 
     @property
-    def late_indexes(self) -> list[Index]:
-        """The indexes that only questions need: made after many rows, they cost less than with each."""
+    def indexes(self) -> list[Index]:
+        """The indexes of all tables."""
         found = {index for table in self.metadata.sorted_tables for index in table.indexes}
-        return sorted(
-            (index for index in found if not str(index.name).endswith("_by_id")), key=lambda one: str(one.name)
-        )
+        return sorted(found, key=lambda one: str(one.name))
 
 
 # The same objects for the same generation, so that statements are compiled once.

@@ -1,9 +1,11 @@
 """The views put together: they follow the ledger, answer what is asked of them, and can be made again."""
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,17 +16,18 @@ from ledger.envelope import EventTypeIsUnknownError, RecordedEvent, StoredEventD
 from ledger.ledger import Ledger
 from ledger.store import StoreCannotOpenError, StoreError
 from projections import generations
-from projections.batch import apply_batch
+from projections.batch import Changes
 from projections.database import ViewsDatabase, reason_of
 from projections.generations import Generation
 from projections.history import HistoryView
 from projections.license_information import LicenseInformationView
 from projections.seats import SeatsView
-from projections.tables import tables_of
+from projections.tables import Tables, tables_of
 
-EVENTS_PER_BATCH: Final = 2_000
-# Nobody reads what is being rebuilt: fewer commits write fewer pages twice.
-EVENTS_PER_BATCH_REBUILDING: Final = 20_000
+# Many, since a seat's place in an index is random: the more events, the fewer pages are written twice.
+EVENTS_PER_BATCH: Final = 20_000
+# While empty tables are filled, seats are held in memory (some 200 MB of them) instead of being looked for.
+ROWS_HELD_MAX: Final = 250_000
 # From so many on it is faster to build the indexes of empty views afterwards.
 EVENTS_TO_BUILD_AT_FIRST: Final = 20_000
 NAMES: Final = ("license-information", "seats", "history")
@@ -36,6 +39,7 @@ _PAUSES_SECONDS: Final = (0.1, 1.0, 5.0)
 _LOGGER: Final = structlog.get_logger(__name__)
 
 Progress = Callable[[int, int], None]
+Write = Callable[[Connection, Tables, Sequence[RecordedEvent]], None]
 
 
 class ViewsWereTakenOverError(Exception):
@@ -82,6 +86,18 @@ class ViewStatus:
     lag_events: int
     lag_seconds: float
     stopped: str | None = None
+
+
+@contextmanager
+def _pausing_collection() -> Iterator[None]:
+    """Let Python not look for garbage meanwhile: a batch has many objects and no cycles, and looking costs a fifth."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 class Views:
@@ -209,14 +225,14 @@ class Views:
         """Apply one batch; returns how many events it had, 0 if there is nothing new."""
         while True:
             start = self._live()
-            batch = self._feed(after=start.position, limit=EVENTS_PER_BATCH)
-            if not batch:
+            reached = self._take_in(start, _apply_batch)
+            if reached == start:
                 return 0
-            # False where another process, or a rebuild, was faster: look again from there.
-            if self._apply(start, batch):
+            # Null where another process, or a rebuild, was faster: look again from there.
+            if reached is not None:
                 with self._moved:
                     self._moved.notify_all()
-                return len(batch)
+                return reached.position - start.position
 
     def _live(self) -> Generation:
         generation = self._database.live()
@@ -228,13 +244,22 @@ class Views:
             raise ViewsWereTakenOverError(msg)
         return generation
 
-    def _apply(self, start: Generation, batch: Sequence[RecordedEvent]) -> bool:
+    @_pausing_collection()
+    def _take_in(self, start: Generation, write: Write) -> Generation | None:
+        """Write the next batch and its position in one transaction.
+
+        Returns:
+            how far the generation is then, the same if there is nothing new; null if it is not where it was thought.
+        """
+        batch = self._feed(after=start.position, limit=EVENTS_PER_BATCH)
+        if not batch:
+            return start
         with self._database.writing() as connection:
             if generations.find(connection, start.number) != start:
-                return False
-            apply_batch(connection, tables_of(start.number), batch)
+                return None
+            write(connection, tables_of(start.number), batch)
             generations.advance(connection, start, position=batch[-1].position)
-        return True
+        return replace(start, position=batch[-1].position)
 
     def _feed(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
         """The next batch; a smaller one before an event that can't be read, so that all before it is applied."""
@@ -313,52 +338,65 @@ class Views:
             EventTypeIsUnknownError, StoredEventDisagreesError, ViewsWereTakenOverError, StoreError: as `run_once`;
                 the old views go on answering.
         """
-        number = self._begin_rebuild().number
-        while batch := self._feed(after=(start := self._found(number)).position, limit=EVENTS_PER_BATCH_REBUILDING):
-            if self._stopping:
-                return
-            if not self._apply(start, batch):
+        made, filling = self._begin_rebuild(), Changes.of_nothing()
+        while filling.rows_held < ROWS_HELD_MAX and (further := self._rebuild_on(made, filling.fill, progress)) != made:
+            made = further
+        self._finish_filling(made, filling)
+        while (further := self._rebuild_on(made, _apply_batch, progress)) != made:
+            made = further
+        self._swap(made)
+
+    def _rebuild_on(self, made: Generation, write: Write, progress: Progress | None) -> Generation:
+        """Take in the next batch; as it was if there is nothing new, or the views are stopped."""
+        reached = made if self._stopping else self._take_in(made, write)
+        if reached is None:
+            raise RebuildWasOvertakenError
+        if reached != made and progress is not None:
+            progress(reached.position, self._ledger.head().position)
+        return reached
+
+    def _finish_filling(self, made: Generation, filling: Changes) -> None:
+        if self._stopping:
+            return
+        with self._database.writing() as connection:
+            if generations.find(connection, made.number) != made:
                 raise RebuildWasOvertakenError
-            if progress is not None:
-                progress(batch[-1].position, self._ledger.head().position)
-        self._swap(number)
+            filling.finish(connection, tables_of(made.number))
 
     def _begin_rebuild(self) -> Generation:
         live = self._live()
         with self._database.writing() as connection:
             generations.drop_all_but(connection, [live.number])
             made = _begin(connection, self._ledger, is_live=False)
-            for index in tables_of(made.number).late_indexes:
+            for index in tables_of(made.number).indexes:
                 index.drop(connection)
         return made
 
-    def _found(self, number: int) -> Generation:
-        with self._database.writing() as connection:
-            found = generations.find(connection, number)
-        if found is None:
-            raise RebuildWasOvertakenError
-        return found
-
-    def _swap(self, number: int) -> None:
+    def _swap(self, made: Generation) -> None:
         """Let the new generation answer; never one that is behind what readers were told already."""
+        if self._stopping:
+            return
         with self._database.writing() as connection:
-            made, live = generations.find(connection, number), generations.live(connection)
-            if made is None:
+            if generations.find(connection, made.number) != made:
                 raise RebuildWasOvertakenError
-            for index in tables_of(number).late_indexes:
-                index.create(connection)
-            position = made.position
+            live, position = generations.live(connection), made.position
             # The lock keeps the old one from moving on meanwhile.
             while (
                 live is not None
                 and position < live.position
                 and (batch := self._feed(after=position, limit=EVENTS_PER_BATCH))
             ):
-                apply_batch(connection, tables_of(number), batch)
+                _apply_batch(connection, tables_of(made.number), batch)
                 position = batch[-1].position
             generations.advance(connection, made, position=position)
             generations.make_live(connection, made)
-            generations.drop_all_but(connection, [number])
+            generations.drop_all_but(connection, [made.number])
+
+
+def _apply_batch(connection: Connection, tables: Tables, batch: Sequence[RecordedEvent]) -> None:
+    changes = Changes.load(connection, tables, batch)
+    changes.apply(batch)
+    changes.write(connection, tables)
 
 
 def _prepare(database: ViewsDatabase, ledger: Ledger) -> None:

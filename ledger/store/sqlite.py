@@ -201,9 +201,9 @@ class SqliteStore:
 
     def read_ledger(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
         """Events of the whole ledger by position."""
-        with _store_errors(), self._readers.one_more():
-            notifications = self._recorder.select_notifications(after, limit, inclusive_of_start=False)
-        return [_recorded((n.id, str(n.originator_id), n.originator_version, n.topic, n.state)) for n in notifications]
+        with self._reader() as cursor:
+            cursor.execute(_SELECT_LEDGER, (after, limit))
+            return [_recorded(row) for row in cursor.fetchall()]
 
     def snapshot_before(self, stream: str, *, version: int | None = None) -> Snapshot | None:
         """The latest snapshot at or before a version."""
@@ -406,6 +406,10 @@ _DELETE_ANSWERS: Final = (
     " (SELECT key_hash FROM idempotency WHERE answered_at_microseconds < ? LIMIT ?)"
 )
 _SELECT_HEAD: Final = "SELECT ledger_id, position, recorded_at_microseconds FROM head"
+_SELECT_LEDGER: Final = (
+    "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
+    " WHERE position > ? ORDER BY position LIMIT ?"
+)
 _SELECT_STREAM: Final = (
     "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
     " WHERE originator_id = ? AND originator_version > ? AND originator_version <= ? ORDER BY originator_version"

@@ -1,13 +1,12 @@
 """What a batch of events adds to the history."""
 
-from typing import Final, assert_never
+from typing import assert_never
 
 from sqlalchemy import Connection, Table
 
 from ledger.envelope import RecordedEvent
 from ledger.license import events
 from ledger.system import events as system_events
-from ledger.times import microseconds
 from projections.seats.changes import SeatMove
 from projections.statements import Row, insert_rows
 
@@ -17,13 +16,13 @@ class HistoryChanges:
 
     def __init__(self) -> None:
         """Begin with nothing to add."""
-        self._rows: Final[list[Row]] = []
+        self._rows: list[Row] = []
 
-    def apply(self, recorded: RecordedEvent, moved: SeatMove | None, *, license_key: int) -> None:
-        """One more event, and the seat that it moved."""
+    def apply(self, recorded: RecordedEvent, moved: SeatMove | None, *, license_key: int, at: int) -> None:
+        """One more event, recorded `at` (microseconds), and the seat that it moved."""
         match recorded.event:
             case events.SeatActivated() | events.SeatBlocked() | events.SeatUnblocked() | events.SeatDeleted():
-                self._add(recorded, moved, license_key)
+                self._add(recorded, moved, license_key, at)
             case (
                 events.LicenseIssued()
                 | events.LicenseIdentified()
@@ -37,7 +36,7 @@ class HistoryChanges:
                 | events.SubscriptionResumed()
                 | events.AgreementSucceeded()
             ):
-                self._add(recorded, None, license_key)
+                self._add(recorded, None, license_key, at)
             case system_events.AccessPolicySet() | system_events.KeyIssued() | system_events.KeyRevoked():
                 pass  # About the ledger itself: this is the history of licenses.
             case _ as unknown:
@@ -46,8 +45,9 @@ class HistoryChanges:
     def write(self, connection: Connection, table: Table) -> None:
         """Add the rows."""
         insert_rows(connection, table, self._rows)
+        self._rows = []
 
-    def _add(self, recorded: RecordedEvent, moved: SeatMove | None, license_key: int) -> None:
+    def _add(self, recorded: RecordedEvent, moved: SeatMove | None, license_key: int, at: int) -> None:
         first, last = recorded.append
         actor = recorded.actor
         self._rows.append(
@@ -59,8 +59,8 @@ class HistoryChanges:
                 first,
                 last,
                 recorded.event.TYPE,
-                microseconds(recorded.recorded_at),
-                actor.role.value,
+                at,
+                str(actor.role),
                 actor.id,
                 recorded.cause,
                 None if moved is None else moved.user,

@@ -92,10 +92,11 @@ class LicenseRow:
 class LicenseChanges:
     """The net effect of a batch: one write for each license, however many events it had."""
 
-    def __init__(self, before: Sequence[LicenseRow], *, last_key: int) -> None:
+    def __init__(self, before: Sequence[LicenseRow] = (), *, last_key: int = 0) -> None:
         """Begin with the licenses as they stand, and the last number that a license has."""
         self._rows = {row.license_id: row for row in before}
-        self._last_known = self._last_key = last_key
+        self._last_written = self._last_key = last_key
+        self._touched: dict[str, LicenseRow] = {}
         self._policy: system_events.AccessPolicySet | None = None
 
     @classmethod
@@ -105,6 +106,11 @@ class LicenseChanges:
         last_key = connection.execute(sqlalchemy.select(sqlalchemy.func.max(table.c.license_key))).scalar() or 0
         found = select_rows(connection, table, table.c.license_id, license_ids)
         return cls([LicenseRow.of(table, row) for row in found], last_key=last_key)
+
+    @property
+    def rows_held(self) -> int:
+        """How many licenses are held in memory."""
+        return len(self._rows)
 
     def key_of(self, stream: str) -> int:
         """The number of a license, a new one if it was never heard of; 0 for the system's stream."""
@@ -144,16 +150,21 @@ class LicenseChanges:
                 assert_never(unknown)
 
     def write(self, connection: Connection, licenses: Table, access_policy: Table) -> None:
-        """Write each license that was touched, once, and the policy if another one holds now."""
-        rows = self._rows.values()
-        insert_rows(connection, licenses, [row.stored() for row in rows if row.license_key > self._last_known])
-        update_rows(connection, licenses, [row.stored() for row in rows if row.license_key <= self._last_known])
+        """Write each license that was touched, once, and the policy if another one holds now.
+
+        What is held is then as it is written.
+        """
+        rows = self._touched.values()
+        insert_rows(connection, licenses, [row.stored() for row in rows if row.license_key > self._last_written])
+        update_rows(connection, licenses, [row.stored() for row in rows if row.license_key <= self._last_written])
+        self._touched, self._last_written = {}, self._last_key
         if self._policy is not None:
             connection.execute(sqlalchemy.delete(access_policy))
             insert_rows(connection, access_policy, [_policy_row(self._policy)])
+            self._policy = None
 
     def _row(self, recorded: RecordedEvent) -> LicenseRow:
-        row = self._rows[recorded.stream]
+        row = self._touched[recorded.stream] = self._rows[recorded.stream]
         row.version = recorded.version
         return row
 

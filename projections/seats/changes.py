@@ -1,16 +1,17 @@
 """What a batch of events does to the seats."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Self, assert_never
+from typing import Final, Self, assert_never
 
+import msgspec
 import sqlalchemy
+from msgspec.structs import astuple
 from sqlalchemy import Connection, Table
 
 from ledger.envelope import RecordedEvent
 from ledger.license import events
 from ledger.license.state import SeatStatus
 from ledger.system import events as system_events
-from ledger.times import microseconds
 from ledger.users import identity_of
 from projections.statements import insert_rows, select_rows, update_rows
 
@@ -20,26 +21,26 @@ INACTIVE: Final = SeatStatus.INACTIVE.value
 DELETED: Final = SeatStatus.DELETED.value
 
 
-class SeatRow(NamedTuple):
-    """A row of the table, in the order of its columns."""
+class SeatRow(msgspec.Struct, gc=False):
+    """A row of the table, in the order of its columns, while events work on it; a new one has no status yet."""
 
     seat_key: int
     license_key: int
     seat_id: str
-    user: str
-    identity: str
-    status: str
-    activated_at_microseconds: int | None
-    blocked_at_microseconds: int | None
-    deleted_at_microseconds: int | None
-    reason: str | None
-    note: str | None
-    actor_role: str
-    actor_id: str
-    version: int
+    user: str = ""
+    identity: str = ""
+    status: str | None = None
+    activated_at_microseconds: int | None = None
+    blocked_at_microseconds: int | None = None
+    deleted_at_microseconds: int | None = None
+    reason: str | None = None
+    note: str | None = None
+    actor_role: str = ""
+    actor_id: str = ""
+    version: int = 0
 
 
-class SeatMove(NamedTuple):
+class SeatMove(msgspec.Struct, frozen=True, gc=False):
     """What one event did to a seat: its status before (null: never heard of) and after, and its user's name."""
 
     was: str | None
@@ -51,11 +52,12 @@ class SeatMove(NamedTuple):
 class SeatChanges:
     """The net effect of a batch: one write for each seat, however many events it had."""
 
-    def __init__(self, before: Sequence[SeatRow], *, last_key: int) -> None:
+    def __init__(self, before: Sequence[SeatRow] = (), *, last_key: int = 0) -> None:
         """Begin with the seats as they stand, and the last number that a seat has."""
         self._rows = {(row.license_key, row.seat_id): row for row in before}
-        self._last_known = self._last_key = last_key
-        self._touched: set[tuple[int, str]] = set()
+        self._last_written = last_key
+        self._made: list[SeatRow] = []
+        self._moved: dict[int, SeatRow] = {}
 
     @classmethod
     def load(cls, connection: Connection, table: Table, batch: Sequence[RecordedEvent]) -> Self:
@@ -65,17 +67,30 @@ class SeatChanges:
         found = select_rows(connection, table, table.c.seat_id, seat_ids)
         return cls([SeatRow(*row) for row in found], last_key=last_key)
 
-    def apply(self, recorded: RecordedEvent, *, license_key: int) -> SeatMove | None:
-        """One more event; tells which seat it moved, if any."""
+    @property
+    def rows_held(self) -> int:
+        """How many seats are held in memory."""
+        return len(self._rows)
+
+    def apply(self, recorded: RecordedEvent, *, license_key: int, at: int) -> SeatMove | None:
+        """One more event, recorded `at` (microseconds); tells which seat it moved, if any."""
         match recorded.event:
             case events.SeatActivated() as event:
-                return self._activate(recorded, event, license_key)
+                seat = self._named(license_key, event)
+                seat.activated_at_microseconds = at
+                return self._move(seat, recorded, to=ACTIVE)
             case events.SeatBlocked() as event:
-                return self._block(recorded, event, license_key)
+                seat = self._named(license_key, event)
+                note = event.note.plain if event.note else None
+                return self._move(seat, recorded, to=BLOCKED, blocked_at=at, reason=event.reason.value, note=note)
             case events.SeatUnblocked() as event:
-                return self._unblock(recorded, event, license_key)
+                known = self._rows.get((license_key, event.seat_id))
+                return None if known is None else self._move(known, recorded, to=INACTIVE)
             case events.SeatDeleted() as event:
-                return self._delete(recorded, event, license_key)
+                known = self._rows.get((license_key, event.seat_id))
+                if known is None:
+                    return None
+                return self._move(known, recorded, to=DELETED, deleted_at=at, reason=event.reason.value)
             case (
                 events.LicenseIssued()
                 | events.LicenseIdentified()
@@ -96,94 +111,45 @@ class SeatChanges:
                 assert_never(unknown)
 
     def write(self, connection: Connection, table: Table) -> None:
-        """Write each seat that was touched, once."""
-        touched = [self._rows[key] for key in self._touched]
-        insert_rows(connection, table, sorted(row for row in touched if row.seat_key > self._last_known))
+        """Write each seat that was touched, once; what is held is then as it is written."""
+        insert_rows(connection, table, [astuple(row) for row in self._made])
         # One identity has one seat for good: only its spelling may change.
         kept = ("license_key", "seat_id", "identity")
-        update_rows(connection, table, [row for row in touched if row.seat_key <= self._last_known], kept=kept)
+        update_rows(connection, table, [astuple(row) for row in self._moved.values()], kept=kept)
+        self._last_written += len(self._made)
+        self._made, self._moved = [], {}
 
-    def _activate(self, recorded: RecordedEvent, event: events.SeatActivated, license_key: int) -> SeatMove:
-        before = self._rows.get((license_key, event.seat_id))
-        user, actor = event.user.plain, recorded.actor
-        after = SeatRow(
-            self._key_of(before),
-            license_key,
-            event.seat_id,
-            user,
-            identity_of(user),
-            ACTIVE,
-            microseconds(recorded.recorded_at),
-            None,
-            None,
-            None,
-            None,
-            actor.role.value,
-            actor.id,
-            recorded.version,
-        )
-        return self._put(before, after)
+    def _named(self, license_key: int, event: events.SeatActivated | events.SeatBlocked) -> SeatRow:
+        """The seat, a new one if it was never heard of, with the name that the event says."""
+        name = event.user.plain
+        seat = self._rows.get((license_key, event.seat_id))
+        if seat is None:
+            seat = SeatRow(self._last_written + len(self._made) + 1, license_key, event.seat_id)
+            self._rows[license_key, event.seat_id] = seat
+            self._made.append(seat)
+        if seat.user != name:
+            seat.user, seat.identity = name, identity_of(name)
+        return seat
 
-    def _block(self, recorded: RecordedEvent, event: events.SeatBlocked, license_key: int) -> SeatMove:
-        before = self._rows.get((license_key, event.seat_id))
-        user, actor = event.user.plain, recorded.actor
-        after = SeatRow(
-            self._key_of(before),
-            license_key,
-            event.seat_id,
-            user,
-            identity_of(user),
-            BLOCKED,
-            before.activated_at_microseconds if before else None,
-            microseconds(recorded.recorded_at),
-            None,
-            event.reason.value,
-            event.note.plain if event.note else None,
-            actor.role.value,
-            actor.id,
-            recorded.version,
-        )
-        return self._put(before, after)
-
-    def _unblock(self, recorded: RecordedEvent, event: events.SeatUnblocked, license_key: int) -> SeatMove | None:
-        before = self._rows.get((license_key, event.seat_id))
-        if before is None:
-            return None
-        return self._put(before, _freed(before, recorded, status=INACTIVE, deleted_at=None, reason=None))
-
-    def _delete(self, recorded: RecordedEvent, event: events.SeatDeleted, license_key: int) -> SeatMove | None:
-        before = self._rows.get((license_key, event.seat_id))
-        if before is None:
-            return None
-        at = microseconds(recorded.recorded_at)
-        return self._put(before, _freed(before, recorded, status=DELETED, deleted_at=at, reason=event.reason.value))
-
-    def _key_of(self, before: SeatRow | None) -> int:
-        if before is not None:
-            return before.seat_key
-        self._last_key += 1
-        return self._last_key
-
-    def _put(self, before: SeatRow | None, after: SeatRow) -> SeatMove:
-        key = (after.license_key, after.seat_id)
-        self._rows[key] = after
-        self._touched.add(key)
-        return SeatMove(None if before is None else before.status, after.status, after.seat_key, after.user)
+    def _move(
+        self,
+        seat: SeatRow,
+        recorded: RecordedEvent,
+        *,
+        to: str,
+        blocked_at: int | None = None,
+        deleted_at: int | None = None,
+        reason: str | None = None,
+        note: str | None = None,
+    ) -> SeatMove:
+        was, actor = seat.status, recorded.actor
+        seat.status = to
+        seat.blocked_at_microseconds, seat.deleted_at_microseconds = blocked_at, deleted_at
+        seat.reason, seat.note = reason, note
+        seat.actor_role, seat.actor_id, seat.version = str(actor.role), actor.id, recorded.version
+        if seat.seat_key <= self._last_written:
+            self._moved[seat.seat_key] = seat
+        return SeatMove(was, to, seat.seat_key, seat.user)
 
 
 _SEAT_EVENTS: Final = (events.SeatActivated, events.SeatBlocked, events.SeatUnblocked, events.SeatDeleted)
-
-
-def _freed(
-    before: SeatRow, recorded: RecordedEvent, *, status: str, deleted_at: int | None, reason: str | None
-) -> SeatRow:
-    return before._replace(
-        status=status,
-        blocked_at_microseconds=None,
-        deleted_at_microseconds=deleted_at,
-        reason=reason,
-        note=None,
-        actor_role=recorded.actor.role.value,
-        actor_id=recorded.actor.id,
-        version=recorded.version,
-    )

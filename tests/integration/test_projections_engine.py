@@ -51,7 +51,6 @@ def story(tmp_path: Path) -> Iterator[Story]:
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let batches end often."""
     monkeypatch.setattr(views, "EVENTS_PER_BATCH", 3)
-    monkeypatch.setattr(views, "EVENTS_PER_BATCH_REBUILDING", 3)
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float = 20) -> None:
