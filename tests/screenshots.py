@@ -56,7 +56,11 @@ def _pages(
     browser: Browser, story: Story, address: str, *, width: int, scheme: Literal["light", "dark"]
 ) -> Iterator[tuple[str, Page]]:
     context = browser.new_context(
-        viewport={"width": width, "height": WINDOW_HEIGHT}, color_scheme=scheme, base_url=address, timezone_id="UTC"
+        viewport={"width": width, "height": WINDOW_HEIGHT},
+        color_scheme=scheme,
+        base_url=address,
+        timezone_id="UTC",
+        reduced_motion="reduce",  # nothing is caught halfway
     )
     page = context.new_page()
     yield from _doors(page, address)

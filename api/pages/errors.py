@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 import flask
+from flask.globals import request_ctx
 from werkzeug.wrappers import Response
 
 
@@ -32,14 +33,20 @@ _HEADINGS: Final[Mapping[int, _Heading]] = {
     410: _Heading("This has expired", "Begin again in AWS Marketplace."),
     413: _Heading("This is too much at once", "Send less, in several steps."),
     422: _Heading("Something in the form is not right", "Go back, mend it and send it again."),
-    429: _Heading("Too many tries", "Wait a little, then try again."),
-    500: _Heading("The ledger failed", "Try again. If it fails again, tell the operator the request id below."),
+    429: _Heading("Too many tries", "What you sent changed nothing."),
+    500: _Heading("The ledger failed", "Try once more. If it fails again, tell the operator the request id below."),
     503: _Heading("The ledger can't answer now", "If this goes on, tell the operator the request id below."),
+}
+_HEADINGS_OF_CODES: Final[Mapping[str, _Heading]] = {
+    PageCode.FORM_IS_STALE: _Heading(
+        "This form is too old", "Go back, load the page again and send the form once more."
+    ),
 }
 # What is said to programs helps people little.
 _SENTENCES: Final[Mapping[str, str]] = {
     "NOT_FOUND": "There is no page at this address.",
     "METHOD_NOT_ALLOWED": "The page was asked for in a way that it does not know.",
+    "INTERNAL": "Something went wrong inside the ledger.",
     "TOO_LARGE": "What was sent is larger than 1 MB.",
 }
 _CLIENT_ERROR: Final = _Heading("This could not be done", "Go back and try another way.")
@@ -55,7 +62,7 @@ def render(status: int, code: str, detail: str, request_id: str) -> Response:
         request_id: by which the operator finds the request in the log.
     """
     fallback = _HEADINGS[500] if status not in _HEADINGS and status >= 500 else _CLIENT_ERROR  # noqa: PLR2004 -- HTTP
-    heading = _HEADINGS.get(status, fallback)
+    heading = _HEADINGS_OF_CODES.get(code) or _HEADINGS.get(status, fallback)
     page = flask.render_template(
         "error.html",
         status=status,
@@ -63,6 +70,16 @@ def render(status: int, code: str, detail: str, request_id: str) -> Response:
         title=heading.title,
         detail=_SENTENCES.get(code, detail),
         next_step=heading.next_step,
+        again=_again(),
         request_id=request_id,
     )
     return flask.make_response(page, status)
+
+
+def _again() -> str | None:
+    """Where to load again what failed; null if it was sent to where nothing can be loaded."""
+    request = flask.request
+    if request.method == "GET":
+        return request.full_path.rstrip("?")
+    adapter = request_ctx.url_adapter
+    return request.path if adapter is not None and adapter.test(method="GET") else None

@@ -51,8 +51,8 @@ def _answer_forged_form(_: CSRFError) -> Response:
     return errors.render(
         status=400,
         code=errors.PageCode.FORM_IS_STALE,
-        detail="This form was open for too long, or does not come from this site. Nothing was changed. Go back, load"
-        " the page again and send the form once more.",
+        detail="It was open for too long, was made before you signed in, or does not come from this site. Nothing was"
+        " changed.",
         request_id=request_id(),
     )
 

@@ -93,6 +93,16 @@ def test_escape_leaves_a_confirmation_without_changing_anything(window: Window) 
     assert story.status_of(ADA) == "active"
 
 
+def test_a_confirmation_covers_the_whole_window(window: Window) -> None:
+    """Nothing behind it looks as if it could be pressed, and it stands in the middle."""
+    page = window.page
+    window.sign_in()
+    page.goto(f"/licenses/{window.story.noon}/users")
+    page.get_by_role("link", name=f"Delete {ADA}").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert page.get_by_role("dialog").bounding_box() == {"x": 0, "y": 0, "width": 1100, "height": 800}
+
+
 def test_everything_works_without_scripts(window: Window, chromium: Browser) -> None:
     """Search, block with reason and note, undo, many names, sign out: by plain forms and links."""
     story = window.story

@@ -562,6 +562,16 @@ def test_an_error_is_a_sentence_a_next_step_and_what_support_needs(story: Story,
     assert 'class="button' in page
 
 
+@pytest.mark.parametrize(("path", "again"), [("/marketplace/register", True), ("/licenses/{}/users/changes", False)])
+def test_trying_again_leads_to_where_something_can_be_loaded(story: Story, path: str, *, again: bool) -> None:
+    """What was sent as a form is not sent again by a link: the link leads to its page, or to the start."""
+    path = path.format(story.noon)
+    with story.app.test_request_context(path, method="POST"):
+        page = errors.render(429, "TOO_MANY", "Wait 44 seconds, then try again.", "4f9f0e2f").get_data(as_text=True)
+    assert (f'href="{path}">Try again' in page) is again
+    assert ('href="/">Go to the start' in page) is not again
+
+
 def test_a_large_form_is_refused_with_a_page(reader: Reader) -> None:
     """Two megabytes are more than any form has."""
     reader.sign_in("admin")
