@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Final, cast
 
 import flask
-from projections.views import Views
 
 from api.registration import Registration
 from ledger.ledger import Ledger
+from projections.views import Views
 
 _EXTENSION: Final = "licensing-ledger"
 

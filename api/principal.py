@@ -6,12 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 
-from projections.license_information import LicenseInformation
-
 from api.problems import Problem
 from ledger.keys import Key, Keys, KeyScope
 from ledger.license.events import Actor, ActorRole, LicenseId
 from ledger.system.events import KeyRole
+from projections.license_information import LicenseInformation
 
 
 class Permission(StrEnum):

@@ -1,11 +1,11 @@
 """`licensing-ledger consume`: append what AWS Marketplace says, in a process of its own."""
 
 import click
-from consumers.marketplace import Consumer, aws_clients
 
 from commands.parts import access_policy, marketplace_settings, open_ledger, read_settings
 from commands.settings import SQS_QUEUE_URL
 from commands.stopping import stop_on_signals
+from consumers.marketplace import Consumer, aws_clients
 from ledger.times import system_now
 
 
