@@ -17,6 +17,7 @@ from projections.tables import Tables, tables_of
 
 _LOCK_TIMEOUT_SECONDS: Final = 30
 _CACHE_KIBIBYTES: Final = 65_536
+_CHECKPOINT_PAGES: Final = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ def _set_writer(connection: sqlite3.Connection, _record: object) -> None:
     # position, and read the lost events again. So no commit waits for the disk.
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
+    # 32 MB: seldom, since who copies pages into the file waits for the disk.
+    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
 
 
 @contextmanager

@@ -27,11 +27,12 @@ def select_rows(connection: Connection, table: Table, column: ColumnElement[str]
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows, each a tuple in the order of the table's columns."""
-    if rows:
-        # Handing over a null costs as much as five other values, and is what a column holds if nothing is said.
-        told = tuple(place for place, _ in enumerate(rows[0]) if any(row[place] is not None for row in rows))
-        values = list(rows) if len(told) == len(rows[0]) else [*map(itemgetter(*told), rows)]
-        connection.exec_driver_sql(_insert(table, told, connection.dialect), values)
+    if not rows:
+        return
+    # Handing over a null costs as much as five other values, and is what a column holds if nothing is said.
+    told = tuple(place for place, _ in enumerate(rows[0]) if any(row[place] is not None for row in rows))
+    values = list(rows) if len(told) == len(rows[0]) else [*map(itemgetter(*told), rows)]
+    connection.exec_driver_sql(_insert(table, told, connection.dialect), values)
 
 
 def update_rows(connection: Connection, table: Table, rows: Collection[Row], *, kept: tuple[str, ...] = ()) -> None:

@@ -203,7 +203,7 @@ class SqliteStore:
         """Events of the whole ledger by position."""
         with self._reader() as cursor:
             cursor.execute(_SELECT_LEDGER, (after, limit))
-            return [_recorded(row) for row in cursor.fetchall()]
+            return [_recorded(row) for row in cursor.sqlite_cursor]
 
     def snapshot_before(self, stream: str, *, version: int | None = None) -> Snapshot | None:
         """The latest snapshot at or before a version."""

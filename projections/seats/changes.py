@@ -20,6 +20,9 @@ BLOCKED: Final = SeatStatus.BLOCKED.value
 INACTIVE: Final = SeatStatus.INACTIVE.value
 DELETED: Final = SeatStatus.DELETED.value
 
+# Few enough that their tuples are still at the processor's hand when they are inserted.
+_ROWS_PER_INSERT: Final = 1_000
+
 
 class SeatRow(msgspec.Struct, gc=False):
     """A row of the table, in the order of its columns, while events work on it; a new one has no status yet."""
@@ -112,7 +115,8 @@ class SeatChanges:
 
     def write(self, connection: Connection, table: Table) -> None:
         """Write each seat that was touched, once; what is held is then as it is written."""
-        insert_rows(connection, table, [astuple(row) for row in self._made])
+        for begin in range(0, len(self._made), _ROWS_PER_INSERT):
+            insert_rows(connection, table, [astuple(row) for row in self._made[begin : begin + _ROWS_PER_INSERT]])
         # One identity has one seat for good: only its spelling may change.
         kept = ("license_key", "seat_id", "identity")
         update_rows(connection, table, [astuple(row) for row in self._moved.values()], kept=kept)

@@ -348,6 +348,18 @@ def test_empty_views_of_a_long_ledger_are_built_like_a_rebuild(story: Story, mon
     assert indexes(story.folder / "ledger.views.db") == indexes(story.folder / "others.db")
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_a_rebuild_that_may_hold_few_rows_makes_the_same_views(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more seats than it may hold in memory it writes them, and looks for them from then on."""
+    fill(story)
+    story.views.run_once()
+    followed, made = story.told(), indexes(story.folder / "ledger.views.db")
+    monkeypatch.setattr(views, "ROWS_HELD_MAX", 5)
+    story.views.rebuild()
+    assert story.told() == followed
+    assert indexes(story.folder / "ledger.views.db") == made
+
+
 def indexes(path: Path) -> list[str]:
     """The names of the indexes in a file, without the generation."""
     with sqlite3.connect(path) as connection:
