@@ -17,7 +17,8 @@ from projections.tables import Tables, tables_of
 
 _LOCK_TIMEOUT_SECONDS: Final = 30
 _CACHE_KIBIBYTES: Final = 65_536
-_CHECKPOINT_PAGES: Final = 8_000
+_PAGE_BYTES: Final = 16_384
+_CHECKPOINT_PAGES: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,8 @@ def _set_reader(connection: sqlite3.Connection, _record: object) -> None:
 
 def _set_writer(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
+    # Of a new file: filling it writes many pages whole, and fewer of them are less work.
+    connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
     connection.execute("PRAGMA journal_mode=WAL")
     # Unlike the ledger's: after a power cut the views may have lost their last commits, but they are whole, know their
     # position, and read the lost events again. So no commit waits for the disk.
