@@ -202,7 +202,8 @@ class Views:
             if failures:
                 _LOGGER.info("the views go on")
             failures, self._stopped = 0, None
-            if not applied:
+            # Under load a pause gathers many events into one batch, which costs little more than one of a single event.
+            if applied < EVENTS_PER_BATCH:
                 self._look.wait(_LOOK_AGAIN_SECONDS)
 
     def _build_at_first(self, progress: Progress | None) -> int:
