@@ -143,8 +143,9 @@ def test_what_was_answered_as_of_a_time_stays(composed: Ledgers) -> None:
     _, license_id = buy(served, account="210987654321", seats=100)
     answers = {}
     for number in range(50):
-        assert served.call("POST", f"/v1/licenses/{license_id}/seats", {"user": f"user {number}"}).status == 201
-        head = get_information(served, license_id)
+        activated = served.call("POST", f"/v1/licenses/{license_id}/seats", {"user": f"user {number}"})
+        assert activated.status == 201
+        head = served.call("GET", f"/v1/licenses/{license_id}?min_position={activated.json['position']}").json
         asked = served.call("GET", f"/v1/licenses/{license_id}?as_of={head['as_of']}")
         assert asked.status == 200, asked.body
         answers[head["as_of"]] = asked.json

@@ -270,6 +270,7 @@ def test_an_answer_about_a_moment_stays_while_appends_run(tmp_path: Path) -> Non
     stop = threading.Event()
     with opened(tmp_path / "ledger.db", now=system_now) as ledger:
         issue(ledger, seats_max=100_000)
+        issued_at = ledger.head().recorded_at
 
         def append(first: int) -> int:
             number = first
@@ -282,7 +283,7 @@ def test_an_answer_about_a_moment_stays_while_appends_run(tmp_path: Path) -> Non
             shuffle = random.Random(seed)
             answers = []
             for _ in range(60):
-                as_of = ledger.now() - timedelta(microseconds=shuffle.choice([0, 1, 100, 5_000]))
+                as_of = max(issued_at, ledger.now() - timedelta(microseconds=shuffle.choice([0, 1, 100, 5_000])))
                 ledger.reach(as_of)
                 answers.append((as_of, ledger.past.license_at(LICENSE, Moment(as_of=as_of))))
             return answers
