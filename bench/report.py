@@ -61,13 +61,12 @@ def _activations(measured: Measured, callers: int) -> Row:
     key = f"activations/{callers}"
     ours, fastest = measured[key], measured[f"{key}/each-fastest"]
     each, one = measured[f"{key}/each"], measured[f"{key}/one"]
-    better = max(_median(each), _median(one))
     return Row(
         f"durable activations per second, {callers} caller{'s' if callers > 1 else ''} on one license",
         _rate(ours),
         f"{_rate(one)} on one license; {_rate(each)} with a license for each caller; {_rate(fastest)} so, with its"
         " fastest settings",
-        f"{_median(ours) / better:.1f} x; {_median(ours) / _median(fastest):.1f} x",
+        "; ".join(f"{_median(ours) / _median(stock):.1f} x" for stock in (one, each, fastest)),
         "≥ 6 x" if callers == 32 else "",  # noqa: PLR2004 -- the number of callers that the promise is about
     )
 
