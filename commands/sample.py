@@ -53,7 +53,7 @@ def make_sample_customer(marketplace: Marketplace, *, url: str, operator_key: st
     """
     ledger = _Interface(url, operator_key)
     contract = marketplace.buy(account_id=ACCOUNT_ID, seats=SEATS, until=marketplace.now() + CONTRACT_LASTS).contract
-    license_id = _wait_for_license(ledger)
+    license_id = _wait_for_license(ledger, contract.agreement_id)
     token = marketplace.issue_token(contract.agreement_id).token
     link = _Browser(url).register(token)
     key = ledger.post("/v1/keys", {"name": "sample softphone", "role": "client", "licenses": [license_id]})["key"]
@@ -72,10 +72,11 @@ def has_licenses(*, url: str, operator_key: str) -> bool:
     return bool(_Interface(url, operator_key).licenses())
 
 
-def _wait_for_license(ledger: "_Interface") -> str:
+def _wait_for_license(ledger: "_Interface", agreement_id: str) -> str:
     end = monotonic() + _WAIT_SECONDS
     while monotonic() < end:
-        started = [one["license_id"] for one in ledger.licenses() if one["seats_max"]]
+        bought = (one for one in ledger.licenses() if one["agreement_id"] == agreement_id)
+        started = [one["license_id"] for one in bought if one["seats_max"]]
         if started:
             license_id: str = started[0]
             return license_id
