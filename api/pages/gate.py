@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import flask
 from werkzeug.wrappers import Response
 
+from api.pages import cookies
 from api.pages.blueprint import PAGES, current_sign_ins
 from api.parts import current_parts
 from api.principal import Permission, Principal
@@ -18,6 +19,7 @@ from ledger.transaction import Caller
 from projections.license_information import LicenseInformation
 
 HOME: Final = "/"
+SESSION_COOKIE: Final = "sign-in"
 _VIEW_WAIT_SECONDS: Final = 5.0
 
 
@@ -31,14 +33,9 @@ def _go_and_sign_in(_: Exception) -> Response:
     return flask.redirect(flask.url_for("pages.sign_in", next=begun if begun != HOME else None), code=303)
 
 
-def session_cookie() -> str:
-    """The name of the cookie that carries a sign-in; browsers let none but this host, over HTTPS, set the first."""
-    return "__Host-ledger-sign-in" if flask.current_app.config["SESSION_COOKIE_SECURE"] else "ledger-sign-in"
-
-
 def carried_session() -> str | None:
-    """What the browser carries, valid or not."""
-    return flask.request.cookies.get(session_cookie())
+    """The sign-in that the browser carries, valid or not."""
+    return cookies.carried(SESSION_COOKIE)
 
 
 def principal() -> Principal | None:

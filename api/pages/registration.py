@@ -8,6 +8,7 @@ from typing import Final
 import flask
 from flask.typing import ResponseReturnValue
 
+from api.pages import cookies
 from api.pages.blueprint import PAGES, current_limits, current_sign_ins
 from api.pages.errors import PageCode
 from api.pages.gate import wait_for_views
@@ -27,6 +28,7 @@ from ledger.registration import (
 from ledger.users import InvalidTextError, parse_line
 
 TOKEN_FIELD: Final = "x-amzn-marketplace-token"  # noqa: S105 -- the name of AWS's form field
+_COOKIE: Final = "registration"
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 _PHONE: Final = re.compile(r"\+?[0-9 ()./\-]{3,}")
 _EMAIL_LENGTH_MAX: Final = 254
@@ -38,11 +40,6 @@ _STATUSES: Final[dict[type[LedgerError], int]] = {
     ProductIsNotOursError: 403,
     MarketplaceIsUnavailableError: 503,
 }
-
-
-def _cookie() -> str:
-    """The cookie by which a browser finds what AWS said about it; its value is random and means nothing elsewhere."""
-    return "__Host-ledger-registration" if flask.current_app.config["SESSION_COOKIE_SECURE"] else "ledger-registration"
 
 
 @PAGES.post("/marketplace/register")
@@ -61,13 +58,8 @@ def register_from_marketplace() -> ResponseReturnValue:
     except tuple(_STATUSES) as error:
         return _explain(error.CODE, _STATUSES[type(error)])
     answer = flask.redirect(flask.url_for("pages.company"), 303)
-    answer.set_cookie(
-        _cookie(),
-        current_sign_ins().keep_registration(resolved, cause=request_id()),
-        httponly=True,
-        samesite="Lax",
-        secure=flask.current_app.config["SESSION_COOKIE_SECURE"],
-    )
+    # By it the browser finds what AWS said about it.
+    cookies.carry(answer, _COOKIE, current_sign_ins().keep_registration(resolved, cause=request_id()))
     return answer
 
 
@@ -109,7 +101,7 @@ def company() -> ResponseReturnValue:
 
 
 def _registrant() -> Registrant:
-    cookie = flask.request.cookies.get(_cookie(), "")
+    cookie = cookies.carried(_COOKIE)
     registrant = current_sign_ins().registrant(cookie) if cookie else None
     if registrant is None:
         raise Problem(

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from api.pages import errors
 from api.pages.blueprint import PAGES
+from api.pages.cookies import cookie_name
 from api.parts import Parts
 from api.requests import request_id
 
@@ -28,7 +29,7 @@ def register(app: flask.Flask, parts: Parts) -> None:
     secure = parts.settings.secure_cookies
     app.secret_key = hmac.digest(parts.ledger.secret("session"), b"forms", "sha256")
     app.config.update(
-        SESSION_COOKIE_NAME="__Host-ledger-forms" if secure else "ledger-forms",
+        SESSION_COOKIE_NAME=cookie_name("forms", secure=secure),
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=secure,

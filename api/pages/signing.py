@@ -6,15 +6,16 @@ import flask
 from flask.typing import ResponseReturnValue
 from werkzeug.wrappers import Response
 
+from api.pages import cookies
 from api.pages.blueprint import PAGES, current_limits, current_sign_ins
 from api.pages.gate import (
     HOME,
+    SESSION_COOKIE,
     caller,
     carried_session,
     local_path,
     principal,
     reached_license,
-    session_cookie,
 )
 from api.principal import Permission
 from api.requests import request_id
@@ -75,14 +76,7 @@ def _begin(session: str, target: str) -> Response:
     # Forms of before belong to whoever was here before.
     flask.session.clear()
     answer = flask.redirect(target, 303)
-    answer.set_cookie(
-        session_cookie(),
-        session,
-        max_age=SIGN_IN_LASTS,
-        httponly=True,
-        samesite="Lax",
-        secure=flask.current_app.config["SESSION_COOKIE_SECURE"],
-    )
+    cookies.carry(answer, SESSION_COOKIE, session, lasts=SIGN_IN_LASTS)
     return answer
 
 
@@ -100,9 +94,7 @@ def sign_out() -> ResponseReturnValue:
         current_sign_ins().sign_out(session)
     flask.session.clear()
     answer = flask.redirect(flask.url_for("pages.sign_in"), 303)
-    answer.delete_cookie(
-        session_cookie(), httponly=True, samesite="Lax", secure=flask.current_app.config["SESSION_COOKIE_SECURE"]
-    )
+    cookies.drop(answer, SESSION_COOKIE)
     return answer
 
 
