@@ -13,6 +13,7 @@ from ledger.envelope import RecordedEvent
 from ledger.ledger import Ledger
 from ledger.license.events import LicenseId, SeatActivated, SeatBlocked, SeatDeleted, SeatUnblocked
 from ledger.replay import Moment
+from ledger.times import written
 from ledger.users import InvalidTextError, identity_of, parse_user
 
 
@@ -75,7 +76,7 @@ def _as_json(line: _Line) -> dict[str, object]:
         "position": recorded.position,
         "version": recorded.version,
         "type": recorded.event.TYPE,
-        "recorded_at": _written(recorded.recorded_at),
+        "recorded_at": written(recorded.recorded_at, timespec="microseconds"),
         "actor": {"role": recorded.actor.role.value, "id": recorded.actor.id},
         "cause": recorded.cause,
         "seat_id": line.seat_id,
@@ -90,13 +91,11 @@ def _in_words(line: _Line) -> str:
     what = click.style(recorded.event.TYPE.removeprefix("license."), bold=True)
     told = [what, *([line.user] if line.user else []), *_told(json.loads(recorded.data))]
     actor = f"by {recorded.actor.role.value} {recorded.actor.id}"
-    return f"{recorded.version:>6}  {_written(recorded.recorded_at)}  {' · '.join(told)} · {actor}"
+    return (
+        f"{recorded.version:>6}  {written(recorded.recorded_at, timespec='microseconds')}  {' · '.join(told)} · {actor}"
+    )
 
 
 def _told(data: dict[str, object]) -> list[str]:
     plain = {name: value for name, value in data.items() if name != "seat_id" and not isinstance(value, dict)}
     return [f"{name} {value}" for name, value in plain.items() if value is not None]
-
-
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -17,6 +17,7 @@ from ledger.keys import Key, KeyScope
 from ledger.ledger import Ledger
 from ledger.license.events import Actor, ActorRole, LicenseId
 from ledger.system.events import KeyRole
+from ledger.times import written
 from ledger.transaction import Caller
 from ledger.users import InvalidTextError, parse_line
 
@@ -106,7 +107,7 @@ def _check_exist(ledger: Ledger, licenses: Sequence[LicenseId]) -> None:
 
 def _as_json(key: Key) -> dict[str, object]:
     moments = {"issued_at": key.issued_at, "expires_at": key.expires_at, "revoked_at": key.revoked_at}
-    told = {name: None if moment is None else _written(moment) for name, moment in moments.items()}
+    told = {name: None if moment is None else _second(moment) for name, moment in moments.items()}
     return {"key_id": key.key_id, "name": key.name, "role": key.role.value, **asdict(key.scope), **told}
 
 
@@ -115,9 +116,7 @@ def _table(found: Sequence[Key], now: datetime) -> Table:
     for name in ("Key", "Name", "Role", "Reaches", "Issued", "State"):
         table.add_column(name, overflow="fold")
     for key in found:
-        table.add_row(
-            key.key_id, key.name, key.role.value, _reach(key.scope), _written(key.issued_at), _state(key, now)
-        )
+        table.add_row(key.key_id, key.name, key.role.value, _reach(key.scope), _second(key.issued_at), _state(key, now))
     return table
 
 
@@ -133,11 +132,11 @@ def _reach(scope: KeyScope) -> str:
 
 def _state(key: Key, now: datetime) -> str:
     if key.revoked_at is not None:
-        return f"taken back {_written(key.revoked_at)}"
+        return f"taken back {_second(key.revoked_at)}"
     if key.expires_at is None:
         return "valid"
-    return f"{'valid until' if key.is_valid(at=now) else 'ended'} {_written(key.expires_at)}"
+    return f"{'valid until' if key.is_valid(at=now) else 'ended'} {_second(key.expires_at)}"
 
 
-def _written(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+def _second(moment: datetime) -> str:
+    return written(moment, timespec="seconds")

@@ -17,6 +17,11 @@ def microseconds(moment_: datetime) -> int:
     return (moment_ - _EPOCH) // _MICROSECOND
 
 
+def written(moment_: datetime, *, timespec: str = "auto") -> str:
+    """A UTC time in RFC 3339, to the precision that `datetime.isoformat` knows by this name."""
+    return moment_.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def moment(microseconds_: int) -> datetime:
     """The aware UTC time of a column."""
     return _EPOCH + timedelta(microseconds=microseconds_)

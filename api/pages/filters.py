@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from api.pages import words
 from api.parts import current_parts
+from ledger.times import written
 
 _TEMPLATE: Final = Markup('<time datetime="{iso}" data-show="{show}" title="{utc}">{text}</time>')
 
@@ -37,7 +38,7 @@ def _time(at: datetime | None, *, show: str, date: str) -> Markup:
         return Markup("&ndash;")
     utc = at.astimezone(UTC)
     return _TEMPLATE.format(
-        iso=utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        iso=written(utc, timespec="milliseconds"),
         show=show,
         utc=f"{utc.day} {utc:%B %Y}, {utc:%H:%M:%S} UTC",
         text=date.format(utc),

@@ -15,6 +15,7 @@ from api.pages import cursors, words
 from api.pages.blueprint import PAGES
 from api.pages.gate import reached_license
 from api.parts import current_parts
+from ledger.times import written
 from ledger.users import InvalidTextError, parse_user
 from projections.history import AppendPart, HistoryEntry, HistoryQuery
 
@@ -159,7 +160,7 @@ def raw(entry: HistoryEntry) -> str:
         "position": entry.position,
         "version": entry.version,
         "type": entry.type,
-        "recorded_at": entry.recorded_at.isoformat().replace("+00:00", "Z"),
+        "recorded_at": written(entry.recorded_at),
         "actor": {"role": entry.actor.role, "id": entry.actor.id},
         "cause": entry.cause,
         "seat_id": entry.seat_id,

@@ -11,7 +11,7 @@ import hmac
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from types import MappingProxyType
 from uuid import UUID
@@ -19,6 +19,7 @@ from uuid import UUID
 from consumers.sandbox import contracts
 from consumers.sandbox.contracts import AgreementStatus, Contract, ContractIds, Generation, Product
 from consumers.sandbox.notifications import Announcements, Message
+from ledger.times import microseconds, moment
 
 CONTRACTS_MAX = 1_000
 MESSAGES_KEPT = 500
@@ -26,8 +27,6 @@ TOKEN_LIFETIME = timedelta(hours=4)
 """AWS: a registration token has an expiration window of 4 hours, and answers the same as long as it lives."""
 
 _SIGNATURE_BYTES = 16
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class TokenIsInvalidError(Exception):
@@ -211,7 +210,7 @@ class Marketplace:
         if contract.status is not AgreementStatus.ACTIVE:
             raise contracts.ContractHasEndedError(contract)
         issued_at = self._clock()
-        said = f"{contract.agreement_id} {(issued_at - _EPOCH) // _MICROSECOND}".encode()
+        said = f"{contract.agreement_id} {microseconds(issued_at)}".encode()
         token = base64.urlsafe_b64encode(self._sign(said) + said).decode()
         return RegistrationToken(token=token, expires_at=issued_at + TOKEN_LIFETIME)
 
@@ -230,7 +229,7 @@ class Marketplace:
         if not hmac.compare_digest(signature, self._sign(said)):
             raise TokenIsInvalidError
         agreement_id, issued = said.decode().split(" ")
-        if self._clock() >= _EPOCH + int(issued) * _MICROSECOND + TOKEN_LIFETIME:
+        if self._clock() >= moment(int(issued)) + TOKEN_LIFETIME:
             raise TokenHasExpiredError
         return self.find(agreement_id)
 
