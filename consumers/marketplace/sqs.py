@@ -74,22 +74,10 @@ class Consumer:
     # -- the queue -----------------------------------------------------------------------------------------------------
 
     def _receive_until(self, stop: threading.Event) -> None:
-        failures = 0
-        while not stop.is_set():
-            try:
-                if self._settings.queue_url is None:
-                    stop.wait()
-                    return
-                self._receive(wait_seconds=POLL_SECONDS)
-                failures = 0
-            except (BotoCoreError, ClientError, LedgerError, StoreError, SQLAlchemyError) as error:
-                failures += 1
-                _LOGGER.warning("the queue could not be emptied", reason=_in_words(error), failures=failures)
-                stop.wait(OUTAGE.after(failures).total_seconds())
-            except Exception as error:
-                failures += 1
-                _LOGGER.exception("receiving failed", error=type(error).__name__, failures=failures)
-                stop.wait(OUTAGE.after(failures).total_seconds())
+        if self._settings.queue_url is None:
+            stop.wait()
+            return
+        _again_until(stop, lambda: self._receive(wait_seconds=POLL_SECONDS), failed="the queue could not be emptied")
 
     def _receive(self, *, wait_seconds: int) -> bool:
         """Take one batch: stored first, deleted from the queue after; whether there was any."""
@@ -120,23 +108,15 @@ class Consumer:
     # -- the work ------------------------------------------------------------------------------------------------------
 
     def _work_until(self, stop: threading.Event) -> None:
-        failures = 0
-        while not stop.is_set():
-            self._heard.clear()
-            try:
-                while self._work():
-                    failures = 0
-                    if stop.is_set():
-                        return
-                self._heard.wait(IDLE_SECONDS)
-            except (LedgerError, StoreError, SQLAlchemyError) as error:
-                failures += 1
-                _LOGGER.warning("the ledger can't be written", reason=_in_words(error), failures=failures)
-                stop.wait(OUTAGE.after(failures).total_seconds())
-            except Exception as error:
-                failures += 1
-                _LOGGER.exception("working failed", error=type(error).__name__, failures=failures)
-                stop.wait(OUTAGE.after(failures).total_seconds())
+        _again_until(stop, lambda: self._work_off(stop), failed="what is due could not be done")
+
+    def _work_off(self, stop: threading.Event) -> None:
+        """Do all that is due, then wait for a message, or until it is time to look again."""
+        self._heard.clear()
+        while self._work():
+            if stop.is_set():
+                return
+        self._heard.wait(IDLE_SECONDS)
 
     def _work(self) -> bool:
         """One round: what the new messages are about, then one license; whether there was anything."""
@@ -167,6 +147,24 @@ class Consumer:
     def _time(self) -> datetime:
         """The time of a decision made now, since due times are told by it: later than all that is recorded."""
         return max(self._now(), self._ledger.head().recorded_at + timedelta(microseconds=1))
+
+
+def _again_until(stop: threading.Event, turn: Callable[[], object], *, failed: str) -> None:
+    """Take one turn after the other until told to stop, with growing pauses while they fail."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            turn()
+        except (BotoCoreError, ClientError, LedgerError, StoreError, SQLAlchemyError) as error:
+            failures += 1
+            _LOGGER.warning(failed, reason=_in_words(error), failures=failures)
+        except Exception as error:
+            failures += 1
+            _LOGGER.exception(failed, error=type(error).__name__, failures=failures)
+        else:
+            failures = 0
+            continue
+        stop.wait(OUTAGE.after(failures).total_seconds())
 
 
 def _in_words(error: Exception) -> str:
