@@ -15,6 +15,7 @@ from ledger.ledger import Ledger, LedgerSettings
 from ledger.license import decisions
 from ledger.license.events import Actor, ActorRole, KeyKind, LicenseId
 from ledger.seats import CHANGES_MAX, Change, SeatChange
+from ledger.store.url import DatabaseUrl
 from ledger.times import system_now
 from ledger.transaction import Caller, Transaction, Work
 from ledger.users import parse_user
@@ -124,7 +125,7 @@ def _path(directory: Path) -> Path:
 
 @contextmanager
 def _ledger(directory: Path) -> Iterator[Ledger]:
-    ledger = Ledger.open(LedgerSettings(path=_path(directory)), now=system_now)
+    ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(_path(directory))), now=system_now)
     try:
         yield ledger
     finally:

@@ -27,7 +27,6 @@ from consumers import marketplace
 from consumers.marketplace import MarketplaceSettings
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license.access import AccessPolicy
-from ledger.times import system_now
 from projections.views import Views, ViewsSettings
 
 TABLES: Final = (sign_ins.METADATA, marketplace.METADATA)
@@ -52,8 +51,7 @@ def open_ledger(settings: Settings, *, on_fatal: Callable[[Exception], None] | N
         StoreCannotOpenError: in one line, why not.
     """
     ledger = Ledger.open(
-        LedgerSettings(path=settings[DATABASE_URL], waiting_max=settings[QUEUE], readers_max=settings[THREADS] + 16),
-        now=system_now,
+        LedgerSettings(url=settings[DATABASE_URL], waiting_max=settings[QUEUE], readers_max=settings[THREADS] + 16),
         tables=TABLES,
         on_fatal=on_fatal,
     )

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final, Self
 
 import sqlalchemy
 
+from ledger.elections import Campaign
 from ledger.envelope import RecordedEvent
 from ledger.errors import TimeIsInvalidError
 from ledger.keys import Keys
@@ -16,8 +16,11 @@ from ledger.registration import Companies
 from ledger.replay import Past
 from ledger.seats import Seats
 from ledger.store import Head, Store
+from ledger.store.postgres import READERS_MAX, PostgresStore
 from ledger.store.sqlite import SqliteStore
+from ledger.store.url import DatabaseUrl
 from ledger.system.state import set_policy
+from ledger.times import system_now
 from ledger.transaction import Caller, Transaction, Work
 from ledger.writer import SYSTEM_CALLER, R, Writer
 
@@ -27,12 +30,12 @@ class LedgerSettings:
     """What the ledger needs to know.
 
     Attributes:
-        path: the SQLite file.
+        url: where its database is.
         waiting_max: how many commands may wait.
-        readers_max: how many threads may read at once.
+        readers_max: how many threads may read at once; on PostgreSQL never more than its server can bear.
     """
 
-    path: Path
+    url: DatabaseUrl
     waiting_max: int = 1_000
     readers_max: int = 64
 
@@ -52,15 +55,15 @@ class Ledger:
         self,
         store: Store,
         *,
-        now: Callable[[], datetime],
+        now: Callable[[], datetime] | None = None,
         waiting_max: int = 1_000,
         on_fatal: Callable[[Exception], None] | None = None,
     ) -> None:
         """Put it together over a store."""
         self._store: Final = store
         self._writer: Final = Writer(store, now=now, waiting_max=waiting_max, on_fatal=on_fatal)
-        self.now: Final = now
-        self.past: Final = Past(store, now=now)
+        self.now: Final = now or system_now
+        self.past: Final = Past(store, now=self.now)
         self.seats: Final = Seats(self._writer, self.past)
         self.companies: Final = Companies(self._writer, self.past)
         self.keys: Final = Keys(self._writer, store)
@@ -71,22 +74,22 @@ class Ledger:
         cls,
         settings: LedgerSettings,
         *,
-        now: Callable[[], datetime],
+        now: Callable[[], datetime] | None = None,
         tables: Sequence[sqlalchemy.MetaData] = (),
         on_fatal: Callable[[Exception], None] | None = None,
     ) -> Self:
-        """Open the ledger's file, making it where it is missing.
+        """Open the ledger's database, making its schema where it is missing.
 
         Args:
             settings: where it is, and its limits.
-            now: the clock, aware UTC.
-            tables: rows that other parts keep in the ledger's file, such as the inbox.
+            now: the clock, aware UTC; null is the database's own, which is one for all processes.
+            tables: rows that other parts keep in the ledger's database, such as the inbox.
             on_fatal: told when the process must stop.
 
         Raises:
             StoreCannotOpenError: in one line, why not.
         """
-        store = SqliteStore(settings.path, tables=tables, readers_max=settings.readers_max)
+        store = _open_store(settings, tables)
         return cls(store, now=now, waiting_max=settings.waiting_max, on_fatal=on_fatal)
 
     def submit(self, work: Work[R]) -> R:
@@ -154,7 +157,22 @@ class Ledger:
 
         self._writer.submit(Work(decide=decide, caller=caller))
 
+    def on_append(self, callback: Callable[[], None]) -> bool:
+        """Be told when something was appended by any process; false where the database does not tell: then poll."""
+        return self._store.on_append(callback)
+
+    def campaign(self, job: str) -> Campaign:
+        """A claim to a job of which only one process may do it."""
+        return Campaign(self._store, job)
+
     def close(self) -> None:
-        """Finish what waits and close the file."""
+        """Finish what waits and close the database."""
         self._writer.close()
         self._store.close()
+
+
+def _open_store(settings: LedgerSettings, tables: Sequence[sqlalchemy.MetaData]) -> Store:
+    path = settings.url.sqlite_path
+    if path is not None:
+        return SqliteStore(path, tables=tables, readers_max=settings.readers_max)
+    return PostgresStore(settings.url, tables=tables, readers_max=min(settings.readers_max, READERS_MAX))

@@ -24,7 +24,7 @@ from ledger.errors import LedgerError, QueueIsFullError, UnavailableError
 from ledger.license.events import Actor, ActorRole, LicenseId
 from ledger.license.state import License
 from ledger.replay import load, replay, replay_system
-from ledger.store import Head, Store, StoreError
+from ledger.store import Appended, Head, Store, StoreError
 from ledger.store.tables import SNAPSHOT_FORMAT, SNAPSHOTS
 from ledger.system.events import STREAM as SYSTEM_STREAM
 from ledger.system.state import SystemState
@@ -108,7 +108,7 @@ class Writer:
         self,
         store: Store,
         *,
-        now: Callable[[], datetime],
+        now: Callable[[], datetime] | None = None,
         waiting_max: int = 1_000,
         on_fatal: Callable[[Exception], None] | None = None,
     ) -> None:
@@ -116,12 +116,12 @@ class Writer:
 
         Args:
             store: where to write; nothing else of the process may write to it.
-            now: the clock, aware UTC.
+            now: the clock of decisions, aware UTC; null is the store's own.
             waiting_max: how many commands may wait before more are refused.
             on_fatal: told when the process must stop.
         """
         self._store = store
-        self._now = now
+        self._now = now or store.clock
         self._waiting_max = waiting_max
         self._on_fatal = on_fatal
         self._waiting: deque[_Pending[Any]] = deque()
@@ -318,7 +318,7 @@ class Writer:
             self._states.put(license_)
             if self._states.snapshot_is_due(license_):
                 self._snapshots.put((license_, head.position))
-        self._states.publish(effects.system, head)
+        self._states.publish(effects, head)
 
     def _reconnect(self) -> None:
         try:
@@ -356,19 +356,31 @@ class _States:
         self._weight = 0
         self._system: SystemState | None = None
         self._position = 0
+        # The stored bytes at that position, where they are known.
+        self._last: bytes | None = None
         self._stale: set[str] = set()
 
     def catch_up(self, head: Head) -> None:
         """Learn which states other processes made stale."""
         if head.position < self._position:
-            msg = (
+            raise HeadWentBackError(
                 f"The ledger ends at position {head.position}, but this process has answered for position"
                 f" {self._position}: an older copy was put in its place. Restart to go on from there."
             )
-            raise HeadWentBackError(msg)
         if head.position > self._position and (self._licenses or self._system):
-            self._stale |= self._store.streams_since(self._position)
+            appended = self._store.appended_since(self._position, head.position)
+            self._refuse_other_history(appended)
+            self._stale |= appended.streams
+            self._last = appended.stored.get(head.position)
         self._position = head.position
+
+    def _refuse_other_history(self, appended: Appended) -> None:
+        """An older copy may have grown past our position by now."""
+        if self._last is not None and appended.stored.get(self._position) != self._last:
+            raise HeadWentBackError(
+                f"The ledger has another event at position {self._position} than this process has answered for: an"
+                " older copy was put in its place and written on. Restart to go on from there."
+            )
 
     def want(self, license_ids: set[LicenseId]) -> None:
         """Bring these licenses up to date, all at once."""
@@ -418,9 +430,11 @@ class _States:
             self._snapshot_versions.pop(license_id, None)
             self._stale.discard(license_id)
 
-    def publish(self, system: SystemState | None, head: Head) -> None:
+    def publish(self, effects: Effects, head: Head) -> None:
         """What a commit made true."""
-        self._system = system or self._system
+        self._system = effects.system or self._system
+        if effects.rows.events:
+            self._last = effects.rows.events[-1].state
         self._position = head.position
 
     def snapshot_is_due(self, license_: License) -> bool:

@@ -1,10 +1,10 @@
 """The store: the events and the rows that stand and fall with them.
 
-What an engine must offer is `Store`; `ledger.store.sqlite` is the engine for one machine. The `eventsourcing` library
-is bound here and nowhere else.
+What an engine must offer is `Store`; `ledger.store.sqlite` is the engine for one machine, `ledger.store.postgres` the
+one for many processes. The `eventsourcing` library is bound here and nowhere else.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
@@ -12,9 +12,11 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 import sqlalchemy
 
-from ledger.envelope import RecordedEvent
+from ledger.envelope import RecordedEvent, StoredEventDisagreesError, decode
+from ledger.times import moment
 
 REMEMBERED_FOR: Final = timedelta(hours=24)
+SECRET_NAMES: Final = ("directory", "idempotency", "keys", "cursor", "session")
 
 
 class StoreError(Exception):
@@ -95,6 +97,13 @@ class Snapshot:
     state: bytes
 
 
+class Appended(NamedTuple):
+    """What was appended after a position: the streams of it, and the stored bytes at that position and at the head."""
+
+    streams: set[str]
+    stored: dict[int, bytes]
+
+
 class Store(Protocol):
     """What the writer needs of an engine, from one thread, and what readers need, from any."""
 
@@ -112,6 +121,9 @@ class Store(Protocol):
         Raises:
             StoreError: the database can't be locked or read now.
         """
+
+    def clock(self) -> datetime:
+        """The clock of decisions, aware UTC; one for all processes where there is such a one. Asked under the lock."""
 
     def commit(self) -> None:
         """Make all that was written since `begin` durable.
@@ -132,8 +144,8 @@ class Store(Protocol):
     def reconnect(self) -> None:
         """Drop the writer's connection and make a new one."""
 
-    def streams_since(self, position: int) -> set[str]:
-        """The streams that have events after a position."""
+    def appended_since(self, position: int, head: int) -> Appended:
+        """What others appended after a position, up to the head; asked under the lock."""
 
     def events_of(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:
         """The events of these streams after the given versions, in order of position."""
@@ -171,5 +183,41 @@ class Store(Protocol):
     def snapshot_before(self, stream: str, *, version: int | None = None) -> Snapshot | None:
         """The latest snapshot at or before a version."""
 
+    def on_append(self, callback: Callable[[], None]) -> bool:
+        """Be told when something was appended by any process; false if this engine does not tell, so that one polls.
+
+        The callback is called from another thread, and sometimes for nothing.
+        """
+
+    def elect(self, job: str, holder: str, *, seconds: float) -> int | None:
+        """Take or keep a job for some seconds; returns the number of the holder's term, null if another has the job."""
+
+    def resign(self, job: str, holder: str) -> None:
+        """Let another holder have a job at once."""
+
     def close(self) -> None:
         """Close every connection."""
+
+
+def head_of(row: tuple[str, int, int]) -> Head:
+    """The head from its columns: ledger, position, time in microseconds."""
+    return Head(ledger_id=row[0], position=row[1], recorded_at=moment(row[2]))
+
+
+def recorded_of(row: tuple[int, str, int, str, bytes]) -> RecordedEvent:
+    """An event from its columns: position, stream, version, type, stored bytes.
+
+    Raises:
+        StoredEventDisagreesError: the bytes say something else than the columns.
+        EventTypeIsUnknownError: the program is older than the ledger.
+    """
+    position, stream, version, type_, state = row
+    recorded = decode(state)
+    told = (recorded.position, recorded.stream, recorded.version, recorded.event.TYPE)
+    if told != (position, stream, version, type_):
+        msg = (
+            f"The event stored at position {position} says it is {told}, the columns beside it say"
+            f" {(position, stream, version, type_)}: the record was edited or damaged."
+        )
+        raise StoredEventDisagreesError(msg)
+    return recorded

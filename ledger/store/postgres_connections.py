@@ -1,6 +1,6 @@
 """Connections to PostgreSQL: the address goes to libpq whole, and none can hold others up for ever."""
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import psycopg
 import sqlalchemy
@@ -8,9 +8,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ledger.store.url import DatabaseUrl
 
-LOCK_TIMEOUT_SECONDS: Final = 10
+LOCK_TIMEOUT_SECONDS: Final = 12
 # A process that stops inside a transaction holds the append lock: the server ends it after this long.
-IDLE_IN_TRANSACTION_SECONDS: Final = 5
+IDLE_IN_TRANSACTION_SECONDS: Final = 8
 
 # Only where the address says nothing else. An unanswering server is given up after ten seconds or so.
 _DEFAULTS: Final[dict[str, str]] = {
@@ -24,13 +24,25 @@ _DEFAULTS: Final[dict[str, str]] = {
 _SET: Final = (
     f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';"
     f" SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_SECONDS}s';"
-    # What is asked by these statements is indexed; a plan by statistics of yesterday's empty table would read it whole.
-    " SET plan_cache_mode = 'force_generic_plan';"
     " SET TIME ZONE 'UTC'"
 )
 
+Connection: TypeAlias = "psycopg.Connection[Any]"
 
-def connect(url: DatabaseUrl, *, purpose: str) -> "psycopg.Connection[tuple[Any, ...]]":
+
+def defaults_of(url: DatabaseUrl, *, purpose: str) -> dict[str, str]:
+    """What a connection is given beside its address: time limits where that names none, and a name."""
+    told = conninfo_to_dict(url.text)
+    defaults = {"application_name": f"licensing-ledger {purpose}", **_DEFAULTS}
+    return {name: value for name, value in defaults.items() if name not in told}
+
+
+def set_limits(connection: Connection) -> None:
+    """Let a connection neither wait for ever nor hold others up for ever."""
+    connection.execute(_SET, prepare=False)
+
+
+def connect(url: DatabaseUrl, *, purpose: str) -> Connection:
     """A connection that begins a transaction only when told to.
 
     Args:
@@ -40,38 +52,48 @@ def connect(url: DatabaseUrl, *, purpose: str) -> "psycopg.Connection[tuple[Any,
     Raises:
         psycopg.OperationalError: no server takes it.
     """
-    told = conninfo_to_dict(url.text)
-    defaults = {name: value for name, value in _DEFAULTS.items() if name not in told}
-    defaults.setdefault("application_name", told.get("application_name") or f"licensing-ledger {purpose}")
-    connection = psycopg.connect(url.text, autocommit=True, **defaults)
+    connection = psycopg.connect(url.text, autocommit=True, **_as_options(defaults_of(url, purpose=purpose)))
     try:
-        connection.execute(_SET, prepare=False)
+        set_limits(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def engine(
-    url: DatabaseUrl, *, purpose: str, pool_size: int, isolation_level: Any = None  # noqa: ANN401 -- SQLAlchemy's literals
-) -> sqlalchemy.Engine:
-    """A bounded pool of such connections for SQLAlchemy."""
-    options = {} if isolation_level is None else {"isolation_level": isolation_level}
+def engine(url: DatabaseUrl, *, purpose: str, pool_size: int, autocommit: bool = False) -> sqlalchemy.Engine:
+    """A bounded pool of such connections for SQLAlchemy.
 
-    def creator() -> Any:  # noqa: ANN401 -- whatever the driver's connection is
-        connection = connect(url, purpose=purpose)
-        # SQLAlchemy begins and ends transactions by itself.
-        connection.autocommit = False
-        return connection
-
+    Args:
+        url: of a PostgreSQL database.
+        purpose: shown in the server's list of sessions.
+        pool_size: how many there are at most.
+        autocommit: each statement is a transaction of its own, which saves two round trips.
+    """
     return sqlalchemy.create_engine(
         "postgresql+psycopg://",
-        creator=creator,
+        creator=lambda: _for_sqlalchemy(url, purpose=purpose),
         pool_size=pool_size,
         max_overflow=0,
         # A server that was restarted is met by new connections, not by an error for each old one.
         pool_pre_ping=True,
         # What people sent stays out of errors, and so out of logs.
         hide_parameters=True,
-        **options,
+        **({"isolation_level": "AUTOCOMMIT"} if autocommit else {}),
     )
+
+
+def _for_sqlalchemy(url: DatabaseUrl, *, purpose: str) -> Connection:
+    connection = connect(url, purpose=purpose)
+    # SQLAlchemy begins and ends transactions by itself.
+    connection.autocommit = False
+    return connection
+
+
+def _as_options(defaults: dict[str, str]) -> dict[str, Any]:
+    return dict(defaults)
+
+
+def reason_of(error: BaseException) -> str:
+    """What the server or the driver says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -4,8 +4,9 @@ import secrets
 import sqlite3
 import threading
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -16,9 +17,11 @@ from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 from sqlalchemy.pool import StaticPool
 
-from ledger.envelope import RecordedEvent, StoredEventDisagreesError, decode
+from ledger.envelope import RecordedEvent
 from ledger.store import (
     REMEMBERED_FOR,
+    SECRET_NAMES,
+    Appended,
     CounterKey,
     DirectoryEntry,
     DirectoryKey,
@@ -29,12 +32,13 @@ from ledger.store import (
     Snapshot,
     StoreCannotOpenError,
     StoreError,
+    head_of,
+    recorded_of,
 )
+from ledger.store.file_jobs import FileJob
 from ledger.store.recorder import PositionedSQLiteRecorder, values_of
-from ledger.store.tables import METADATA, SCHEMA_VERSION, SNAPSHOT_FORMAT
-from ledger.times import microseconds, moment
-
-SECRET_NAMES: Final = ("directory", "idempotency", "keys", "cursor", "session")
+from ledger.store.tables import METADATA, SCHEMA_VERSION, SNAPSHOT_FORMAT, schema_is_wrong
+from ledger.times import microseconds, moment, system_now
 
 _LOCK_TIMEOUT_SECONDS: Final = 5
 _CACHE_KIBIBYTES: Final = 32_768
@@ -58,6 +62,8 @@ class SqliteStore:
             str(path), pool_size=readers_max, max_overflow=readers_max, originator_id_type="text"
         )
         self._readers = _Readers()
+        self._jobs: dict[str, FileJob] = {}
+        self._jobs_lock = threading.Lock()
         self._recorder = PositionedSQLiteRecorder(self._datastore)
         self.reading: sqlalchemy.Engine = sqlalchemy.create_engine(
             sqlalchemy.URL.create("sqlite", database=str(path)),
@@ -89,7 +95,11 @@ class SqliteStore:
         """Lock the file for writing and read the head."""
         with _store_errors():
             self._writer.execute("BEGIN IMMEDIATE")
-            return _head(self._writer.execute(_SELECT_HEAD).fetchone())
+            return head_of(self._writer.execute(_SELECT_HEAD).fetchone())
+
+    def clock(self) -> datetime:
+        """The machine's time: all processes on one file are on one machine."""
+        return system_now()
 
     def commit(self) -> None:
         """Commit; with `synchronous=FULL` it returns when the disk has it."""
@@ -120,19 +130,18 @@ class SqliteStore:
         with _store_errors():
             self._connect()
 
-    def streams_since(self, position: int) -> set[str]:
-        """The streams that have events after a position."""
+    def appended_since(self, position: int, head: int) -> Appended:
+        """What other processes appended after a position."""
         with _store_errors():
-            rows = self._writer.execute(
-                "SELECT DISTINCT originator_id FROM stored_events WHERE position > ?", (position,)
-            )
-            return {row[0] for row in rows}
+            streams = self._writer.execute(_SELECT_STREAMS_SINCE, (position,)).fetchall()
+            stored = self._writer.execute(_SELECT_STORED_AT, (position, head)).fetchall()
+            return Appended(streams={row[0] for row in streams}, stored=dict(stored))
 
     def events_of(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:
         """The events of these streams after the given versions."""
         with _store_errors():
             return [
-                _recorded(row)
+                recorded_of(row)
                 for stream, version in streams.items()
                 for row in self._writer.execute(_SELECT_STREAM, (stream, version, _VERSION_MAX))
             ]
@@ -185,13 +194,13 @@ class SqliteStore:
         """The end of the ledger as readers see it."""
         with self._reader() as cursor:
             cursor.execute(_SELECT_HEAD)
-            return _head(cursor.fetchone())
+            return head_of(cursor.fetchone())
 
     def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Sequence[RecordedEvent]:
         """Events of a stream by version."""
         with self._reader() as cursor:
             cursor.execute(_SELECT_STREAM, (stream, after, _VERSION_MAX if up_to is None else up_to))
-            return [_recorded(row) for row in cursor.fetchall()]
+            return [recorded_of(row) for row in cursor.fetchall()]
 
     def version_of(self, stream: str) -> int:
         """The latest version of a stream; 0 if there is none."""
@@ -203,7 +212,7 @@ class SqliteStore:
         """Events of the whole ledger by position."""
         with self._reader() as cursor:
             cursor.execute(_SELECT_LEDGER, (after, limit))
-            return [_recorded(row) for row in cursor.sqlite_cursor]
+            return [recorded_of(row) for row in cursor.sqlite_cursor]
 
     def snapshot_before(self, stream: str, *, version: int | None = None) -> Snapshot | None:
         """The latest snapshot at or before a version."""
@@ -216,9 +225,30 @@ class SqliteStore:
             row = cursor.fetchone()
         return None if row is None else Snapshot(stream=stream, version=row[0], position=row[1], state=row[2])
 
+    # -- between processes ---------------------------------------------------------------------------------------------
+
+    def on_append(self, callback: Callable[[], None]) -> bool:  # noqa: ARG002 -- SQLite tells nobody
+        """SQLite does not tell: poll the head."""
+        return False
+
+    def elect(self, job: str, holder: str, *, seconds: float) -> int | None:  # noqa: ARG002 -- a file's lock needs no time
+        """Take or keep a job by locking a file, which the system undoes with the process."""
+        with self._jobs_lock:
+            return self._jobs.setdefault(job, FileJob(self._path.with_name(f"{self._path.name}.{job}-lock"))).take(
+                holder
+            )
+
+    def resign(self, job: str, holder: str) -> None:
+        """Let another process have a job."""
+        with self._jobs_lock:
+            if job in self._jobs:
+                self._jobs[job].leave(holder)
+
     def close(self) -> None:
         """Close every connection."""
         self._disconnect()
+        for job in self._jobs.values():
+            job.close()
         if self._readers.close():
             self._datastore.close()
         self.reading.dispose()
@@ -275,12 +305,7 @@ class SqliteStore:
             made = [(name, secrets.token_bytes(32)) for name in SECRET_NAMES]
             self._writer.executemany("INSERT INTO secrets (name, value) VALUES (?, ?)", made)
         elif row[0] != SCHEMA_VERSION:
-            age = "newer" if row[0] > SCHEMA_VERSION else "older"
-            msg = (
-                f"The ledger's database {self._path} has schema {row[0]}, {age} than this program's {SCHEMA_VERSION}."
-                " Use the program's version that belongs to it."
-            )
-            raise StoreCannotOpenError(msg)
+            raise StoreCannotOpenError(schema_is_wrong(str(self._path), row[0]))
 
     def _read_secrets(self) -> dict[str, bytes]:
         return dict(self._writer.execute("SELECT name, value FROM secrets").fetchall())
@@ -405,6 +430,8 @@ _DELETE_ANSWERS: Final = (
     "DELETE FROM idempotency WHERE key_hash IN"
     " (SELECT key_hash FROM idempotency WHERE answered_at_microseconds < ? LIMIT ?)"
 )
+_SELECT_STREAMS_SINCE: Final = "SELECT DISTINCT originator_id FROM stored_events WHERE position > ?"
+_SELECT_STORED_AT: Final = "SELECT position, state FROM stored_events WHERE position IN (?, ?)"
 _SELECT_HEAD: Final = "SELECT ledger_id, position, recorded_at_microseconds FROM head"
 _SELECT_LEDGER: Final = (
     "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
@@ -414,23 +441,6 @@ _SELECT_STREAM: Final = (
     "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
     " WHERE originator_id = ? AND originator_version > ? AND originator_version <= ? ORDER BY originator_version"
 )
-
-
-def _head(row: tuple[str, int, int]) -> Head:
-    return Head(ledger_id=row[0], position=row[1], recorded_at=moment(row[2]))
-
-
-def _recorded(row: tuple[int, str, int, str, bytes]) -> RecordedEvent:
-    position, stream, version, type_, state = row
-    recorded = decode(state)
-    told = (recorded.position, recorded.stream, recorded.version, recorded.event.TYPE)
-    if told != (position, stream, version, type_):
-        msg = (
-            f"The event stored at position {position} says it is {told}, the columns beside it say"
-            f" {(position, stream, version, type_)}: the record was edited or damaged."
-        )
-        raise StoredEventDisagreesError(msg)
-    return recorded
 
 
 @contextmanager

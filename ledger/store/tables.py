@@ -75,6 +75,16 @@ NEW_USERS = Table(
     sqlite_with_rowid=False,
 )
 
+# Who does a job of which only one process may do it, until when by the database's clock. On SQLite files are locked.
+ELECTIONS = Table(
+    "elections",
+    METADATA,
+    Column("job", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("term", BigInteger, nullable=False),
+    Column("until_microseconds", BigInteger, nullable=False),
+)
+
 API_KEYS = Table(
     "api_keys",
     METADATA,
@@ -90,3 +100,12 @@ API_KEYS = Table(
     Column("revoked_at_microseconds", BigInteger),
     UniqueConstraint("secret_hash"),
 )
+
+
+def schema_is_wrong(database: str, version: int) -> str:
+    """One line about a database with a schema of another version."""
+    age = "newer" if version > SCHEMA_VERSION else "older"
+    return (
+        f"The ledger's database {database} has schema {version}, {age} than this program's {SCHEMA_VERSION}."
+        " Use the program's version that belongs to it."
+    )

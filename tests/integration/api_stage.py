@@ -16,6 +16,7 @@ from api.server import Server
 from ledger.keys import KeyScope
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license.events import KeyKind, LicenseId
+from ledger.store.url import DatabaseUrl
 from ledger.system.events import KeyRole
 from projections.views import Views, ViewsSettings
 from tests.integration.ledgers import issue
@@ -121,7 +122,7 @@ def open_stage(
 ) -> Iterator[Stage]:
     """Two companies, each with a license, and everybody's keys."""
     clock = Clock()
-    ledger_settings = LedgerSettings(path=path / "ledger.db", waiting_max=waiting_max)
+    ledger_settings = LedgerSettings(url=DatabaseUrl.of_file(path / "ledger.db"), waiting_max=waiting_max)
     ledger = Ledger.open(ledger_settings, now=clock, tables=[sign_ins.METADATA])
     issue(ledger, seats_max=seats_max, names=(AGREEMENT, LICENSE_ARN, ACCOUNT, PRODUCT))
     other_names = ((KeyKind.AGREEMENT, "agmt-other"), OTHER_ACCOUNT, PRODUCT)

@@ -18,6 +18,7 @@ from consumers.marketplace import (
     aws_clients,
 )
 from ledger.ledger import Ledger, LedgerSettings
+from ledger.store.url import DatabaseUrl
 from tests.integration.consumers_stage import NOON, PRODUCT_CODE
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     settings = MarketplaceSettings(queue_url=told["queue_url"], product_codes=(PRODUCT_CODE,), dimension="users")
-    ledger = Ledger.open(LedgerSettings(path=Path(told["path"])), now=lambda: NOON, tables=[METADATA])
+    ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(Path(told["path"]))), now=lambda: NOON, tables=[METADATA])
     clients = aws_clients(told["environment"])
     registration = MarketplaceRegistration(ledger, settings, clients, now=lambda: NOON)
 

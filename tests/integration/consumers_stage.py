@@ -28,6 +28,7 @@ from consumers.sandbox import Contract, Generation, Sandbox, SandboxSettings
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license.events import Actor, ActorRole, LicenseId
 from ledger.license.state import License
+from ledger.store.url import DatabaseUrl
 from ledger.system.events import STREAM as SYSTEM_STREAM
 from ledger.transaction import Caller
 from ledger.users import parse_user
@@ -212,7 +213,7 @@ def staged(
         settings = change(
             MarketplaceSettings(queue_url=sandbox.queue_url, product_codes=(PRODUCT_CODE,), dimension="users")
         )
-        ledger = Ledger.open(LedgerSettings(path=folder / "ledger.db"), now=clock, tables=[METADATA])
+        ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(folder / "ledger.db")), now=clock, tables=[METADATA])
         environment = {**ANYBODY, **sandbox.environment, "AWS_ENDPOINT_URL_SQS": sqs_endpoint()}
         clients = aws_clients(environment)
         try:

@@ -11,6 +11,7 @@ from ledger.ledger import Ledger, LedgerSettings
 from ledger.license import decisions
 from ledger.license.events import Actor, ActorRole, BlockReason, KeyKind, LicenseId, SeatId
 from ledger.seats import SeatAnswer
+from ledger.store.url import DatabaseUrl
 from ledger.transaction import Caller, Transaction, Work
 from ledger.users import parse_user
 from projections.history import HistoryQuery
@@ -106,7 +107,7 @@ def all_told(views: Views, license_id: LicenseId, *, at: datetime) -> dict[str, 
 @contextmanager
 def open_ledger(folder: Path, clock: Clock) -> Iterator[Ledger]:
     """A ledger in a directory."""
-    ledger = Ledger.open(LedgerSettings(path=folder / "ledger.db"), now=clock)
+    ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(folder / "ledger.db")), now=clock)
     try:
         yield ledger
     finally:

@@ -22,6 +22,7 @@ from consumers.marketplace.tables import OBSERVATIONS
 from consumers.sandbox import FaultPlan
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.registration import Resolved
+from ledger.store.url import DatabaseUrl
 from tests.integration.consumers_stage import END_OF_NEXT_MAY, MINUTE, USERS, Stage, staged
 
 PATIENCE_SECONDS = 30
@@ -155,7 +156,7 @@ def test_one_purchase_heard_of_in_many_threads_is_one_license(stage: Stage, tmp_
     contract = stage.buy()
     bodies = stage.held_back()
     token = stage.sandbox.marketplace.issue_token(contract.agreement_id).token
-    second = Ledger.open(LedgerSettings(path=tmp_path / "ledger.db"), now=stage.clock, tables=[METADATA])
+    second = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(tmp_path / "ledger.db")), now=stage.clock, tables=[METADATA])
     clients = aws_clients(stage.environment)
     consumers = [stage.consumer, Consumer(second, stage.settings, clients, now=stage.clock)]
     registrations = [
@@ -258,7 +259,7 @@ def test_what_waits_for_a_second_reading_waits_through_a_restart(stage: Stage, t
     with stage.ledger.reading.connect() as reading:
         row = reading.execute(sqlalchemy.select(OBSERVATIONS)).one()
     assert (row.reading_seats_max, row.due_at) == (3, row.reading_due_at)
-    restarted = Ledger.open(LedgerSettings(path=tmp_path / "ledger.db"), now=stage.clock, tables=[METADATA])
+    restarted = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(tmp_path / "ledger.db")), now=stage.clock, tables=[METADATA])
     consumer = Consumer(restarted, stage.settings, stage.clients, now=stage.clock)
     stage.clock.move(6 * MINUTE)
     while consumer.run_once():

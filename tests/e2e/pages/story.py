@@ -27,6 +27,7 @@ from ledger.registration import (
     Resolved,
 )
 from ledger.seats import Change, SeatChange
+from ledger.store.url import DatabaseUrl
 from ledger.system.events import KeyRole
 from ledger.times import system_now
 from ledger.transaction import Caller, Transaction, Work
@@ -149,7 +150,7 @@ def open_story(folder: Path, *, told: Story | None = None) -> Iterator[Story]:
     if told is not None:
         shutil.copytree(told.path.parent, folder, dirs_exist_ok=True)
     clock, path = Clock(), folder / "ledger.db"
-    ledger = Ledger.open(LedgerSettings(path=path), now=clock, tables=(sign_ins.METADATA,))
+    ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(path)), now=clock, tables=(sign_ins.METADATA,))
     views = Views.open(ViewsSettings(path=folder / "ledger.views.db"), ledger)
     marketplace = Marketplace(ledger=ledger)
     parts = Parts(ledger=ledger, views=views, settings=ApiSettings(secure_cookies=False), registration=marketplace)
