@@ -240,7 +240,7 @@ class PostgresStore:
         try:
             _refuse_forgetful(writer, self._url)
             # All that the writer asks is found by a key, also where the statistics are of yesterday's empty table.
-            writer.execute("SET enable_seqscan = off", prepare=False)
+            writer.execute("SET enable_hashjoin = off; SET enable_mergejoin = off", prepare=False)
             # SQLAlchemy runs on the same connection and leaves the transaction to us.
             rows = sqlalchemy.create_engine(
                 "postgresql+psycopg://",

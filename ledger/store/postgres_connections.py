@@ -24,6 +24,8 @@ _DEFAULTS: Final[dict[str, str]] = {
 _SET: Final = (
     f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';"
     f" SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_SECONDS}s';"
+    # Compiling takes longer than any of these statements.
+    " SET jit = off;"
     " SET TIME ZONE 'UTC'"
 )
 
