@@ -8,6 +8,10 @@ class KafkaUnusableError(Exception):
     """Kafka can't be used as it is; the text is one line for people that says what is wrong and what to do."""
 
 
+class KafkaIsAwayError(KafkaUnusableError):
+    """No broker answers now, or not in time; it may come back by itself."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KafkaConnection:
     """Where the brokers are and how they are spoken to.

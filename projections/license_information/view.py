@@ -1,6 +1,6 @@
 """License Information as it is asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -46,6 +46,17 @@ class LicenseInformationView:
             table = reading.tables.licenses
             row = reading.connection.execute(sqlalchemy.select(table).where(table.c.license_id == license_id)).first()
             return None if row is None else _information(row, reading, policy=_policy(reading), at=at)
+
+    def facts(self, license_ids: Collection[LicenseId]) -> tuple[int, Sequence[Facts]]:
+        """What is known about some thousand licenses whatever the clock says, and the position at which it is true.
+
+        Raises:
+            StoreError: the views can't be read.
+        """
+        with self._database.reading() as reading:
+            table = reading.tables.licenses
+            rows = reading.connection.execute(sqlalchemy.select(table).where(table.c.license_id.in_(license_ids))).all()
+            return reading.position, [*map(_facts, rows)]
 
     def then(self, license_id: LicenseId, moment_: Moment) -> LicenseInformation:
         """One license as it stood; a time is first reached, so that the answer never changes.
@@ -147,7 +158,11 @@ def _policy(reading: Reading) -> AccessPolicy:
 def _information(
     row: "sqlalchemy.Row[Any]", reading: Reading, *, policy: AccessPolicy, at: datetime
 ) -> LicenseInformation:
-    facts = Facts(
+    return inform(_facts(row), policy=policy, position=reading.position, at=at)
+
+
+def _facts(row: "sqlalchemy.Row[Any]") -> Facts:
+    return Facts(
         license_id=LicenseId(row.license_id),
         version=row.version,
         product_code=row.product_code,
@@ -163,7 +178,6 @@ def _information(
         seats_active=row.seats_active,
         seats_blocked=row.seats_blocked,
     )
-    return inform(facts, policy=policy, position=reading.position, at=at)
 
 
 def _subscription(row: "sqlalchemy.Row[Any]") -> Subscription | None:
