@@ -68,7 +68,7 @@ def open_views(settings: Settings, ledger: Ledger) -> Iterator[Views]:
     Raises:
         StoreCannotOpenError: in one line, why not.
     """
-    views = Views.open(ViewsSettings(path=settings.views_path, readers_max=settings[THREADS] + 16), ledger)
+    views = Views.open(ViewsSettings(url=settings.views_url, readers_max=settings[THREADS] + 16), ledger)
     try:
         yield views
     finally:

@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from commands.parts import read_settings
-from commands.settings import DATABASE_URL, DIMENSION, HOST, PORT, PRODUCT_CODES, SQS_QUEUE_URL, Settings
+from commands.settings import DIMENSION, HOST, PORT, PRODUCT_CODES, SQS_QUEUE_URL, Settings
 from commands.stopping import stop_on_signals
 from consumers.sandbox import Sandbox, SandboxSettings
 
@@ -18,7 +18,6 @@ USERS_DIMENSION: Final = "users"
 
 def sandbox_settings(settings: Settings, *, host: str, port: int, ledger_url: str) -> SandboxSettings:
     """A sandbox that sells what the ledger's settings name, or a product of its own."""
-    ledger = settings[DATABASE_URL]
     return SandboxSettings(
         product_code=(settings.optional(PRODUCT_CODES) or (PRODUCT_CODE,))[0],
         product_id=PRODUCT_ID,
@@ -28,7 +27,7 @@ def sandbox_settings(settings: Settings, *, host: str, port: int, ledger_url: st
         port=port,
         queue_url=settings.optional(SQS_QUEUE_URL),
         fulfillment_url=f"{ledger_url}/marketplace/register",
-        contracts_path=ledger.with_name(f"{ledger.stem}.sandbox.json"),
+        contracts_path=settings.beside_database("sandbox.json"),
     )
 
 

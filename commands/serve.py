@@ -43,6 +43,7 @@ from ledger.writer import SYSTEM_CALLER
 
 _LOGGER: Final = structlog.get_logger(__name__)
 SANDBOX_PORT: Final = 8081
+FIRST_KEY: Final = "first operator key"
 
 
 @click.command()
@@ -52,7 +53,9 @@ def serve(*, with_sandbox: bool, sandbox_port: int) -> None:
     """Serve the interface and the pages; keep the views; consume LEDGER_SQS_QUEUE_URL if it is set."""
     settings = read_settings(with_sandbox=with_sandbox)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_only_server_of(settings[DATABASE_URL]))
+        database = settings[DATABASE_URL].sqlite_path
+        if database is not None:
+            stack.enter_context(_only_server_of(database))
         if not with_sandbox:
             _serve(stack, settings, port=settings[PORT], sandbox=None)
             return
@@ -160,20 +163,26 @@ def _start_sample(marketplace: Marketplace, *, url: str, admin_key: str | None) 
 def _issue_admin_key(settings: Settings, ledger: Ledger) -> str | None:
     """See that there is an operator key; returns it, or null if only its holder has it."""
     given, path = settings.optional(ADMIN_KEY), settings.admin_key_path
-    if given is None and ledger.keys.all():
-        return path.read_text().strip() if path.exists() else None
-    secret = given or PREFIX + secrets.token_urlsafe(32)
-    if given is None:
-        _write_secret(path, secret)
-    ledger.keys.issue(
-        name="first operator key",
-        role=KeyRole.OPERATOR,
-        scope=KeyScope(),
-        expires_at=None,
-        caller=SYSTEM_CALLER,
-        secret=secret,
-    )
-    return secret
+    if given is not None:
+        ledger.keys.issue(
+            name=FIRST_KEY,
+            role=KeyRole.OPERATOR,
+            scope=KeyScope(),
+            expires_at=None,
+            caller=SYSTEM_CALLER,
+            secret=given,
+        )
+        return given
+    if not ledger.keys.all():
+        # Written before it is valid, so that no key is lost; of two processes that start at once, one issues its own.
+        secret = PREFIX + secrets.token_urlsafe(32)
+        made = path.with_name(f"{path.name}.{os.getpid()}")
+        _write_secret(made, secret)
+        if ledger.keys.issue_first(name=FIRST_KEY, secret=secret, caller=SYSTEM_CALLER):
+            made.replace(path)
+        else:
+            made.unlink()
+    return path.read_text().strip() if path.exists() else None
 
 
 def _where_key_is(settings: Settings) -> str:

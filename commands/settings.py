@@ -1,6 +1,7 @@
 """The settings: every environment variable of the ledger, read in one place. AWS's own are boto3's to read."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-import sqlalchemy
 import structlog
+
+from ledger.store.url import DatabaseUrl
 
 T = TypeVar("T")
 
@@ -40,17 +42,6 @@ class Setting(Generic[T]):
     meaning: str
     sandbox: str | None = None
     is_secret: bool = False
-
-
-def _sqlite_path(text: str) -> Path:
-    message = "an address like sqlite:///licensing-ledger.db"
-    try:
-        url = sqlalchemy.make_url(text)
-    except sqlalchemy.exc.ArgumentError as error:
-        raise ValueError(message) from error
-    if url.drivername != "sqlite" or not url.database or url.database == ":memory:" or url.host:
-        raise ValueError(message)
-    return Path(url.database)
 
 
 def _text(text: str) -> str:
@@ -108,6 +99,31 @@ def _ip_address(text: str) -> str:
         raise ValueError("an IP address, such as 10.0.0.5") from error
 
 
+def _brokers(text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(re.fullmatch(r"[^\s/]+:\d{1,5}", part) for part in parts):
+        raise ValueError("brokers like kafka-1:9092,kafka-2:9092")
+    return parts
+
+
+def _topic(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", text) or text in (".", ".."):
+        raise ValueError("the name of a topic: up to 249 letters, digits, dots, underscores and hyphens")
+    return text
+
+
+def _version(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d+(\.\d+){1,2}", text):
+        raise ValueError("a version such as 2.3")
+    return tuple(int(part) for part in text.split("."))
+
+
+def _protocol(text: str) -> str:
+    if text.upper() not in (choices := ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")):
+        raise ValueError("one of " + ", ".join(choices))
+    return text.upper()
+
+
 def _admin_key(text: str) -> str:
     if len(text) < 16:  # noqa: PLR2004 -- said in the sentence
         raise ValueError("a secret of at least 16 characters")
@@ -124,15 +140,24 @@ def _queue_url(text: str) -> str:
 
 DATABASE_URL: Final = Setting(
     name="LEDGER_DATABASE_URL",
-    parse=_sqlite_path,
+    parse=DatabaseUrl.parse,
     default="sqlite:///licensing-ledger.db",
-    meaning="Where the ledger is kept: an SQLite file.",
+    meaning=(
+        "Where the ledger is kept: an SQLite file, or a PostgreSQL database by an address such as"
+        " postgresql://ledger@db.example/ledger?sslmode=verify-full, which libpq gets whole: password, TLS, time"
+        " limits, options, several hosts."
+    ),
+    is_secret=True,
 )
 VIEWS_URL: Final = Setting(
     name="LEDGER_VIEWS_URL",
-    parse=_sqlite_path,
+    parse=DatabaseUrl.parse,
     default=None,
-    meaning="Where the views are kept: an SQLite file of their own. Not set: beside the ledger, `<name>.views.db`.",
+    meaning=(
+        "Where the views are kept: an SQLite file of their own or a PostgreSQL database. Not set: beside an SQLite"
+        " ledger, `<name>.views.db`; in the same database as a PostgreSQL one."
+    ),
+    is_secret=True,
 )
 ADMIN_KEY: Final = Setting(
     name="LEDGER_ADMIN_KEY",
@@ -140,7 +165,7 @@ ADMIN_KEY: Final = Setting(
     default=None,
     meaning=(
         "The first operator key. Not set: made at the first start and written to `<name>.admin-key` beside the"
-        " database, readable by its owner alone."
+        " database, or in the working folder with PostgreSQL, readable by its owner alone."
     ),
     is_secret=True,
 )
@@ -241,6 +266,92 @@ DIMENSION: Final = Setting(
     default=None,
     meaning="The API name of the dimension that counts users. Needed to consume.",
 )
+KAFKA_BOOTSTRAP: Final = Setting(
+    name="LEDGER_KAFKA_BOOTSTRAP",
+    parse=_brokers,
+    default=None,
+    meaning="The Kafka brokers to ask first, each host:port, with commas between them. Not set: no Kafka.",
+)
+KAFKA_EVENTS_TOPIC: Final = Setting(
+    name="LEDGER_KAFKA_EVENTS_TOPIC",
+    parse=_topic,
+    default=None,
+    meaning="The topic that gets every event as a CloudEvent. Not set: events are not published.",
+)
+KAFKA_LICENSES_TOPIC: Final = Setting(
+    name="LEDGER_KAFKA_LICENSES_TOPIC",
+    parse=_topic,
+    default=None,
+    meaning="The compacted topic that holds the current License Information of each license. Not set: not published.",
+)
+KAFKA_MESSAGES_TOPIC: Final = Setting(
+    name="LEDGER_KAFKA_MESSAGES_TOPIC",
+    parse=_topic,
+    default=None,
+    meaning="The topic of AWS Marketplace's messages. Needed for `consume kafka` and `consume sqs --to-kafka`.",
+)
+KAFKA_DEAD_LETTER_TOPIC: Final = Setting(
+    name="LEDGER_KAFKA_DEAD_LETTER_TOPIC",
+    parse=_topic,
+    default=None,
+    meaning="The topic for messages that can't be understood, with the reason. Not set: the inbox alone keeps them.",
+)
+KAFKA_PERSONAL: Final = Setting(
+    name="LEDGER_KAFKA_PERSONAL",
+    parse=_one_of("full", "omit"),
+    default="full",
+    meaning="full publishes names as they are stored; omit leaves them out, for a topic that others read.",
+)
+KAFKA_API_VERSION: Final = Setting(
+    name="LEDGER_KAFKA_API_VERSION",
+    parse=_version,
+    default=None,
+    meaning="The version of Kafka's protocol to speak, such as 2.3. Not set: the brokers are asked.",
+)
+KAFKA_SECURITY_PROTOCOL: Final = Setting(
+    name="LEDGER_KAFKA_SECURITY_PROTOCOL",
+    parse=_protocol,
+    default="PLAINTEXT",
+    meaning="How the brokers are spoken to: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.",
+)
+KAFKA_SASL_MECHANISM: Final = Setting(
+    name="LEDGER_KAFKA_SASL_MECHANISM",
+    parse=_text,
+    default=None,
+    meaning="How one signs in to the brokers, such as PLAIN or SCRAM-SHA-512.",
+)
+KAFKA_SASL_USERNAME: Final = Setting(
+    name="LEDGER_KAFKA_SASL_USERNAME", parse=_text, default=None, meaning="Who signs in to the brokers."
+)
+KAFKA_SASL_PASSWORD: Final = Setting(
+    name="LEDGER_KAFKA_SASL_PASSWORD",
+    parse=_text,
+    default=None,
+    meaning="The secret of who signs in to the brokers.",
+    is_secret=True,
+)
+KAFKA_SSL_CAFILE: Final = Setting(
+    name="LEDGER_KAFKA_SSL_CAFILE",
+    parse=_text,
+    default=None,
+    meaning="A PEM file of the authorities that are trusted. Not set: the system's.",
+)
+KAFKA_SSL_CERTFILE: Final = Setting(
+    name="LEDGER_KAFKA_SSL_CERTFILE",
+    parse=_text,
+    default=None,
+    meaning="A PEM file of the ledger's certificate, where the brokers want one.",
+)
+KAFKA_SSL_KEYFILE: Final = Setting(
+    name="LEDGER_KAFKA_SSL_KEYFILE", parse=_text, default=None, meaning="A PEM file of that certificate's key."
+)
+KAFKA_SSL_PASSWORD: Final = Setting(
+    name="LEDGER_KAFKA_SSL_PASSWORD",
+    parse=_text,
+    default=None,
+    meaning="The secret that opens that key.",
+    is_secret=True,
+)
 LOG_LEVEL: Final = Setting(
     name="LEDGER_LOG_LEVEL",
     parse=_one_of("debug", "info", "warning", "error"),
@@ -275,6 +386,21 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     SQS_QUEUE_URL,
     PRODUCT_CODES,
     DIMENSION,
+    KAFKA_BOOTSTRAP,
+    KAFKA_EVENTS_TOPIC,
+    KAFKA_LICENSES_TOPIC,
+    KAFKA_MESSAGES_TOPIC,
+    KAFKA_DEAD_LETTER_TOPIC,
+    KAFKA_PERSONAL,
+    KAFKA_API_VERSION,
+    KAFKA_SECURITY_PROTOCOL,
+    KAFKA_SASL_MECHANISM,
+    KAFKA_SASL_USERNAME,
+    KAFKA_SASL_PASSWORD,
+    KAFKA_SSL_CAFILE,
+    KAFKA_SSL_CERTFILE,
+    KAFKA_SSL_KEYFILE,
+    KAFKA_SSL_PASSWORD,
     LOG_LEVEL,
     LOG_FORMAT,
 )
@@ -310,16 +436,21 @@ class Settings:
         return value
 
     @property
-    def views_path(self) -> Path:
+    def views_url(self) -> DatabaseUrl:
         """Where the views are kept."""
-        ledger = self[DATABASE_URL]
-        return self.optional(VIEWS_URL) or ledger.with_name(f"{ledger.stem}.views.db")
+        path = self[DATABASE_URL].sqlite_path
+        beside = self[DATABASE_URL] if path is None else DatabaseUrl.of_file(path.with_name(f"{path.stem}.views.db"))
+        return self.optional(VIEWS_URL) or beside
 
     @property
     def admin_key_path(self) -> Path:
         """Where the first operator key is written, if none is set."""
-        ledger = self[DATABASE_URL]
-        return ledger.with_name(f"{ledger.stem}.admin-key")
+        return self.beside_database("admin-key")
+
+    def beside_database(self, ending: str) -> Path:
+        """A file beside the database; in the working folder where the database is no file."""
+        path = self[DATABASE_URL].sqlite_path or Path("licensing-ledger.db")
+        return path.with_name(f"{path.stem}.{ending}")
 
     @property
     def secure_cookies(self) -> bool:

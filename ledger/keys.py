@@ -64,7 +64,7 @@ class Keys:
         self._store = store
         self._hash_key = store.secret("keys")
         # Every request asks this, so it goes to the driver as it is: a tenth of the time.
-        self._select_by_hash = str(_by_hash(b"").compile(dialect=store.reading.dialect))
+        self._select_by_hash = _by_hash(b"").compile(dialect=store.reading.dialect)
 
     def issue(
         self,
@@ -87,20 +87,23 @@ class Keys:
             known = transaction.rows.execute(_by_hash(secret_hash)).one_or_none()
             if known is not None:
                 return _key(known)
-            key = Key(
-                key_id=f"key-{secrets.token_hex(8)}",
-                name=name,
-                role=role,
-                scope=scope,
-                issued_at=transaction.at,
-                expires_at=expires_at,
-                revoked_at=None,
-            )
-            transaction.append_system([_issued(key)])
-            transaction.rows.execute(sqlalchemy.insert(API_KEYS).values(_row(key, secret_hash)))
+            key = _new_key(name, role, scope, issued_at=transaction.at, expires_at=expires_at)
+            _record(transaction, key, secret_hash)
             return key
 
         return self._writer.submit(Work(decide=decide, caller=caller, writes_rows=True)), secret
+
+    def issue_first(self, *, name: str, secret: str, caller: Caller) -> bool:
+        """Give out an operator key if no key was ever given out; whether it was."""
+
+        def decide(transaction: Transaction) -> bool:
+            if transaction.rows.execute(sqlalchemy.select(API_KEYS.c.key_id).limit(1)).first() is not None:
+                return False
+            key = _new_key(name, KeyRole.OPERATOR, KeyScope(), issued_at=transaction.at, expires_at=None)
+            _record(transaction, key, self._hash(secret))
+            return True
+
+        return self._writer.submit(Work(decide=decide, caller=caller, writes_rows=True))
 
     def revoke(self, key_id: str, *, caller: Caller) -> Key:
         """Take a key back, at once; one that was taken back already stays so.
@@ -151,7 +154,10 @@ class Keys:
         try:
             with contextlib.closing(reading.raw_connection()) as connection:
                 cursor = connection.cursor()
-                cursor.execute(self._select_by_hash, (secret_hash,))
+                named = dict.fromkeys(self._select_by_hash.params, secret_hash)
+                cursor.execute(
+                    str(self._select_by_hash), (*named.values(),) if self._select_by_hash.positiontup else named
+                )
                 row = cursor.fetchone()
         except (sqlalchemy.exc.SQLAlchemyError, reading.dialect.loaded_dbapi.Error) as error:
             raise StoreError(str(error)) from error
@@ -182,6 +188,23 @@ def _by_hash(secret_hash: bytes) -> sqlalchemy.Select[Any]:
 
 def _by_id(key_id: str) -> sqlalchemy.Select[Any]:
     return sqlalchemy.select(API_KEYS).where(API_KEYS.c.key_id == key_id)
+
+
+def _new_key(name: str, role: KeyRole, scope: KeyScope, *, issued_at: datetime, expires_at: datetime | None) -> Key:
+    return Key(
+        key_id=f"key-{secrets.token_hex(8)}",
+        name=name,
+        role=role,
+        scope=scope,
+        issued_at=issued_at,
+        expires_at=expires_at,
+        revoked_at=None,
+    )
+
+
+def _record(transaction: Transaction, key: Key, secret_hash: bytes) -> None:
+    transaction.append_system([_issued(key)])
+    transaction.rows.execute(sqlalchemy.insert(API_KEYS).values(_row(key, secret_hash)))
 
 
 def _issued(key: Key) -> KeyIssued:
