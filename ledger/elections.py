@@ -1,5 +1,6 @@
 """Elections: of all processes on one database, one does a job of which only one may run."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Final
@@ -32,7 +33,8 @@ class Campaign:
         self._store = store
         self._job = job
         self._clock = clock
-        self._holder = random_id()
+        # For people, whose process it is.
+        self._holder = f"{random_id()}-{os.getpid()}"
         self._asked_at: float | None = None
         self._held = False
         self.term = 0

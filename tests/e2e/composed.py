@@ -111,16 +111,17 @@ def _send(
 class Ledgers:
     """Starts ledgers in a folder and sees that none outlives the test."""
 
-    def __init__(self, folder: Path) -> None:
-        """Nothing is started yet."""
+    def __init__(self, folder: Path, *, database_url: str | None = None) -> None:
+        """Nothing is started yet; the database is a file in the folder if none is named."""
         self.folder = folder
+        self.database_url = database_url or f"sqlite:///{folder / 'ledger.db'}"
         self._processes: list[subprocess.Popen[str]] = []
 
     def environment(self, **settings: str) -> dict[str, str]:
         """The environment of a process: this machine's, without settings of whoever runs the tests."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "AWS_"))}
         told = {
-            "LEDGER_DATABASE_URL": f"sqlite:///{self.folder / 'ledger.db'}",
+            "LEDGER_DATABASE_URL": self.database_url,
             "LEDGER_ADMIN_KEY": OPERATOR_KEY,
             "LEDGER_PORT": "0",
             "LEDGER_LOG_FORMAT": "json",
@@ -183,9 +184,9 @@ class Ledgers:
 
 
 @contextmanager
-def ledgers(folder: Path) -> Iterator[Ledgers]:
+def ledgers(folder: Path, *, database_url: str | None = None) -> Iterator[Ledgers]:
     """A place to start ledgers in."""
-    started = Ledgers(folder)
+    started = Ledgers(folder, database_url=database_url)
     try:
         yield started
     finally:
