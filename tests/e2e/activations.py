@@ -59,7 +59,8 @@ class Activations:
     @property
     def last_position(self) -> int:
         """The highest position that was answered."""
-        return max(answer.json["position"] for answer in self.answers.values() if answer.status in (200, 201))
+        told: list[int] = [one.json["position"] for one in self.answers.values() if one.status in (200, 201)]
+        return max(told)
 
     def _work_off(self, waiting: Iterator[str]) -> None:
         while not self._finished.is_set():

@@ -7,6 +7,7 @@ import time
 import pytest
 import urllib3
 
+from tests.e2e.activations import activate, active_users
 from tests.e2e.composed import Answer, InThreads, Ledgers, Served
 from tests.e2e.stories import buy, get_information
 
@@ -40,12 +41,12 @@ def test_acknowledged_activations_survive_ten_kills(composed: Ledgers) -> None:
     assert len(taken) == SEATS
     position = max(answer.json["position"] for answer in story.answers.values() if answer.status == 201)
     assert served.call("GET", f"/v1/licenses/{license_id}?min_position={position}").status == 200
-    assert _active_users(served, license_id) == sorted(taken)
+    assert active_users(served, license_id) == sorted(taken)
     information = get_information(served, license_id)
     assert (information["seats_active"], information["seats_max"]) == (SEATS, SEATS)
     assert story.kept, "no answer came before a kill"
     for user, first in story.kept.items():
-        again = story.activate(served, user)
+        again = activate(served, license_id, user)
         assert (again.status, again.json) == (first.status, first.json)
     assert served.stop() == 0
 
@@ -75,7 +76,7 @@ class _Activations:
                         return
                     user = waiting.pop(0)
                 try:
-                    answer = self.activate(served, user)
+                    answer = activate(served, self._license_id, user)
                 except urllib3.exceptions.HTTPError:
                     return
                 assert answer.status in (200, 201, 409), answer.body
@@ -90,20 +91,3 @@ class _Activations:
     def stop(self) -> None:
         """No caller begins another call."""
         self._stopped.set()
-
-    def activate(self, served: Served, user: str) -> Answer:
-        """One call; repeated, it has the same Idempotency-Key."""
-        return served.call(
-            "POST", f"/v1/licenses/{self._license_id}/seats", {"user": user}, headers={"Idempotency-Key": f"key-{user}"}
-        )
-
-
-def _active_users(served: Served, license_id: str) -> list[str]:
-    users: list[str] = []
-    path = f"/v1/licenses/{license_id}/seats?status=active&limit=1000"
-    page = served.call("GET", path).json
-    while True:
-        users += [seat["user"] for seat in page["items"]]
-        if page["next"] is None:
-            return sorted(users)
-        page = served.call("GET", f"{path}&cursor={page['next']}").json
