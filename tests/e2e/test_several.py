@@ -220,7 +220,7 @@ def _restore(server: PostgresServer, copy: bytes) -> None:
     # Some versions write a line that only their own psql understands.
     script = re.sub(rb"^\\(un)?restrict .*$", b"", copy, flags=re.MULTILINE)
     command = [
-        server.binaries / "psql",
+        str(server.binaries / "psql"),
         "--quiet",
         "--single-transaction",
         "-v",
