@@ -289,6 +289,8 @@ class PostgresStore:
             raise StoreCannotOpenError(schema_is_wrong(self._url.shown, row[0]))
 
     def _look_up(self, statement: str, keys: Collection[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        if not keys:
+            return []
         with _store_errors():
             columns = [list(column) for column in zip(*keys, strict=True)]
             return self._writer.execute(statement, columns, prepare=True, binary=True).fetchall()
