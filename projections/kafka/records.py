@@ -46,13 +46,13 @@ class Topic:
         name: by which it is configured.
         topic_id: given anew when a topic of this name is made again; empty where the brokers tell none.
         partitions: how many it has.
-        is_compacted: the brokers keep the last record of each key, and nothing else makes them drop one.
+        cleanup: its `cleanup.policy`, such as `delete` or `compact`; null where this program may not read it.
     """
 
     name: str
     topic_id: str
     partitions: int
-    is_compacted: bool
+    cleanup: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
