@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.config import Config
 
-from consumers.marketplace.budget import Budget
-
 if TYPE_CHECKING:
     from mypy_boto3_marketplace_agreement import AgreementServiceClient
     from mypy_boto3_marketplace_entitlement import MarketplaceEntitlementServiceClient
@@ -62,14 +60,13 @@ class Trust:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clients:
-    """Everything by which AWS is asked. One for a process: it holds the process's share of AWS's budget.
+    """Everything by which AWS is asked. One for a process.
 
     Attributes:
         sqs: the queue.
         metering: resolves registration tokens.
         entitlements: tells seats and dates.
         agreements: tells how agreements ended.
-        budget: of calls to the last two.
         trust: what is known of the credentials.
     """
 
@@ -77,7 +74,6 @@ class Clients:
     metering: "MarketplaceMeteringClient"
     entitlements: "MarketplaceEntitlementServiceClient"
     agreements: "AgreementServiceClient"
-    budget: Budget = field(default_factory=Budget)
     trust: Trust = field(default_factory=Trust)
 
     def close(self) -> None:

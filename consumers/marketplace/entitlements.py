@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from consumers.marketplace import names
-from consumers.marketplace.budget import Priority
+from consumers.marketplace.budget import Budget, NoCallIsLeftError
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.messages import AgreementStatus, status_of
 from consumers.marketplace.names import Name, NameIsMalformedError
@@ -91,7 +91,7 @@ class LiveRow:
     names: tuple[Name, ...]
 
 
-def read_rows(clients: Clients, question: Question, *, priority: Priority) -> Sequence[AwsRow]:
+def read_rows(clients: Clients, question: Question, *, budget: Budget) -> Sequence[AwsRow]:
     """All rows of GetEntitlements, to the last page. Pages may be empty, and `Entitlements` absent.
 
     Raises:
@@ -99,18 +99,18 @@ def read_rows(clients: Clients, question: Question, *, priority: Priority) -> Se
         NoObservationError: AWS refuses the question, or there is no end of pages.
     """
     rows: list[AwsRow] = []
-    for page in _pages(clients, question.product_code, question.filter, priority=priority):
+    for page in _pages(clients, question.product_code, question.filter, budget=budget):
         rows.extend(page)
     return rows
 
 
-def sees_live_row(clients: Clients, *, product_code: str, dimension: str, at: datetime, priority: Priority) -> bool:
+def sees_live_row(clients: Clients, *, product_code: str, dimension: str, at: datetime, budget: Budget) -> bool:
     """Whether these credentials see a live row of anybody's: those of a buyer's account see none.
 
     Raises:
         NoObservationError: as for `read_rows`.
     """
-    for page in islice(_pages(clients, product_code, {}, priority=priority), PAGES_SEEN_MAX):
+    for page in islice(_pages(clients, product_code, {}, budget=budget), PAGES_SEEN_MAX):
         if any(_is_live(row, dimension=dimension, at=at) for row in page):
             return True
     return False
@@ -127,13 +127,13 @@ def live_rows(rows: Iterable[AwsRow], *, question: Question, dimension: str, at:
     return tuple(row for row in judged if row.expires_at > at)
 
 
-def agreement_status(clients: Clients, agreement_id: str, *, priority: Priority) -> AgreementStatus | None:
+def agreement_status(clients: Clients, agreement_id: str, *, budget: Budget) -> AgreementStatus | None:
     """How an agreement stands; null if AWS does not tell it to this seller, or it is a status that tells nothing here.
 
     Raises:
         NoAnswerError: AWS did not answer.
     """
-    clients.budget.take(priority)
+    _take_call(budget)
     try:
         answer = ask("DescribeAgreement", lambda: clients.agreements.describe_agreement(agreementId=agreement_id))
     except NoAnswerError as error:
@@ -178,14 +178,14 @@ def _pages(
     product_code: str,
     filter_: "dict[GetEntitlementFilterNameType, list[str]]",
     *,
-    priority: Priority,
+    budget: Budget,
 ) -> Iterable[Sequence[AwsRow]]:
     request: dict[str, Any] = {"ProductCode": product_code, "MaxResults": ROWS_PER_PAGE}
     if filter_:
         request["Filter"] = filter_
     begun_at = time.monotonic()
     for _ in range(PAGES_MAX):
-        clients.budget.take(priority)
+        _take_call(budget)
         answer = ask("GetEntitlements", lambda: clients.entitlements.get_entitlements(**request))
         yield answer.get("Entitlements") or []
         token = answer.get("NextToken")
@@ -195,6 +195,13 @@ def _pages(
         if time.monotonic() - begun_at > READING_SECONDS_MAX:
             raise NoAnswerError(f"GetEntitlements was not read to the end within {READING_SECONDS_MAX} seconds.")
     raise NoObservationError(f"GetEntitlements has more than {PAGES_MAX} pages for one license.")
+
+
+def _take_call(budget: Budget) -> None:
+    try:
+        budget.take()
+    except NoCallIsLeftError as error:
+        raise NoAnswerError(str(error)) from error
 
 
 def _answers(row: AwsRow, question: Question) -> bool:

@@ -1,5 +1,6 @@
 """The inbox: every message is stored before it is worked on, and kept, with what became of it."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +13,9 @@ import structlog
 
 from consumers.marketplace import observations
 from consumers.marketplace.budget import Priority
-from consumers.marketplace.licenses import claiming, find_license, identify_license, issue_license
+from consumers.marketplace.licenses import claiming, find_license, identify_license, identifying, issue_license
 from consumers.marketplace.messages import NotUnderstood, Parsed, Poke, PokeKind, Unrelated, parse
-from consumers.marketplace.names import value_of
+from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.pauses import LICENSE
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.tables import INBOX
@@ -30,7 +31,13 @@ MARKETPLACE: Final = Actor(ActorRole.MARKETPLACE, "aws-marketplace")
 ATTEMPTS_MAX: Final = 5
 """How often a message is tried that the program itself stumbles over."""
 
-_SETTLED_AT_ONCE: Final = 50
+BODY_MAX: Final = 1_048_576
+"""The longest message, in characters; SQS takes no longer one."""
+
+_SETTLED_AT_ONCE: Final = 100
+_SHOWN_MAX: Final = 1_000
+# No database keeps all of them, and no message of AWS has any.
+_NOT_KEPT: Final = re.compile("[\x00\ud800-\udfff]")
 _LOGGER: Final = structlog.get_logger(__name__)
 
 
@@ -47,10 +54,20 @@ class MessageStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Received:
-    """A message as it came from the queue: SQS's id of it, and its body."""
+    """A message as it came.
 
-    transport_id: str
+    Attributes:
+        body: as it can be kept.
+        parsed: what it says, or why it can't be understood.
+    """
+
     body: str
+    parsed: Parsed
+
+    @property
+    def message_id(self) -> str:
+        """The id by which it is known when it comes again."""
+        return self.parsed.message_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,10 +79,25 @@ class Settled:
     license_id: LicenseId | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _New:
+    """A message that is to be settled."""
+
+    number: int
+    message_id: str
+    parsed: Parsed
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        return self.parsed.names if isinstance(self.parsed, Poke) else ()
+
+
 # These begin a license; the other messages tell only of one that is there.
 _ISSUING: Final = frozenset({PokeKind.LICENSE_UPDATED, PokeKind.ENTITLEMENT_UPDATED, PokeKind.SUBSCRIBE_SUCCESS})
 GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
 """After one of these, and with seats shown, an earlier end is over."""
+_TOO_LONG: Final = "The message is longer than any of AWS Marketplace."
+_NO_TEXT: Final = "The message holds characters that are none of a text."
 _NOT_OURS: Final = "The product is not one of those that this ledger serves."
 _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
 _AGREEMENT_UNKNOWN: Final = "Nothing is known of the agreement yet. It waits for a message that names its license."
@@ -74,8 +106,28 @@ _NOTHING_BEGINS: Final = "It is about a purchase that this ledger never heard of
 _EARLIER_KEY: Final = "It says that an earlier agreement or license has ended, not the one that stands now."
 
 
+def received(body: str, *, transport_id: str) -> Received:
+    """Read a message.
+
+    Args:
+        body: as it came.
+        transport_id: by which it is known if it carries no id of its own.
+    """
+    if len(body) > BODY_MAX:
+        return not_understood(body[:_SHOWN_MAX], transport_id=transport_id, reason=_TOO_LONG)
+    if _NOT_KEPT.search(body):
+        return not_understood(body, transport_id=transport_id, reason=_NO_TEXT)
+    return Received(body=body, parsed=parse(body, transport_id=transport_id))
+
+
+def not_understood(shown: str, *, transport_id: str, reason: str) -> Received:
+    """A message that is none, with as much of it as can be shown."""
+    body = _NOT_KEPT.sub("\N{REPLACEMENT CHARACTER}", shown)
+    return Received(body=body, parsed=NotUnderstood(message_id=transport_id, reason=reason))
+
+
 class Inbox:
-    """The messages of AWS Marketplace, in the ledger's file."""
+    """The messages of AWS Marketplace, in the ledger's database."""
 
     def __init__(self, ledger: Ledger, settings: MarketplaceSettings) -> None:
         """Keep them beside the events of this ledger."""
@@ -88,23 +140,29 @@ class Inbox:
         Raises:
             LedgerError: the database can't be written; nothing was stored.
         """
-        parsed = [(parse(message.body, transport_id=message.transport_id), message.body) for message in received]
-        ids = [message.message_id for message, _ in parsed]
+        # Of one that came twice the first counts.
+        by_id = {message.message_id: message for message in reversed(received)}
+        in_order = [by_id.pop(message.message_id) for message in received if message.message_id in by_id]
 
-        def decide(transaction: Transaction) -> list[Parsed]:
-            rows = transaction.rows
-            known = set(rows.scalars(sqlalchemy.select(INBOX.c.message_id).where(INBOX.c.message_id.in_(ids))))
-            new: list[Parsed] = []
-            for message, body in parsed:
-                if message.message_id not in known:
-                    known.add(message.message_id)
-                    rows.execute(sqlalchemy.insert(INBOX).values(_row(message, body, at=transaction.at)))
-                    new.append(message)
+        def decide(transaction: Transaction) -> list[Received]:
+            known = _known(transaction.rows, [message.message_id for message in in_order])
+            new = [message for message in in_order if message.message_id not in known]
+            if new:
+                transaction.rows.execute(
+                    sqlalchemy.insert(INBOX), [_row(message, at=transaction.at) for message in new]
+                )
             return new
 
         for message in self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True)):
-            if isinstance(message, NotUnderstood):
-                _LOGGER.warning("a message can't be understood", message_id=message.message_id, reason=message.reason)
+            if isinstance(message.parsed, NotUnderstood):
+                _LOGGER.warning(
+                    "a message can't be understood", message_id=message.message_id, reason=message.parsed.reason
+                )
+
+    def known(self, message_ids: Sequence[str]) -> Collection[str]:
+        """Which of these messages are stored already."""
+        with self._ledger.reading.connect() as reading:
+            return _known(reading, message_ids)
 
     def settle_new(self, *, at: datetime) -> bool:
         """Find out what the new messages are about, in the order in which they came; whether there were any.
@@ -124,8 +182,14 @@ class Inbox:
                 .where(INBOX.c.number.in_(numbers))
                 .order_by(INBOX.c.number)
             ).all()
-        for number, message_id, body in messages:
-            self._settle(number, message_id=message_id, body=body)
+        left = [
+            _New(number=number, message_id=message_id, parsed=parse(body, transport_id=message_id))
+            for number, message_id, body in messages
+        ]
+        while left:
+            self._settle(left[0])
+            left = left[1:]
+            left = left[self._settle_quiet(left) :]
         return bool(messages)
 
     def wake_parked(self) -> bool:
@@ -153,44 +217,78 @@ class Inbox:
         self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
         return True
 
-    def _settle(self, number: int, *, message_id: str, body: str) -> None:
-        poke = parse(body, transport_id=message_id)
+    def _settle_quiet(self, messages: Sequence[_New]) -> int:
+        """Settle those at the beginning that record nothing, all at once; returns how many.
+
+        Most messages tell of a license that is known by all that they say. What records something is one append for
+        itself, caused by its message.
+        """
+        if not messages:
+            return 0
+        license_id = LicenseId(str(uuid4()))
+        keys = {key for message in messages for key in claiming(message.names)}
+
+        def decide(transaction: Transaction) -> list[tuple[_New, Settled]]:
+            settled: list[tuple[_New, Settled]] = []
+            new = _still_new(transaction.rows, [message.number for message in messages])
+            for message in messages:
+                poke = message.parsed
+                if message.number not in new or not isinstance(poke, Poke):
+                    break
+                if records_something(transaction, poke, settings=self._settings):
+                    break
+                settled.append((message, self._settle_in(transaction, message.number, poke, license_id)))
+            return settled
+
+        try:
+            settled = self._ledger.submit(
+                Work(decide=decide, caller=Caller(MARKETPLACE), keys=tuple(keys), writes_rows=True)
+            )
+        except (QueueIsFullError, UnavailableError):
+            raise
+        except Exception as error:  # noqa: BLE001 -- told of when the one that it came from is tried alone
+            _LOGGER.info("messages are worked on one by one", error=type(error).__name__)
+            return 0
+        for message, then in settled:
+            _say_put_aside(message.message_id, then)
+        return len(settled)
+
+    def _settle(self, message: _New) -> None:
+        poke = message.parsed
         if not isinstance(poke, Poke):
             # Stored by a version of this program that understood it, or could not say so.
-            self._write(number, Settled(status=MessageStatus.FAILED, reason=poke.reason))
+            self._write(message.number, Settled(status=MessageStatus.FAILED, reason=poke.reason))
             return
         try:
-            settled = self._settle_poke(number, poke)
+            settled = self._settle_poke(message.number, poke)
         except (QueueIsFullError, UnavailableError):
             raise
         except Exception as error:
             # The next messages must not wait behind it.
-            _LOGGER.exception("a message could not be worked on", message_id=message_id)
-            self._try_again(number, reason=f"The program failed over it: {type(error).__name__}.")
+            _LOGGER.exception("a message could not be worked on", message_id=message.message_id)
+            self._try_again(message.number, reason=f"The program failed over it: {type(error).__name__}.")
             return
-        if settled is not None and settled.status is not MessageStatus.WAITING:
-            _LOGGER.info("a message was put aside", message_id=message_id, status=settled.status, reason=settled.reason)
+        if settled is not None:
+            _say_put_aside(message.message_id, settled)
 
     def _settle_poke(self, number: int, poke: Poke) -> Settled | None:
         license_id = LicenseId(str(uuid4()))
 
         def decide(transaction: Transaction) -> Settled | None:
-            status = transaction.rows.scalar(sqlalchemy.select(INBOX.c.status).where(INBOX.c.number == number))
-            if status != MessageStatus.NEW:
+            if not _still_new(transaction.rows, [number]):
                 return None
-            settled = settle(transaction, poke, settings=self._settings, new_license_id=license_id)
-            if settled.status is MessageStatus.WAITING and settled.license_id is not None:
-                observations.request(
-                    transaction,
-                    settled.license_id,
-                    priority=Priority.MESSAGE,
-                    license_arn_heard=_heard_otherwise(poke),
-                )
-            _write_settled(transaction, number, settled)
-            return settled
+            return self._settle_in(transaction, number, poke, license_id)
 
         caller = Caller(MARKETPLACE, poke.message_id)
         return self._ledger.submit(Work(decide=decide, caller=caller, keys=claiming(poke.names), writes_rows=True))
+
+    def _settle_in(self, transaction: Transaction, number: int, poke: Poke, new_license_id: LicenseId) -> Settled:
+        settled = settle(transaction, poke, settings=self._settings, new_license_id=new_license_id)
+        if settled.status is MessageStatus.WAITING and settled.license_id is not None:
+            heard = _heard_otherwise(poke)
+            observations.request(transaction, settled.license_id, priority=Priority.MESSAGE, license_arn_heard=heard)
+        _write_settled(transaction, number, settled)
+        return settled
 
     def _write(self, number: int, settled: Settled) -> None:
         def decide(transaction: Transaction) -> None:
@@ -212,6 +310,16 @@ class Inbox:
             rows.execute(sqlalchemy.update(INBOX).where(this).values(values))
 
         self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+
+
+def records_something(transaction: Transaction, poke: Poke, *, settings: MarketplaceSettings) -> bool:
+    """Whether settling a message would append events."""
+    if poke.product_code not in (None, *settings.product_codes) or poke.awaits_successor or poke.ends:
+        return False
+    license_id = find_license(transaction, poke.names, product_code=poke.product_code)
+    if license_id is None:
+        return poke.product_code is not None and poke.kind in _ISSUING
+    return bool(identifying(transaction, license_id, names=poke.names))
 
 
 def settle(
@@ -246,27 +354,53 @@ def _settle_unknown(transaction: Transaction, poke: Poke, *, new_license_id: Lic
     return Settled(status=MessageStatus.WAITING, license_id=license_id)
 
 
+def _still_new(rows: sqlalchemy.Connection, numbers: Sequence[int]) -> Collection[int]:
+    """Which of these messages nobody has settled meanwhile."""
+    query = sqlalchemy.select(INBOX.c.number).where(INBOX.c.number.in_(numbers), INBOX.c.status == MessageStatus.NEW)
+    return set(rows.scalars(query))
+
+
+def _say_put_aside(message_id: str, settled: Settled) -> None:
+    if settled.status is not MessageStatus.WAITING:
+        _LOGGER.info("a message was put aside", message_id=message_id, status=settled.status, reason=settled.reason)
+
+
 def _heard_otherwise(poke: Poke) -> str | None:
     """The ARN as the message spells it, if that is not the form in which the ledger holds it."""
     known = value_of(poke.names, KeyKind.LICENSE_ARN)
     return None if poke.license_arn_heard == known else poke.license_arn_heard
 
 
-def _row(message: Parsed, body: str, *, at: datetime) -> dict[str, Any]:
-    row: dict[str, Any] = {"message_id": message.message_id, "body": body, "received_at": microseconds(at)}
-    match message:
+def _known(rows: sqlalchemy.Connection, message_ids: Sequence[str]) -> Collection[str]:
+    query = sqlalchemy.select(INBOX.c.message_id).where(INBOX.c.message_id.in_(message_ids))
+    return set(rows.scalars(query)) if message_ids else ()
+
+
+def _row(message: Received, *, at: datetime) -> dict[str, Any]:
+    said = message.parsed
+    row: dict[str, Any] = {
+        "message_id": said.message_id,
+        "body": message.body,
+        "received_at": microseconds(at),
+        "kind": None,
+        "sent_at": None,
+        "agreement_id": None,
+        "reason": None,
+        "due_at": None,
+    }
+    match said:
         case Poke():
             return row | {
                 "status": MessageStatus.NEW,
                 "due_at": microseconds(at),
-                "kind": message.kind,
-                "sent_at": None if message.sent_at is None else microseconds(message.sent_at),
-                "agreement_id": value_of(message.names, KeyKind.AGREEMENT),
+                "kind": said.kind,
+                "sent_at": None if said.sent_at is None else microseconds(said.sent_at),
+                "agreement_id": value_of(said.names, KeyKind.AGREEMENT),
             }
         case Unrelated():
-            return row | {"status": MessageStatus.IGNORED, "reason": message.reason}
+            return row | {"status": MessageStatus.IGNORED, "reason": said.reason}
         case NotUnderstood():
-            return row | {"status": MessageStatus.FAILED, "reason": message.reason}
+            return row | {"status": MessageStatus.FAILED, "reason": said.reason}
 
 
 def _write_settled(transaction: Transaction, number: int, settled: Settled) -> None:

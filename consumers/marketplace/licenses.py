@@ -7,7 +7,7 @@ import sqlalchemy
 from consumers.marketplace.names import Name
 from consumers.marketplace.tables import INBOX
 from ledger.license import decisions
-from ledger.license.events import KeyKind, LicenseId
+from ledger.license.events import KeyKind, LicenseEvent, LicenseId
 from ledger.times import microseconds
 from ledger.transaction import CLAIMING_KINDS, Transaction
 
@@ -54,11 +54,16 @@ def issue_license(
 
 def identify_license(transaction: Transaction, license_id: LicenseId, *, names: Sequence[Name]) -> None:
     """The license is known by these names too, but for the keys that are another license's."""
-    ours = _unclaimed(transaction, license_id, names)
-    events = decisions.identify_license(transaction.license(license_id), names=ours)
+    events = identifying(transaction, license_id, names=names)
     if events:
         transaction.append(license_id, events)
-        _wake_parked(transaction, ours)
+        _wake_parked(transaction, _unclaimed(transaction, license_id, names))
+
+
+def identifying(transaction: Transaction, license_id: LicenseId, *, names: Sequence[Name]) -> Sequence[LicenseEvent]:
+    """What is to be recorded when a license is called by these names."""
+    ours = _unclaimed(transaction, license_id, names)
+    return decisions.identify_license(transaction.license(license_id), names=ours)
 
 
 def _unclaimed(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> tuple[Name, ...]:

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from consumers.marketplace import endings, entitlements, observations
-from consumers.marketplace.budget import Priority
+from consumers.marketplace.budget import Budget, Priority
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.endings import EndNotice
 from consumers.marketplace.entitlements import LiveRow, NoAnswerError, NoObservationError, Question
@@ -34,6 +34,7 @@ from ledger.license import decisions
 from ledger.license.decisions import SecondReadingIsNeededError
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
+from ledger.store import StoreError
 from ledger.transaction import Caller, Transaction, Work
 
 _TRIES: Final = 3
@@ -114,19 +115,26 @@ class Observer:
     """Reads licenses and records what changed."""
 
     def __init__(
-        self, ledger: Ledger, settings: MarketplaceSettings, clients: Clients, *, now: Callable[[], datetime]
+        self,
+        ledger: Ledger,
+        settings: MarketplaceSettings,
+        clients: Clients,
+        *,
+        budget: Budget,
+        now: Callable[[], datetime],
     ) -> None:
-        """Read with these clients; `now` is the clock, aware UTC."""
+        """Read with these clients, as often as the budget lets; `now` is the clock, aware UTC."""
         self._ledger = ledger
         self._settings = settings
         self._clients = clients
+        self._budget = budget
         self._now = now
 
     def observe_next(self, *, at: datetime) -> Outcome:
         """Read the license that is due first, if there is one.
 
         Raises:
-            LedgerError: the database can't be written.
+            LedgerError, StoreError: the database can't be written or read.
         """
         with self._ledger.reading.connect() as reading:
             due = observations.next_due(reading, at=at)
@@ -137,7 +145,7 @@ class Observer:
             claim = self._begin(license_id, only_if_due=True)
             # Where it was superseded, whoever came later decides; if they are killed, their lease runs out.
             return Outcome.SUPERSEDED if claim is None else self._observe(claim, priority=priority)
-        except (QueueIsFullError, UnavailableError):
+        except (QueueIsFullError, UnavailableError, StoreError):
             raise
         except Exception as error:
             # The other licenses must not wait behind it.
@@ -181,7 +189,7 @@ class Observer:
     def _observe(self, claim: _Claim, *, priority: Priority) -> Outcome:
         license_id = claim.license.license_id
         try:
-            reading = self._read(claim, priority=priority)
+            reading = self._read(claim)
         except NoObservationError as error:
             _LOGGER.warning("a license could not be read", license_id=license_id, reason=error.reason)
             return self._put_off(claim, error, priority=priority)
@@ -189,12 +197,12 @@ class Observer:
 
     # -- reading AWS ---------------------------------------------------------------------------------------------------
 
-    def _read(self, claim: _Claim, *, priority: Priority) -> _Reading:
+    def _read(self, claim: _Claim) -> _Reading:
         license_, at = claim.license, self._now()
         question = _question(license_, license_arn_heard=claim.license_arn_heard)
         if question is None:
             raise NoObservationError(_NO_KEY)
-        answered = entitlements.read_rows(self._clients, question, priority=priority)
+        answered = entitlements.read_rows(self._clients, question, budget=self._budget)
         rows = entitlements.live_rows(answered, question=question, dimension=self._settings.dimension, at=at)
         if rows:
             self._clients.trust.note(license_.product_code, at=at)
@@ -204,10 +212,10 @@ class Observer:
         agreement_id = _agreement_of(claim)
         status = None
         if agreement_id is not None:
-            status = entitlements.agreement_status(self._clients, agreement_id, priority=priority)
-        return _Reading(rows=(), status=status, trusted=self._is_trusted(license_, at=at, priority=priority))
+            status = entitlements.agreement_status(self._clients, agreement_id, budget=self._budget)
+        return _Reading(rows=(), status=status, trusted=self._is_trusted(license_, at=at))
 
-    def _is_trusted(self, license_: License, *, at: datetime, priority: Priority) -> bool:
+    def _is_trusted(self, license_: License, *, at: datetime) -> bool:
         subscription, wait = license_.subscription, self._settings.renewal_wait
         if subscription is None or not endings.is_overdue(subscription, renewal_wait=wait, at=at):
             return False
@@ -215,7 +223,7 @@ class Observer:
         if trust.holds(code, at=at):
             return True
         seen = entitlements.sees_live_row(
-            self._clients, product_code=code, dimension=self._settings.dimension, at=at, priority=priority
+            self._clients, product_code=code, dimension=self._settings.dimension, at=at, budget=self._budget
         )
         if seen:
             trust.note(code, at=at)

@@ -9,7 +9,7 @@ import structlog
 from botocore.exceptions import ClientError, ParamValidationError
 
 from consumers.marketplace import names, observations
-from consumers.marketplace.budget import Priority
+from consumers.marketplace.budget import Priority, RegistrationsBudget
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import NoObservationError, ask, code_of
 from consumers.marketplace.inbox import MARKETPLACE
@@ -41,7 +41,7 @@ class MarketplaceRegistration:
         self._ledger = ledger
         self._settings = settings
         self._clients = clients
-        self._observer = Observer(ledger, settings, clients, now=now)
+        self._observer = Observer(ledger, settings, clients, budget=RegistrationsBudget(ledger), now=now)
 
     def resolve(self, token: str, *, cause: str) -> Resolved:
         """Find out who comes, let the license exist, and read its seats. The same token twice gives the same.
@@ -64,7 +64,6 @@ class MarketplaceRegistration:
         return self._resolved(license_id, known_by)
 
     def _ask(self, token: str) -> dict[str, Any]:
-        self._clients.budget.take(Priority.REGISTRATION)
         try:
             return dict(
                 ask("ResolveCustomer", lambda: self._clients.metering.resolve_customer(RegistrationToken=token))

@@ -1,4 +1,4 @@
-"""Rows of the consumer in the ledger's file: the inbox, and where each license stands with being read.
+"""Rows of the consumer in the ledger's database: the inbox, and where each license stands with being read.
 
 Times are whole microseconds since 1970. They are written under the append lock alone, so that each row and the events
 that follow from it are one.
@@ -8,12 +8,14 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
 METADATA = MetaData()
 
+# number: the order of receipt, with gaps where a transaction failed.
 # status: `new` (to be looked at), `waiting` (for a reading of its license), `parked` (for a key to become known),
 # `done`, `ignored` (with the reason), `failed` (can't be understood, with the reason). No row is ever removed.
 INBOX = Table(
     "marketplace_inbox",
     METADATA,
-    Column("number", Integer, primary_key=True),
+    # SQLite numbers only a column of this very type by itself.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("message_id", Text, nullable=False, unique=True),
     Column("body", Text, nullable=False),
     Column("received_at", BigInteger, nullable=False),
@@ -50,4 +52,12 @@ OBSERVATIONS = Table(
     Column("reading_renews_at", BigInteger),
     Column("reading_due_at", BigInteger),
     Index("marketplace_observations_due", "due_at"),
+)
+
+# spent_until: calls that all processes make together are spread over time; those made so far reach to this moment.
+CALLS = Table(
+    "marketplace_calls",
+    METADATA,
+    Column("budget", Text, primary_key=True),
+    Column("spent_until", BigInteger, nullable=False),
 )

@@ -1,36 +1,35 @@
 """A consumer in a process of its own: `python -m tests.integration.consumers_process`, told what to do by one line.
 
-The line is JSON: `path`, `queue_url`, `environment` of the sandbox, and `tokens` to register, which is done at the same
-time. It says `ready` when it consumes, `registered` when the tokens are resolved, and stops on SIGTERM.
+The line is JSON: `url` of the database, `queue_url`, `environment` of the sandbox, and `tokens` to register, which is done
+at the same time. It says `ready` when it consumes, `registered` when the tokens are resolved, and stops on SIGTERM.
 """
 
 import json
 import signal
 import sys
 import threading
-from pathlib import Path
+import time
+from datetime import datetime, timedelta
 
-from consumers.marketplace import (
-    METADATA,
-    Consumer,
-    MarketplaceRegistration,
-    MarketplaceSettings,
-    aws_clients,
-)
-from ledger.ledger import Ledger, LedgerSettings
+from consumers.marketplace import Consumer, MarketplaceRegistration, MarketplaceSettings, aws_clients
 from ledger.store.url import DatabaseUrl
-from tests.integration.consumers_stage import NOON, PRODUCT_CODE
+from tests.integration.consumers_stage import NOON, PRODUCT_CODE, open_ledger
 
 
 def main() -> None:
-    """Consume at noon until told to stop."""
+    """Consume from noon on until told to stop."""
+    begun = time.monotonic()
+
+    def now() -> datetime:
+        return NOON + timedelta(seconds=time.monotonic() - begun)
+
     told = json.loads(sys.stdin.readline())
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     settings = MarketplaceSettings(queue_url=told["queue_url"], product_codes=(PRODUCT_CODE,), dimension="users")
-    ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(Path(told["path"]))), now=lambda: NOON, tables=[METADATA])
+    ledger = open_ledger(DatabaseUrl.parse(told["url"]), clock=now)
     clients = aws_clients(told["environment"])
-    registration = MarketplaceRegistration(ledger, settings, clients, now=lambda: NOON)
+    registration = MarketplaceRegistration(ledger, settings, clients, now=now)
 
     def register() -> None:
         for number, token in enumerate(told["tokens"]):
@@ -41,7 +40,7 @@ def main() -> None:
     threading.Thread(target=register, daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    Consumer(ledger, settings, clients, now=lambda: NOON).run(stop)
+    Consumer(ledger, settings, clients, now=now).run(stop)
     clients.close()
     ledger.close()
 

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import boto3
@@ -32,6 +33,7 @@ from ledger.store.url import DatabaseUrl
 from ledger.system.events import STREAM as SYSTEM_STREAM
 from ledger.transaction import Caller
 from ledger.users import parse_user
+from tests.services import postgres
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -48,6 +50,9 @@ END_OF_NEXT_MAY = END_OF_MAY.replace(year=2028)
 ADMIN = Caller(Actor(ActorRole.ADMIN, "key-1"))
 USERS = ("ada", "grace", "katherine", "dorothy", "mary")
 MINUTE = timedelta(minutes=1)
+UNLIMITED = 10_000.0
+"""Calls a second, where it is not about the budget."""
+ENGINES = ("sqlite", "postgresql")
 ANYBODY: Mapping[str, str] = {
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "anybody",
@@ -79,6 +84,7 @@ class Stage:
     clock: Clock
     sandbox: Sandbox
     ledger: Ledger
+    url: DatabaseUrl
     settings: MarketplaceSettings
     environment: Mapping[str, str]
     clients: Clients
@@ -194,8 +200,22 @@ def _queues() -> "SQSClient":
 
 
 @contextmanager
+def database(engine: str, folder: Path) -> Iterator[DatabaseUrl]:
+    """An empty database: a file in this folder, or one of the server's."""
+    if engine == "sqlite":
+        yield DatabaseUrl.of_file(folder / "ledger.db")
+        return
+    server = postgres.shared()
+    url = postgres.fresh_database("consumers", server=server)
+    try:
+        yield DatabaseUrl.parse(url)
+    finally:
+        server.drop_database(urlsplit(url).path.removeprefix("/"))
+
+
+@contextmanager
 def staged(
-    folder: Path,
+    url: DatabaseUrl,
     *,
     change: Callable[[MarketplaceSettings], MarketplaceSettings] = lambda settings: settings,
     raw_delivery: bool = False,
@@ -213,7 +233,7 @@ def staged(
         settings = change(
             MarketplaceSettings(queue_url=sandbox.queue_url, product_codes=(PRODUCT_CODE,), dimension="users")
         )
-        ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(folder / "ledger.db")), now=clock, tables=[METADATA])
+        ledger = open_ledger(url, clock=clock)
         environment = {**ANYBODY, **sandbox.environment, "AWS_ENDPOINT_URL_SQS": sqs_endpoint()}
         clients = aws_clients(environment)
         try:
@@ -221,15 +241,21 @@ def staged(
                 clock=clock,
                 sandbox=sandbox,
                 ledger=ledger,
+                url=url,
                 settings=settings,
                 environment=environment,
                 clients=clients,
-                consumer=Consumer(ledger, settings, clients, now=clock),
+                consumer=Consumer(ledger, settings, clients, now=clock, readings_per_second=UNLIMITED),
                 registration=MarketplaceRegistration(ledger, settings, clients, now=clock),
             )
         finally:
             clients.close()
             ledger.close()
+
+
+def open_ledger(url: DatabaseUrl, *, clock: Callable[[], datetime]) -> Ledger:
+    """A ledger of a process's own on a database."""
+    return Ledger.open(LedgerSettings(url=url), now=clock, tables=[METADATA])
 
 
 def without_waits(settings: MarketplaceSettings) -> MarketplaceSettings:

@@ -10,23 +10,27 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from consumers.marketplace import observations
+from consumers.marketplace import MarketplaceSettings, observations
 from consumers.marketplace.budget import Priority
 from consumers.sandbox import Contract, FaultPlan, Generation
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
 from ledger.store.tables import LICENSE_KEYS
 from ledger.transaction import Transaction, Work
-from tests.integration.consumers_stage import ADMIN, END_OF_MAY, PRODUCT_CODE, Stage, staged
+from tests.integration.consumers_stage import ADMIN, END_OF_MAY, ENGINES, PRODUCT_CODE, Stage, database, staged
 
 NOBODY = LicenseId("6f0c0c0c-0000-4000-8000-000000000001")
 ARN = "arn:aws:license-manager::294406891311:license:l-00000000000000000000000000000001"
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+@pytest.fixture(params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A consumer with the patience of production that serves two products."""
-    with staged(tmp_path, change=lambda settings: replace(settings, product_codes=(PRODUCT_CODE, "another"))) as stage:
+
+    def serve_another(settings: MarketplaceSettings) -> MarketplaceSettings:
+        return replace(settings, product_codes=(PRODUCT_CODE, "another"))
+
+    with database(request.param, tmp_path) as url, staged(url, change=serve_another) as stage:
         yield stage
 
 

@@ -10,27 +10,30 @@ import pytest
 from consumers.sandbox import FaultPlan, Generation
 from ledger.license.events import KeyKind, LapseReason
 from ledger.license.state import Lapse
+from ledger.store.url import DatabaseUrl
 from tests.integration.consumers_stage import (
     ANALYTICAL_ENGINES,
     COMPILERS_INC,
     END_OF_MAY,
     END_OF_NEXT_MAY,
+    ENGINES,
     MINUTE,
     NOON,
     PRODUCT_CODE,
     PRODUCT_ID,
     USERS,
     Stage,
+    database,
     staged,
 )
 
 BOUGHT = ["license-issued", *["license-identified"] * 4, "subscription-started"]
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+@pytest.fixture(params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A consumer with the patience of production."""
-    with staged(tmp_path) as stage:
+    with database(request.param, tmp_path) as url, staged(url) as stage:
         yield stage
 
 
@@ -251,7 +254,7 @@ def test_an_unsubscription_that_is_heard_of_late_does_not_end_what_was_subscribe
 
 def test_raw_legacy_messages_are_each_heard(tmp_path: Path) -> None:
     """Without an envelope they are the same text each time, and still each one is a poke."""
-    with staged(tmp_path, raw_delivery=True) as stage:
+    with staged(DatabaseUrl.of_file(tmp_path / "ledger.db"), raw_delivery=True) as stage:
         contract = stage.buy(seats=5, generation=Generation.LEGACY)
         stage.consume()
         for seats in (6, 7):

@@ -16,18 +16,20 @@ from ledger.transaction import Caller, Transaction, Work
 from tests.integration.consumers_stage import (
     ADMIN,
     END_OF_NEXT_MAY,
+    ENGINES,
     MINUTE,
     PRODUCT_CODE,
     USERS,
     Stage,
+    database,
     staged,
 )
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+@pytest.fixture(params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A consumer with the patience of production."""
-    with staged(tmp_path) as stage:
+    with database(request.param, tmp_path) as url, staged(url) as stage:
         yield stage
 
 

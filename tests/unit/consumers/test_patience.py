@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from consumers.marketplace.budget import Budget, Priority
+import pytest
+
+from consumers.marketplace.budget import NoCallIsLeftError, ReadingsBudget
 from consumers.marketplace.clients import Trust
 from consumers.marketplace.observations import longer_recheck
 from consumers.marketplace.pauses import Pauses
@@ -27,37 +29,65 @@ class Seconds:
         self.at += seconds
 
 
-def test_calls_are_spread_over_time() -> None:
-    """No more than the rate, after the bucket is empty."""
+class Election:
+    """An election that the test decides."""
+
+    def __init__(self) -> None:
+        """This process was elected."""
+        self.term = 1
+        self.won = True
+
+    def holds(self) -> bool:
+        """Whether it still is."""
+        return self.won
+
+
+def test_readings_are_spread_over_time() -> None:
+    """No second has more of them than the rate and the one that waited."""
     seconds = Seconds()
-    budget = Budget(10, clock=seconds, sleep=seconds.sleep)
-    for _ in range(107):
-        budget.take(Priority.MESSAGE)
-    assert 9.99 < seconds.at < 10.01
+    budget = ReadingsBudget(Election(), clock=seconds, sleep=seconds.sleep)
+    called_at: list[float] = []
+    for _ in range(240):
+        budget.take()
+        called_at.append(seconds.at)
+        seconds.sleep(0.01)
+    assert 19.9 < seconds.at < 20.1
+    assert max(sum(at <= other <= at + 1 for other in called_at) for at in called_at) == 13
 
 
-def test_somebody_who_waits_finds_calls_left() -> None:
-    """A registration takes what is kept for it, while others wait."""
+def test_calls_that_nobody_made_are_not_made_up_for() -> None:
+    """After a quiet hour the next one is made at once, and the one after it waits."""
     seconds = Seconds()
-    budget = Budget(10, clock=seconds, sleep=seconds.sleep)
-    for _ in range(7):
-        budget.take(Priority.RECHECK)
-    for _ in range(3):
-        budget.take(Priority.REGISTRATION)
-    assert seconds.at == 0
-    budget.take(Priority.MESSAGE)
-    assert seconds.at > 0.3
+    budget = ReadingsBudget(Election(), 10, clock=seconds, sleep=seconds.sleep)
+    budget.take()
+    seconds.sleep(3600)
+    begun_at = seconds.at
+    budget.take()
+    assert seconds.at == begun_at
+    budget.take()
+    assert seconds.at == pytest.approx(begun_at + 0.1)
 
 
-def test_two_processes_stay_under_the_limit_of_aws() -> None:
-    """In the first second, in which each bucket is full, they make 18 calls and 18 more; after that 18 a second."""
-    seconds = Seconds()
-    budget = Budget(clock=seconds, sleep=seconds.sleep)
-    while seconds.at < 10:
-        budget.take(Priority.REGISTRATION)
-    calls_left_in_the_bucket = 9
-    assert seconds.at >= 10
-    assert 2 * (calls_left_in_the_bucket + 90) / 10 < 20
+def test_who_was_elected_just_now_waits_for_a_moment() -> None:
+    """The process before it may have made a call at the same time."""
+    seconds, election = Seconds(), Election()
+    budget = ReadingsBudget(election, 10, clock=seconds, sleep=seconds.sleep)
+    budget.take()
+    assert seconds.at == pytest.approx(0.1)
+    seconds.sleep(60)
+    election.term = 3
+    budget.take()
+    assert seconds.at == pytest.approx(60.2)
+
+
+def test_a_process_that_is_not_elected_any_more_calls_no_more() -> None:
+    """Not even for a reading that it has begun."""
+    seconds, election = Seconds(), Election()
+    budget = ReadingsBudget(election, clock=seconds, sleep=seconds.sleep)
+    budget.take()
+    election.won = False
+    with pytest.raises(NoCallIsLeftError):
+        budget.take()
 
 
 def test_pauses_grow_up_to_the_longest() -> None:

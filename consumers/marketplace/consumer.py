@@ -1,0 +1,192 @@
+"""The consumer: takes AWS's messages from where they come, and does what is due by itself."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from consumers.marketplace.budget import READINGS_PER_SECOND, ReadingsBudget
+from consumers.marketplace.clients import POLL_SECONDS, Clients
+from consumers.marketplace.inbox import Inbox
+from consumers.marketplace.observing import Observer, Outcome
+from consumers.marketplace.pauses import OUTAGE
+from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.sources import Source, SourceFailedError
+from consumers.marketplace.sqs import SqsQueue
+from ledger.errors import LedgerError
+from ledger.ledger import Ledger
+from ledger.store import StoreError
+
+JOB: Final = "marketplace"
+"""The job of reading AWS, which one process does for all."""
+IDLE_SECONDS: Final = 0.5
+"""How often it is looked for what is due."""
+STOP_SECONDS: Final = 2.0
+"""How long a stop waits for a call to AWS; what is cut off is done again by whoever comes next."""
+
+_LOGGER: Final = structlog.get_logger(__name__)
+
+
+class Consumer:
+    """Brings what AWS Marketplace says into the ledger.
+
+    Any number may run beside each other on one ledger. All of them fill the inbox; the elected one works it off and
+    reads AWS, so that AWS's budget is one process's.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: MarketplaceSettings,
+        clients: Clients,
+        *,
+        now: Callable[[], datetime],
+        source: Source | None = None,
+        readings_per_second: float = READINGS_PER_SECOND,
+    ) -> None:
+        """Consume for this ledger.
+
+        Args:
+            ledger: where to.
+            settings: what is sold.
+            clients: by which AWS is asked.
+            now: the clock, aware UTC.
+            source: where messages come from; null is the queue of the settings, if they name one.
+            readings_per_second: how many calls are made to AWS at most.
+        """
+        self._ledger = ledger
+        self._settings = settings
+        self._source = source or _queue_of(settings, clients)
+        self._campaign = ledger.campaign(JOB)
+        self._inbox = Inbox(ledger, settings)
+        budget = ReadingsBudget(self._campaign, readings_per_second)
+        self._observer = Observer(ledger, settings, clients, budget=budget, now=now)
+        self._now = now
+        self._heard = threading.Event()
+        self._outages = 0
+        self._aws_rests_until: datetime | None = None
+        self._parked_looked_at: datetime | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Consume until told to stop; returns within a few seconds of that."""
+        worker = threading.Thread(target=self._work_until, args=(stop,), name="marketplace-work", daemon=True)
+        worker.start()
+        try:
+            self._take_until(stop)
+        finally:
+            self._heard.set()
+            worker.join(STOP_SECONDS)
+            if self._source is not None:
+                self._source.close()
+
+    def run_once(self) -> bool:
+        """Take what lies at the source now and, if elected, do all that is due; whether there was anything.
+
+        Raises:
+            SourceFailedError: the source does not answer.
+            LedgerError: the database can't be written.
+        """
+        did = self._take(wait_seconds=0)
+        while self._work():
+            did = True
+        return did
+
+    def stand_back(self) -> None:
+        """Let another process have the readings at once.
+
+        Raises:
+            StoreError: it has them when the lease has run out.
+        """
+        self._campaign.resign()
+
+    # -- the source ----------------------------------------------------------------------------------------------------
+
+    def _take_until(self, stop: threading.Event) -> None:
+        if self._source is None:
+            stop.wait()
+            return
+        _again_until(stop, lambda: self._take(wait_seconds=POLL_SECONDS), failed="messages could not be taken")
+
+    def _take(self, *, wait_seconds: int) -> bool:
+        took = self._source is not None and self._source.take(self._inbox, wait_seconds=wait_seconds)
+        if took:
+            self._heard.set()
+        return took
+
+    # -- the work ------------------------------------------------------------------------------------------------------
+
+    def _work_until(self, stop: threading.Event) -> None:
+        _again_until(stop, lambda: self._work_off(stop), failed="what is due could not be done")
+        try:
+            self.stand_back()
+        except StoreError as error:
+            _LOGGER.info("another process takes over when the lease has run out", reason=str(error))
+
+    def _work_off(self, stop: threading.Event) -> None:
+        """Do all that is due, then wait for a message, or until it is time to look again."""
+        self._heard.clear()
+        while self._work():
+            if stop.is_set():
+                return
+        self._heard.wait(IDLE_SECONDS)
+
+    def _work(self) -> bool:
+        """One round: what the new messages are about, then one license; whether there was anything."""
+        if not self._campaign.holds():
+            return False
+        at = self._time()
+        settled = self._inbox.settle_new(at=at)
+        woken = self._wake_parked(at)
+        return self._observe(at) or settled or woken
+
+    def _wake_parked(self, at: datetime) -> bool:
+        looked_at = self._parked_looked_at
+        if looked_at is not None and at - looked_at < self._settings.recheck:
+            return False
+        self._parked_looked_at = at
+        return self._inbox.wake_parked()
+
+    def _observe(self, at: datetime) -> bool:
+        if self._aws_rests_until is not None and at < self._aws_rests_until:
+            return False
+        outcome = self._observer.observe_next(at=at)
+        if outcome is Outcome.NO_ANSWER:
+            self._outages += 1
+            self._aws_rests_until = at + OUTAGE.after(self._outages)
+        elif outcome in {Outcome.OBSERVED, Outcome.NO_OBSERVATION}:
+            self._outages = 0
+            self._aws_rests_until = None
+        return outcome not in {Outcome.NO_ANSWER, Outcome.NOTHING_DUE}
+
+    def _time(self) -> datetime:
+        """The time of a decision made now, since due times are told by it: later than all that is recorded."""
+        return max(self._now(), self._ledger.head().recorded_at + timedelta(microseconds=1))
+
+
+def _queue_of(settings: MarketplaceSettings, clients: Clients) -> SqsQueue | None:
+    return None if settings.queue_url is None else SqsQueue(clients.sqs, queue_url=settings.queue_url)
+
+
+def _again_until(stop: threading.Event, turn: Callable[[], object], *, failed: str) -> None:
+    """Take one turn after the other until told to stop, with growing pauses while they fail."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            turn()
+        except (SourceFailedError, LedgerError, StoreError, SQLAlchemyError) as error:
+            failures += 1
+            _LOGGER.warning(failed, reason=_in_words(error), failures=failures)
+        except Exception as error:
+            failures += 1
+            _LOGGER.exception(failed, error=type(error).__name__, failures=failures)
+        else:
+            failures = 0
+            continue
+        stop.wait(OUTAGE.after(failures).total_seconds())
+
+
+def _in_words(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
