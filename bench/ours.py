@@ -76,7 +76,7 @@ def views(directory: Path, *, events: int) -> Figures:
     """Events per second into all three views, from the first event on."""
     with _ledger(directory) as ledger:
         _fill(ledger, _license(ledger), names("seat", events))
-        views_ = Views.open(ViewsSettings(path=directory / "views.db"), ledger)
+        views_ = Views.open(ViewsSettings(url=DatabaseUrl.of_file(directory / "views.db")), ledger)
         seconds = seconds_of(views_.run_once)
         applied = views_.position()
         views_.stop()
@@ -89,7 +89,7 @@ def latency(directory: Path, *, samples: int) -> Figures:
     random = Random(samples)
     with _ledger(directory) as ledger:
         license_id = _license(ledger)
-        views_ = Views.open(ViewsSettings(path=directory / "views.db"), ledger)
+        views_ = Views.open(ViewsSettings(url=DatabaseUrl.of_file(directory / "views.db")), ledger)
         views_.start()
         waits: list[float] = []
         for user in names("user", samples):

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from ledger.envelope import EventTypeIsUnknownError, RecordedEvent, StoredEventDisagreesError
 from ledger.ledger import Ledger
 from ledger.store import StoreCannotOpenError, StoreError
+from ledger.store.url import DatabaseUrl
 from projections import generations
 from projections.batch import Changes
 from projections.database import ViewsDatabase, reason_of
@@ -59,11 +60,11 @@ class ViewsSettings:
     """What the views need to know.
 
     Attributes:
-        path: their own SQLite file, beside the ledger's.
+        url: where they are kept.
         readers_max: how many threads may read at once.
     """
 
-    path: Path
+    url: DatabaseUrl
     readers_max: int = 80
 
 
@@ -132,12 +133,12 @@ class Views:
         Raises:
             StoreCannotOpenError: in one line, why not.
         """
-        database = ViewsDatabase(settings.path, readers_max=settings.readers_max)
+        database = ViewsDatabase(settings.url.sqlite_path or Path(), readers_max=settings.readers_max)
         try:
             _prepare(database, ledger)
         except StoreError as error:
             database.close()
-            msg = f"The views' database {settings.path} can't be opened: {reason_of(error.__cause__ or error)}."
+            msg = f"The views' database {settings.url.shown} can't be opened: {reason_of(error.__cause__ or error)}."
             raise StoreCannotOpenError(msg) from error
         return cls(database, ledger)
 

@@ -86,7 +86,7 @@ class Story:
 
     def open_views(self, name: str = "ledger.views.db") -> Views:
         """Open views of the ledger once more, as another process would."""
-        return Views.open(ViewsSettings(path=self.folder / name), self.ledger)
+        return Views.open(ViewsSettings(url=DatabaseUrl.of_file(self.folder / name)), self.ledger)
 
     def told(self, views: Views | None = None) -> dict[str, Any]:
         """Everything that the views say."""
@@ -119,7 +119,7 @@ def tell(folder: Path) -> Iterator[Story]:
     """Begin a story at noon."""
     clock = Clock()
     with open_ledger(folder, clock) as ledger:
-        views = Views.open(ViewsSettings(path=folder / "ledger.views.db"), ledger)
+        views = Views.open(ViewsSettings(url=DatabaseUrl.of_file(folder / "ledger.views.db")), ledger)
         try:
             yield Story(folder=folder, clock=clock, ledger=ledger, views=views)
         finally:

@@ -151,7 +151,7 @@ def open_story(folder: Path, *, told: Story | None = None) -> Iterator[Story]:
         shutil.copytree(told.path.parent, folder, dirs_exist_ok=True)
     clock, path = Clock(), folder / "ledger.db"
     ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(path)), now=clock, tables=(sign_ins.METADATA,))
-    views = Views.open(ViewsSettings(path=folder / "ledger.views.db"), ledger)
+    views = Views.open(ViewsSettings(url=DatabaseUrl.of_file(folder / "ledger.views.db")), ledger)
     marketplace = Marketplace(ledger=ledger)
     parts = Parts(ledger=ledger, views=views, settings=ApiSettings(secure_cookies=False), registration=marketplace)
     views.start()
