@@ -5,7 +5,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.services import kafka as brokers
 from tests.services import postgres as servers
+from tests.services.kafka import KafkaCluster
 from tests.services.postgres import PostgresServer
 
 
@@ -37,3 +39,15 @@ def _database(server: PostgresServer, request: pytest.FixtureRequest) -> Iterato
     url = servers.fresh_database(request.node.name, server=server)
     yield url
     server.drop_database(urlsplit(url).path.removeprefix("/"))
+
+
+@pytest.fixture(scope="session")
+def kafka() -> KafkaCluster:
+    """A running broker; for tests that leave it running."""
+    return brokers.shared()
+
+
+@pytest.fixture(scope="session")
+def kafka_cluster() -> KafkaCluster:
+    """Three running brokers; a test that kills one brings it back."""
+    return brokers.shared_cluster()

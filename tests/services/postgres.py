@@ -9,7 +9,6 @@ import pwd
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from tests.services import absent
-from tests.services.processes import Home, await_ready, free_port
+from tests.services.processes import Home, Process, await_ready, free_port
 
 USER: Final = "postgres"
 PASSWORD: Final = "of-the-tests"
@@ -119,7 +118,7 @@ class PostgresServer:
         self.binaries: Final = software.placed(self._home.path).binaries
         self._data: Final = self._home.path / "data"
         self._settings: Final = {**_SETTINGS, **({} if fsync else _WITHOUT_DISK), **(settings or {})}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._initialize()
 
     @property
@@ -235,7 +234,7 @@ class PostgresServer:
             *settings,
         ]
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Process:
         if self._process is None:
             raise RuntimeError("the server is not running")
         return self._process

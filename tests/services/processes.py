@@ -26,6 +26,9 @@ _PORTS: Final = range(15_000, 32_000)
 """Below the ports that Linux gives to clients: there a client that looks for a stopped server could meet itself."""
 
 
+Process = subprocess.Popen[bytes]
+
+
 class Home:
     """A folder of one server, and the processes started in it; both are gone when the tests are."""
 
@@ -41,9 +44,7 @@ class Home:
             start_new_session=True,
         )
 
-    def start(
-        self, name: str, command: Sequence[str | Path], *, env: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[bytes]:
+    def start(self, name: str, command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Process:
         """Start a process; what it prints is in `log(name)`."""
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
@@ -82,7 +83,7 @@ class Home:
         self._guard.communicate()
 
 
-def await_ready(name: str, process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]) -> None:
+def await_ready(name: str, process: Process, log: Path, ready: Callable[[], bool]) -> None:
     """Wait until a server answers.
 
     Raises:
@@ -93,6 +94,15 @@ def await_ready(name: str, process: subprocess.Popen[bytes], log: Path, ready: C
         if process.poll() is not None or time.monotonic() > until:
             raise RuntimeError(f"{name} does not answer:\n{log.read_text()[-4_000:]}")
         time.sleep(0.02)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a TCP port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:
