@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import sqlalchemy
 
@@ -17,35 +18,86 @@ from ledger.license.decisions import issue_license, lapse_subscription, observe_
 from ledger.license.events import KeyKind, LapseReason, LicenseId
 from ledger.license.state import License
 from ledger.store import Store
+from ledger.store import postgres_connections as postgres
+from ledger.store.postgres import PostgresStore
 from ledger.store.sqlite import SqliteStore
+from ledger.store.url import DatabaseUrl
 from ledger.transaction import Transaction, Work
+from tests.services.postgres import fresh_database, shared
 from tests.stories import AGREEMENT, LICENSE, MARKETPLACE, PRODUCT_CODE, RENEWS_AT, Clock
 
 T = TypeVar("T")
 
 OpenStore = Callable[[Path], Store]
 
+ENGINES: Final = ("sqlite", "postgres")
+"""Each test that is not about one of them runs on each."""
 
-def sqlite_store(path: Path, *, tables: Sequence[sqlalchemy.MetaData] = ()) -> SqliteStore:
-    """The store on one SQLite file."""
-    return SqliteStore(path, tables=tables)
+_POSTGRES_SUFFIX: Final = ".postgres"
+_SUFFIXES: Final = {"sqlite": ".db", "postgres": _POSTGRES_SUFFIX}
+_READERS_MAX: Final = 2
 
 
-STORES: dict[str, OpenStore] = {"sqlite": sqlite_store}
-"""Every engine; each test of the store's contract runs on each."""
+def database_in(folder: Path, engine: str, *, name: str = "ledger") -> Path:
+    """The path that stands for a database: an SQLite file, or a file with the address of a PostgreSQL database."""
+    return folder / f"{name}{_SUFFIXES[engine]}"
+
+
+def url_of(database: Path) -> DatabaseUrl:
+    """The address of the database for which a path stands; a PostgreSQL database is made when it is first asked for."""
+    if database.suffix != _POSTGRES_SUFFIX:
+        return DatabaseUrl.of_file(database)
+    if not database.exists():
+        database.write_text(fresh_database(database.parent.name), encoding="utf-8")
+    return DatabaseUrl.parse(database.read_text(encoding="utf-8"))
+
+
+def drop_databases(folder: Path) -> None:
+    """Drop the PostgreSQL databases for which paths in a folder stand."""
+    for database in folder.glob(f"*{_POSTGRES_SUFFIX}"):
+        shared().drop_database(urlsplit(database.read_text(encoding="utf-8")).path.removeprefix("/"))
+        database.unlink()
+
+
+def store_on(database: Path) -> SqliteStore | PostgresStore:
+    """The store on the database for which a path stands."""
+    url = url_of(database)
+    if url.sqlite_path is not None:
+        return SqliteStore(url.sqlite_path)
+    return PostgresStore(url, readers_max=_READERS_MAX)
+
+
+def execute(database: Path, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 -- columns
+    """Run a statement past the ledger, in a transaction of its own; the rows, if it has any."""
+    url = url_of(database)
+    if url.sqlite_path is not None:
+        engine = sqlalchemy.create_engine(url.text)
+    else:
+        engine = postgres.engine(url, purpose="tests", pool_size=1)
+    try:
+        with engine.begin() as connection:
+            done = connection.execute(sqlalchemy.text(statement), parameters)
+            return [tuple(row) for row in done] if done.returns_rows else []
+    finally:
+        engine.dispose()
+
+
+def position_column(database: Path) -> str:
+    """What the column of the position is called in the table of the events."""
+    return "notification_id" if database.suffix == _POSTGRES_SUFFIX else "position"
 
 
 @contextmanager
 def opened(
-    path: Path,
+    database: Path,
     *,
     now: Callable[[], datetime] | None = None,
-    open_store: OpenStore = sqlite_store,
+    open_store: OpenStore = store_on,
     waiting_max: int = 1_000,
     on_fatal: Callable[[Exception], None] | None = None,
 ) -> Iterator[Ledger]:
     """A ledger, closed at the end."""
-    ledger = Ledger(open_store(path), now=now or Clock(), waiting_max=waiting_max, on_fatal=on_fatal)
+    ledger = Ledger(open_store(database), now=now or Clock(), waiting_max=waiting_max, on_fatal=on_fatal)
     try:
         yield ledger
     finally:

@@ -32,7 +32,18 @@ from ledger.license.state import License
 from ledger.replay import LicenseThen, Moment
 from ledger.times import system_now
 from ledger.transaction import CLAIMING_KINDS
-from tests.integration.ledgers import everything, issue, lapse, license_now, observe, opened, rows_of
+from tests.integration.ledgers import (
+    ENGINES,
+    database_in,
+    drop_databases,
+    everything,
+    issue,
+    lapse,
+    license_now,
+    observe,
+    opened,
+    rows_of,
+)
 from tests.stories import (
     ADA_SIGNS_IN,
     ADMIN,
@@ -137,20 +148,24 @@ def look(ledger: Ledger) -> Seen:
     return Seen(head.position, head.recorded_at, ledger.past.policy_at(head.position), licenses)
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=15, deadline=None)
 @given(steps)
-def test_any_version_position_and_time_answers_as_it_was(told: list[tuple[Command, LicenseId, int]]) -> None:
+def test_any_version_position_and_time_answers_as_it_was(
+    engine: str, told: list[tuple[Command, LicenseId, int]]
+) -> None:
     """What was seen after each step is found again by each of the three, also by a ledger that starts cold."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "ledger.db"
-        with opened(path, now=clock) as ledger:
+        database = database_in(Path(directory), engine)
+        with opened(database, now=clock) as ledger:
             seen = [*_tell(ledger, clock, told)]
             _compare(ledger, seen)
             _look_at_the_tables(ledger, everything(ledger))
-        with opened(path, now=clock) as cold:
+        with opened(database, now=clock) as cold:
             _compare(cold, seen)
             assert look(cold).licenses == seen[-1].licenses
+        drop_databases(Path(directory))
 
 
 def _tell(ledger: Ledger, clock: Clock, told: list[tuple[Command, LicenseId, int]]) -> Iterator[Seen]:
@@ -197,9 +212,9 @@ def _look_at_the_tables(ledger: Ledger, recorded: list[RecordedEvent]) -> None:
     assert {(row[0], row[1]): row[2] for row in rows_of(ledger, "SELECT * FROM license_keys")} == keys
 
 
-def test_a_version_or_position_inside_an_append_answers_for_its_end(tmp_path: Path) -> None:
+def test_a_version_or_position_inside_an_append_answers_for_its_end(database: Path) -> None:
     """Nobody ever sees half a decrease."""
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=2)
         for user in (ADA_SIGNS_IN, GRACE_SIGNS_IN):
             ledger.seats.activate(LICENSE, user=user, caller=CLIENT)
@@ -214,26 +229,26 @@ def test_a_version_or_position_inside_an_append_answers_for_its_end(tmp_path: Pa
 
 
 @pytest.mark.parametrize("version", [0, -1, 4, 2**40, 2**63, 2**200])
-def test_a_version_that_is_not_there_is_not_recorded(tmp_path: Path, version: int) -> None:
+def test_a_version_that_is_not_there_is_not_recorded(database: Path, version: int) -> None:
     """However large."""
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=2)
         with pytest.raises(NotRecordedError):
             ledger.past.license_at(LICENSE, Moment(version=version))
 
 
 @pytest.mark.parametrize("position", [0, -1, 4, 2**200])
-def test_a_position_that_is_not_there_is_not_recorded(tmp_path: Path, position: int) -> None:
+def test_a_position_that_is_not_there_is_not_recorded(database: Path, position: int) -> None:
     """However large."""
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=2)
         with pytest.raises(NotRecordedError):
             ledger.past.license_at(LICENSE, Moment(position=position))
 
 
-def test_before_it_was_issued_a_license_is_not_found(tmp_path: Path) -> None:
+def test_before_it_was_issued_a_license_is_not_found(database: Path) -> None:
     """By time and by position; and one that never was, by any."""
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=2)
         issue(ledger, seats_max=2, license_id=OTHER_LICENSE, names=())
         for moment in (Moment(position=1), Moment(as_of=NOON - TICK), Moment(as_of=NOON)):
@@ -245,10 +260,10 @@ def test_before_it_was_issued_a_license_is_not_found(tmp_path: Path) -> None:
                 ledger.past.license_at(LicenseId("never issued"), moment)
 
 
-def test_a_time_that_the_ledger_has_not_reached_has_no_answer_yet(tmp_path: Path) -> None:
+def test_a_time_that_the_ledger_has_not_reached_has_no_answer_yet(database: Path) -> None:
     """A later append could still change it; reaching the time first makes the answer lasting."""
     clock = Clock()
-    with opened(tmp_path / "ledger.db", now=clock) as ledger:
+    with opened(database, now=clock) as ledger:
         issue(ledger, seats_max=2)
         clock.move(timedelta(hours=1))
         asked = NOON + timedelta(minutes=30)
@@ -265,10 +280,10 @@ def test_a_time_that_the_ledger_has_not_reached_has_no_answer_yet(tmp_path: Path
         assert ledger.past.license_at(LICENSE, Moment(as_of=asked)).position == 3
 
 
-def test_an_answer_about_a_moment_stays_while_appends_run(tmp_path: Path) -> None:
+def test_an_answer_about_a_moment_stays_while_appends_run(database: Path) -> None:
     """Readers ask for just now while four writers append; asked again afterwards, every answer is the same."""
     stop = threading.Event()
-    with opened(tmp_path / "ledger.db", now=system_now) as ledger:
+    with opened(database, now=system_now) as ledger:
         issue(ledger, seats_max=100_000)
         issued_at = ledger.head().recorded_at
 
@@ -300,9 +315,9 @@ def test_an_answer_about_a_moment_stays_while_appends_run(tmp_path: Path) -> Non
             assert ledger.past.license_at(LICENSE, Moment(as_of=as_of)) == then
 
 
-def test_the_past_is_judged_by_the_policy_of_its_time(tmp_path: Path) -> None:
+def test_the_past_is_judged_by_the_policy_of_its_time(database: Path) -> None:
     """A policy holds from its own position on; before the first, the usual one does."""
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=2)
         ledger.set_access_policy(NO_WAIT)
         ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)
@@ -316,9 +331,9 @@ def test_the_past_is_judged_by_the_policy_of_its_time(tmp_path: Path) -> None:
         assert ledger.past.license_at(LICENSE, Moment(version=4)).policy == NO_WAIT
 
 
-def test_a_feed_never_ends_inside_an_append(tmp_path: Path) -> None:
+def test_a_feed_never_ends_inside_an_append(database: Path) -> None:
     """However small the limit, the last event handed over ends its append."""
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=5)
         for number in range(5):
             ledger.seats.activate(LICENSE, user=colleague(number), caller=CLIENT)

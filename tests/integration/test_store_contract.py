@@ -17,7 +17,7 @@ from ledger.store import (
     Store,
     StoreError,
 )
-from tests.integration.ledgers import STORES, OpenStore
+from tests.integration.ledgers import execute, position_column, store_on
 from tests.stories import (
     ADA_ACTIVATED,
     ADMIN,
@@ -32,16 +32,10 @@ from tests.stories import (
 TICK = timedelta(microseconds=1)
 
 
-@pytest.fixture(params=STORES)
-def open_store(request: pytest.FixtureRequest) -> OpenStore:
-    """One engine after the other."""
-    return STORES[request.param]
-
-
 @pytest.fixture
-def store(open_store: OpenStore, tmp_path: Path) -> Iterator[Store]:
+def store(database: Path) -> Iterator[Store]:
     """An empty store."""
-    store = open_store(tmp_path / "ledger.db")
+    store = store_on(database)
     yield store
     store.close()
 
@@ -88,9 +82,9 @@ def test_an_empty_store_has_a_head_and_an_id(store: Store) -> None:
     assert store.version_of(LICENSE) == 0
 
 
-def test_two_ledgers_have_different_ids_and_secrets(open_store: OpenStore, tmp_path: Path) -> None:
+def test_two_ledgers_have_different_ids_and_secrets(database: Path) -> None:
     """Nothing of one ledger opens another."""
-    one, other = open_store(tmp_path / "one.db"), open_store(tmp_path / "other.db")
+    one, other = store_on(database), store_on(database.with_stem("other"))
     assert one.head().ledger_id != other.head().ledger_id
     assert one.secret("directory") != other.secret("directory")
     assert len({one.secret(name) for name in ("directory", "idempotency", "keys", "cursor", "session")}) == 5
@@ -98,13 +92,13 @@ def test_two_ledgers_have_different_ids_and_secrets(open_store: OpenStore, tmp_p
     other.close()
 
 
-def test_what_was_committed_is_there_when_it_is_opened_again(open_store: OpenStore, tmp_path: Path) -> None:
+def test_what_was_committed_is_there_when_it_is_opened_again(database: Path) -> None:
     """Events, head, id and secrets stay."""
-    store = open_store(tmp_path / "ledger.db")
+    store = store_on(database)
     head = write(store, ISSUED, STARTED_WITH_TWO_SEATS)
     secret = store.secret("directory")
     store.close()
-    again = open_store(tmp_path / "ledger.db")
+    again = store_on(database)
     assert again.head() == head
     assert again.secret("directory") == secret
     assert [one.event for one in again.read_stream(LICENSE)] == [ISSUED, STARTED_WITH_TWO_SEATS]
@@ -128,9 +122,23 @@ def test_events_are_read_by_stream_and_by_position(store: Store) -> None:
     assert store.read_stream(LICENSE, after=1, up_to=3) == [whole[1], whole[3]]
     assert store.version_of(LICENSE) == 4
     store.begin()
-    assert store.streams_since(2) == {LICENSE, OTHER_LICENSE}
-    assert store.streams_since(3) == {LICENSE}
     assert {one.position for one in store.events_of({LICENSE: 2, OTHER_LICENSE: 1})} == {4, 5}
+    store.rollback()
+
+
+def test_what_others_appended_is_told_by_streams_and_by_the_bytes_at_both_ends(store: Store) -> None:
+    """Which states are stale, and whether the history is still the one that was known."""
+    first = write(store, ISSUED, STARTED_WITH_TWO_SEATS)
+    write(store, ISSUED, stream=OTHER_LICENSE)
+    head = write(store, ADA_ACTIVATED, GRACE_ACTIVATED, after=2)
+    store.begin()
+    since_first = store.appended_since(first.position, head.position)
+    assert since_first.streams == {LICENSE, OTHER_LICENSE}
+    started = new_event(head, STARTED_WITH_TWO_SEATS, version=2, position=2)
+    grace = new_event(head, GRACE_ACTIVATED, version=4, position=5)
+    assert since_first.stored == {2: started.state, 5: grace.state}
+    assert store.appended_since(3, head.position).streams == {LICENSE}
+    assert store.appended_since(0, head.position).stored.keys() == {5}
     store.rollback()
 
 
@@ -200,9 +208,9 @@ def test_a_row_written_again_stands_in_the_place_of_the_first(store: Store) -> N
     store.rollback()
 
 
-def test_the_head_is_locked_by_one_writer_at_a_time(open_store: OpenStore, tmp_path: Path) -> None:
+def test_the_head_is_locked_by_one_writer_at_a_time(database: Path) -> None:
     """A second writer waits for the first, then sees what it wrote."""
-    one, other = open_store(tmp_path / "ledger.db"), open_store(tmp_path / "ledger.db")
+    one, other = store_on(database), store_on(database)
     head = one.begin()
     began: list[Head] = []
     waiting = threading.Thread(target=lambda: began.append(other.begin()))
@@ -253,20 +261,14 @@ def test_an_event_moved_to_another_license_is_noticed(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "edit",
-    [
-        "UPDATE stored_events SET originator_version = 7",
-        "UPDATE stored_events SET position = 7",
-        "UPDATE stored_events SET topic = 'license.subscription-resumed'",
-        "UPDATE stored_events SET state = CAST('{}' AS BLOB)",
-    ],
+    ("column", "value"),
+    [("originator_version", 7), ("position", 7), ("topic", "license.subscription-resumed"), ("state", b"{}")],
 )
-def test_an_edited_row_is_noticed(store: Store, edit: str) -> None:
+def test_an_edited_row_is_noticed(store: Store, database: Path, column: str, value: object) -> None:
     """Whoever edits the place, the type or the bytes of an event is found out by the next reader."""
     write(store, ISSUED)
-    store.begin()
-    store.rows.exec_driver_sql(edit)
-    store.commit()
+    name = position_column(database) if column == "position" else column
+    execute(database, f"UPDATE stored_events SET {name} = :value", value=value)  # noqa: S608 -- own names
     with pytest.raises(StoredEventDisagreesError):
         store.read_ledger(after=0, limit=10)
     with pytest.raises(StoredEventDisagreesError):

@@ -37,7 +37,7 @@ def begin(call: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def test_a_caller_interrupted_while_waiting_holds_nobody_up(tmp_path: Path) -> None:
+def test_a_caller_interrupted_while_waiting_holds_nobody_up(database: Path) -> None:
     """The command is not carried out, and those who come after it are."""
     deciding, go_on, done = threading.Event(), threading.Event(), list[str]()
 
@@ -54,7 +54,7 @@ def test_a_caller_interrupted_while_waiting_holds_nobody_up(tmp_path: Path) -> N
         until(lambda: ledger.waiting == 1)
         os.kill(os.getpid(), signal.SIGINT)
 
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         first = begin(lambda: done.append(submit(ledger, hold_up)))
         assert deciding.wait(SECONDS_MAX)
         interrupting = begin(interrupt)
@@ -68,7 +68,7 @@ def test_a_caller_interrupted_while_waiting_holds_nobody_up(tmp_path: Path) -> N
     assert done == ["first"]
 
 
-def test_a_caller_interrupted_while_deciding_lets_the_next_one_lead(tmp_path: Path) -> None:
+def test_a_caller_interrupted_while_deciding_lets_the_next_one_lead(database: Path) -> None:
     """Who waits then is answered; nothing of the interrupted decision is kept."""
     answers: list[str] = []
 
@@ -78,7 +78,7 @@ def test_a_caller_interrupted_while_deciding_lets_the_next_one_lead(tmp_path: Pa
         raise KeyboardInterrupt
 
     threads: list[threading.Thread] = []
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         with pytest.raises(KeyboardInterrupt):
             submit(ledger, be_interrupted)
         threads[0].join(SECONDS_MAX)

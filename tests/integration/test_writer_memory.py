@@ -1,15 +1,16 @@
 """What the writer keeps: states, snapshots, answers to requests, counts of new users; and what it never keeps."""
 
 import json
-import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from ledger import snapshots, writer
+from ledger.envelope import RecordedEvent
 from ledger.errors import IdempotencyKeyIsReusedError, IsStaleError, LicenseIsNotFoundError, TooManyNewUsersError
 from ledger.ledger import Ledger
 from ledger.license.decisions import NoSeatIsFreeError, SeatIsNotFoundError, UserIsBlockedError
@@ -18,10 +19,9 @@ from ledger.license.state import License, SeatStatus
 from ledger.replay import Moment
 from ledger.seats import Change, Once, SeatChange
 from ledger.store import Snapshot
-from ledger.store.sqlite import SqliteStore
 from ledger.transaction import Transaction, Work
 from ledger.users import parse_user
-from tests.integration.ledgers import everything, issue, license_now, observe, opened, rows_of
+from tests.integration.ledgers import everything, execute, issue, license_now, observe, opened, rows_of, store_on
 from tests.stories import (
     ADA_SIGNS_IN,
     ADMIN,
@@ -39,15 +39,19 @@ from tests.stories import (
 ONCE = Once(key_hash=b"a key", request_hash=b"a request")
 
 
-class CountingStore(SqliteStore):
-    """A store that counts the events it reads for a license."""
+class Reads:
+    """The store on a database, which counts the events it reads for a license."""
 
-    events_read = 0
+    def __init__(self, database: Path) -> None:
+        """Nothing is read yet."""
+        self.events = 0
+        self.store = store_on(database)
+        self._read_stream = self.store.read_stream
+        self.store.read_stream = self._count  # type: ignore[method-assign]
 
-    def read_stream(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Any:  # noqa: ANN401 -- as it is
-        """Read and count."""
-        read = super().read_stream(stream, after=after, up_to=up_to)
-        self.events_read += len(read)
+    def _count(self, stream: str, *, after: int = 0, up_to: int | None = None) -> Sequence[RecordedEvent]:
+        read = self._read_stream(stream, after=after, up_to=up_to)
+        self.events += len(read)
         return read
 
 
@@ -58,9 +62,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
+def ledger(database: Path, clock: Clock) -> Iterator[Ledger]:
     """A license of two seats."""
-    with opened(tmp_path / "ledger.db", now=clock) as ledger:
+    with opened(database, now=clock) as ledger:
         issue(ledger, seats_max=2)
         yield ledger
 
@@ -82,39 +86,35 @@ def sign_in_many(ledger: Ledger, *, users: int) -> License:
     return license_now(ledger)
 
 
-def test_a_cold_start_reads_a_snapshot_and_few_events(tmp_path: Path) -> None:
+def test_a_cold_start_reads_a_snapshot_and_few_events(database: Path) -> None:
     """Of a stream of thousands of events the latest are read; without snapshots all are, to the same state."""
-    path = tmp_path / "ledger.db"
-    with opened(path) as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=10_000)
         state = sign_in_many(ledger, users=3_000)
-    store = CountingStore(path)
-    latest = store.snapshot_before(LICENSE)
+    reads = Reads(database)
+    latest = reads.store.snapshot_before(LICENSE)
     assert isinstance(latest, Snapshot)
     assert latest.version >= 1_000
-    with opened(path, open_store=lambda _: store) as cold:
+    with opened(database, open_store=lambda _: reads.store) as cold:
         assert license_now(cold) == state
-        assert store.events_read == state.version - latest.version < 2_500
-    with sqlite3.connect(path) as connection:
-        connection.execute("DELETE FROM snapshots")
-    connection.close()
-    store = CountingStore(path)
-    with opened(path, open_store=lambda _: store) as cold:
+        assert reads.events == state.version - latest.version < 2_500
+    execute(database, "DELETE FROM snapshots")
+    reads = Reads(database)
+    with opened(database, open_store=lambda _: reads.store) as cold:
         assert license_now(cold) == state
-        assert store.events_read == state.version
+        assert reads.events == state.version
 
 
-def test_a_snapshot_says_the_state_at_its_version(tmp_path: Path) -> None:
+def test_a_snapshot_says_the_state_at_its_version(database: Path) -> None:
     """It equals the replay, to its version and to its position alike."""
-    path = tmp_path / "ledger.db"
-    with opened(path) as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=10_000)
         sign_in_many(ledger, users=2_500)
-    store = SqliteStore(path)
+    store = store_on(database)
     snapshot = store.snapshot_before(LICENSE, version=2_400)
     assert snapshot is not None
     assert snapshot.version <= 2_400
-    with opened(path, open_store=lambda _: store) as ledger:
+    with opened(database, open_store=lambda _: store) as ledger:
         state = snapshots.decode(snapshot.state)
         assert state.version == snapshot.version
         assert state.seats_active == snapshot.version - 3
@@ -122,24 +122,21 @@ def test_a_snapshot_says_the_state_at_its_version(tmp_path: Path) -> None:
             assert ledger.past.license_at(LICENSE, moment).license == state
 
 
-def test_a_snapshot_of_another_format_is_not_read(tmp_path: Path) -> None:
+def test_a_snapshot_of_another_format_is_not_read(database: Path) -> None:
     """The state is made from the events instead."""
-    path = tmp_path / "ledger.db"
-    with opened(path) as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=10_000)
         state = sign_in_many(ledger, users=1_500)
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE snapshots SET format = 0, state = x'00'")
-    connection.close()
-    with opened(path) as cold:
+    execute(database, "UPDATE snapshots SET format = 0, state = :state", state=b"\x00")
+    with opened(database) as cold:
         assert license_now(cold) == state
 
 
-def test_licenses_that_leave_the_memory_come_back_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_licenses_that_leave_the_memory_come_back_whole(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small memory forgets the longest unused licenses, and answers stay right."""
     monkeypatch.setattr(writer, "CACHE_WEIGHT_MAX", 4)
     licenses = [LicenseId(f"license-{number}") for number in range(6)]
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         for number, license_id in enumerate(licenses):
             issue(ledger, seats_max=3, license_id=license_id, names=((KeyKind.AGREEMENT, f"agmt-{number}"),))
         for user in (ADA_SIGNS_IN, GRACE_SIGNS_IN, KATHERINE_SIGNS_IN):
@@ -187,14 +184,13 @@ def test_a_refusal_is_an_answer_too(ledger: Ledger) -> None:
     assert (again.value.detail, again.value.members) == (first.value.detail, first.value.members)
 
 
-def test_answers_are_remembered_over_a_restart(tmp_path: Path) -> None:
+def test_answers_are_remembered_over_a_restart(database: Path) -> None:
     """They are rows of the append's own transaction."""
-    path = tmp_path / "ledger.db"
-    with opened(path) as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=2)
         first = ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT, once=ONCE)
         ledger.seats.delete(LICENSE, seat_id=first.seat.seat_id, caller=ADMIN)
-    with opened(path) as again:
+    with opened(database) as again:
         assert again.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT, once=ONCE) == first
 
 
@@ -275,11 +271,11 @@ def test_a_stale_answer_is_not_remembered_and_the_key_is_looked_up_first(ledger:
 # -- new users -----------------------------------------------------------------------------------------------------
 
 
-def test_a_client_brings_only_so_many_new_users_an_hour(tmp_path: Path, clock: Clock) -> None:
+def test_a_client_brings_only_so_many_new_users_an_hour(database: Path, clock: Clock) -> None:
     """Known users sign in without end; the next hour brings new ones; another key has its own count."""
     clock.move(timedelta(minutes=40))
     other = type(CLIENT)(type(CLIENT.actor)(CLIENT.actor.role, "key-of-another-program"))
-    with opened(tmp_path / "ledger.db", now=clock) as ledger:
+    with opened(database, now=clock) as ledger:
         issue(ledger, seats_max=100)
 
         def sign_in(number: int, caller: Any = CLIENT) -> str:  # noqa: ANN401 -- a caller
@@ -303,11 +299,10 @@ def test_a_client_brings_only_so_many_new_users_an_hour(tmp_path: Path, clock: C
 # -- personal data -------------------------------------------------------------------------------------------------
 
 
-def test_a_name_stands_only_in_personal_fields_of_events(tmp_path: Path) -> None:
+def test_a_name_stands_only_in_personal_fields_of_events(database: Path) -> None:
     """Every row of every table is searched: names, notes and contacts are in `plain` members of stored events alone."""
     secrets = ["Ada", "Lovelace", "grace", "navy", "Charing", "Annabella", "engines.example", "7946 0000"]
-    path = tmp_path / "ledger.db"
-    with opened(path) as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=5_000, renews_at=NEVER)
         ada = ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT, once=ONCE).seat
         ledger.seats.block(
@@ -322,30 +317,29 @@ def test_a_name_stands_only_in_personal_fields_of_events(tmp_path: Path) -> None
         contact = Contact(name="Annabella Byron", email="annabella@engines.example", phone="+44 20 7946 0000")
         ledger.companies.register(LICENSE, company_name="Analytical", contact=contact, caller=ADMIN)
         sign_in_many(ledger, users=1_200)
-    found = _search(path, secrets)
+    found = _search(database, secrets)
     assert found == {("stored_events", "state")}
-    connection = sqlite3.connect(path)
-    for (state,) in connection.execute("SELECT state FROM stored_events"):
+    for (state,) in execute(database, "SELECT state FROM stored_events"):
         impersonal = json.dumps(_without_personal(json.loads(state)), ensure_ascii=False)
         assert [word for word in secrets if word in impersonal] == []
-    assert connection.execute("SELECT COUNT(*) FROM snapshots").fetchone()[0] >= 1
-    connection.close()
+    assert execute(database, "SELECT COUNT(*) FROM snapshots")[0][0] >= 1
 
 
-def _search(path: Path, words: list[str]) -> set[tuple[str, str]]:
-    connection = sqlite3.connect(path)
-    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    found = set()
-    for table in tables:
-        cursor = connection.execute(f"SELECT * FROM {table}")  # noqa: S608 -- the ledger's own tables
-        columns = [column[0] for column in cursor.description]
-        for row in cursor:
-            for column, value in zip(columns, row, strict=True):
-                raw = value if isinstance(value, bytes) else str(value).encode()
-                if any(word.encode() in raw for word in words):
-                    found.add((table, column))
-    connection.close()
-    return found
+def _search(database: Path, words: list[str]) -> set[tuple[str, str]]:
+    with opened(database) as ledger:
+        inspector = sqlalchemy.inspect(ledger.reading)
+        return {
+            (table, column["name"])
+            for table in inspector.get_table_names()
+            for column in inspector.get_columns(table)
+            for (value,) in rows_of(ledger, f"SELECT {column['name']} FROM {table}")  # noqa: S608 -- the ledger's own
+            if _contains(value, words)
+        }
+
+
+def _contains(value: object, words: list[str]) -> bool:
+    raw = value if isinstance(value, bytes) else str(value).encode()
+    return any(word.encode() in raw for word in words)
 
 
 def _without_personal(document: Any) -> Any:  # noqa: ANN401 -- JSON

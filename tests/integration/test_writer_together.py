@@ -90,9 +90,9 @@ def wait_until(holds: Callable[[], bool]) -> None:
     pytest.fail("it did not come to hold")
 
 
-def test_64_threads_take_exactly_the_50_seats(tmp_path: Path) -> None:
+def test_64_threads_take_exactly_the_50_seats(database: Path) -> None:
     """50 get a seat, 14 are told that none is free, and each who got one is recorded once."""
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=50)
         calls = [partial(ledger.seats.activate, LICENSE, user=colleague(n), caller=CLIENT) for n in range(64)]
         answers = at_once(*calls)
@@ -102,19 +102,18 @@ def test_64_threads_take_exactly_the_50_seats(tmp_path: Path) -> None:
         assert sorted(activated(everything(ledger))) == sorted(seated)
 
 
-def test_one_user_signing_in_from_32_places_takes_one_seat(tmp_path: Path) -> None:
+def test_one_user_signing_in_from_32_places_takes_one_seat(database: Path) -> None:
     """Everybody gets the same seat, and one event is recorded."""
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=50)
         answers = at_once(*[partial(ledger.seats.sign_in, LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)] * 32)
         assert len({getattr(answer, "seat_id", answer) for answer in answers}) == 1
         assert activated(everything(ledger)) == ["Ada Lovelace"]
 
 
-def test_two_ledgers_on_one_file_keep_one_limit(tmp_path: Path) -> None:
+def test_two_ledgers_on_one_database_keep_one_limit(database: Path) -> None:
     """Each brings its states up to date with what the other wrote before it decides."""
-    path = tmp_path / "ledger.db"
-    with opened(path) as one, opened(path) as other:
+    with opened(database) as one, opened(database) as other:
         issue(one, seats_max=20)
         calls = [
             partial((one, other)[number % 2].seats.activate, LICENSE, user=colleague(number // 2), caller=CLIENT)
@@ -130,12 +129,15 @@ def test_two_ledgers_on_one_file_keep_one_limit(tmp_path: Path) -> None:
 
 ACTIVATE_IN_A_PROCESS = """
 import sys
+import structlog
 from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
 from ledger.errors import RefusedError
 from ledger.times import system_now
 from tests.integration.ledgers import opened
 from tests.stories import CLIENT, LICENSE, colleague
+
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 def activate(number):
     try:
@@ -148,14 +150,13 @@ with opened(Path(sys.argv[1]), now=system_now) as ledger, ThreadPoolExecutor(8) 
 """
 
 
-def test_three_processes_on_one_file_keep_one_limit(tmp_path: Path) -> None:
+def test_three_processes_on_one_database_keep_one_limit(database: Path) -> None:
     """300 users, some in two processes, on 120 seats: exactly 120 take one, positions have no gap."""
-    path = tmp_path / "ledger.db"
-    with opened(path) as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=120)
         processes = [
             subprocess.Popen(
-                [sys.executable, "-c", ACTIVATE_IN_A_PROCESS, str(path), str(first)],
+                [sys.executable, "-c", ACTIVATE_IN_A_PROCESS, str(database), str(first)],
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -169,7 +170,7 @@ def test_three_processes_on_one_file_keep_one_limit(tmp_path: Path) -> None:
         assert license_now(ledger).seats_active == 120
 
 
-def test_one_purchase_heard_of_in_many_threads_and_two_ledgers_is_one_license(tmp_path: Path) -> None:
+def test_one_purchase_heard_of_in_many_threads_and_two_ledgers_is_one_license(database: Path) -> None:
     """The key is looked up under the lock, so that the second to hear of it finds the first one's license."""
 
     def hear(ledger: Ledger) -> LicenseId:
@@ -182,14 +183,13 @@ def test_one_purchase_heard_of_in_many_threads_and_two_ledgers_is_one_license(tm
 
         return ledger.submit(Work(decide=decide, caller=MARKETPLACE, keys=(AGREEMENT,)))
 
-    path = tmp_path / "ledger.db"
-    with opened(path) as one, opened(path) as other:
+    with opened(database) as one, opened(database) as other:
         heard = at_once(*[partial(hear, ledger) for ledger in (one, other) for _ in range(16)])
         assert len(set(map(str, heard))) == 1
         assert len(everything(one)) == 2
 
 
-def test_a_bad_command_fails_alone(tmp_path: Path) -> None:
+def test_a_bad_command_fails_alone(database: Path) -> None:
     """Of those that wait together one breaks, one is too long, one is refused: the others are carried out."""
 
     def break_down(_: Transaction) -> None:
@@ -201,7 +201,7 @@ def test_a_bad_command_fails_alone(tmp_path: Path) -> None:
         registered = CompanyRegistered(company_name="Endless", contact=_personal(endless))
         transaction.append(LICENSE, [registered])
 
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=1)
         mistakes: list[Exception] = []
 
@@ -241,9 +241,9 @@ def _personal(contact: Contact) -> Personal[Contact]:
     return Personal("contact", contact)
 
 
-def test_the_commands_of_a_batch_see_one_another(tmp_path: Path) -> None:
+def test_the_commands_of_a_batch_see_one_another(database: Path) -> None:
     """What waits together is decided in turn: the second user finds the seat of the first taken, the third none."""
-    with opened(tmp_path / "ledger.db") as ledger:
+    with opened(database) as ledger:
         issue(ledger, seats_max=2)
         users = (ADA_SIGNS_IN, GRACE_SIGNS_IN, ADA_SIGNS_IN, KATHERINE_SIGNS_IN)
         with held(ledger) as go_on:
@@ -259,9 +259,9 @@ def test_the_commands_of_a_batch_see_one_another(tmp_path: Path) -> None:
         assert len(set(appends)) == 3
 
 
-def test_a_full_queue_refuses_at_once_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_queue_refuses_at_once_and_loses_nothing(database: Path) -> None:
     """As many wait as may; the next is told to come again; those who waited are answered."""
-    with opened(tmp_path / "ledger.db", waiting_max=3) as ledger:
+    with opened(database, waiting_max=3) as ledger:
         issue(ledger, seats_max=10)
         calls = [partial(ledger.seats.activate, LICENSE, user=colleague(n), caller=CLIENT) for n in range(4)]
         with held(ledger) as go_on:
@@ -275,10 +275,9 @@ def test_a_full_queue_refuses_at_once_and_loses_nothing(tmp_path: Path) -> None:
         assert isinstance(calls[3](), SeatAnswer)
 
 
-def test_closing_answers_those_who_wait_and_refuses_those_who_come(tmp_path: Path) -> None:
+def test_closing_answers_those_who_wait_and_refuses_those_who_come(database: Path) -> None:
     """A stop loses nothing that was taken in, and takes nothing in that it would lose."""
-    path = tmp_path / "ledger.db"
-    with opened(path, waiting_max=8) as ledger:
+    with opened(database, waiting_max=8) as ledger:
         issue(ledger, seats_max=10)
         calls = [partial(ledger.seats.activate, LICENSE, user=colleague(n), caller=CLIENT) for n in range(8)]
         with held(ledger) as go_on:
@@ -295,7 +294,7 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come(tmp_path: Pat
         assert all(isinstance(answer, SeatAnswer) for answer in answers)
         with pytest.raises(UnavailableError):
             calls[0]()
-    with opened(path) as again:
+    with opened(database) as again:
         assert len(activated(everything(again))) == 8
 
 
@@ -309,10 +308,10 @@ def _refuses(ledger: Ledger) -> bool:
     return False
 
 
-def test_recorded_times_grow_even_when_the_clock_goes_back(tmp_path: Path) -> None:
+def test_recorded_times_grow_even_when_the_clock_goes_back(database: Path) -> None:
     """A clock set back by an hour does not turn the order of appends around."""
     clock = Clock()
-    with opened(tmp_path / "ledger.db", now=clock) as ledger:
+    with opened(database, now=clock) as ledger:
         issue(ledger, seats_max=3)
         for hours in (1, -1, 0):
             clock.move(timedelta(hours=hours))
