@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from consumers.marketplace.budget import READINGS_PER_SECOND, ReadingsBudget
 from consumers.marketplace.clients import POLL_SECONDS, Clients
@@ -14,9 +13,9 @@ from consumers.marketplace.inbox import Inbox
 from consumers.marketplace.observing import Observer, Outcome
 from consumers.marketplace.pauses import OUTAGE
 from consumers.marketplace.settings import MarketplaceSettings
-from consumers.marketplace.sources import Source, SourceFailedError
+from consumers.marketplace.sources import Source
 from consumers.marketplace.sqs import SqsQueue
-from ledger.errors import LedgerError
+from consumers.marketplace.turns import again_until
 from ledger.ledger import Ledger
 from ledger.store import StoreError
 
@@ -108,7 +107,7 @@ class Consumer:
         if self._source is None:
             stop.wait()
             return
-        _again_until(stop, lambda: self._take(wait_seconds=POLL_SECONDS), failed="messages could not be taken")
+        again_until(stop, lambda: self._take(wait_seconds=POLL_SECONDS), failed="messages could not be taken")
 
     def _take(self, *, wait_seconds: int) -> bool:
         took = self._source is not None and self._source.take(self._inbox, wait_seconds=wait_seconds)
@@ -119,7 +118,7 @@ class Consumer:
     # -- the work ------------------------------------------------------------------------------------------------------
 
     def _work_until(self, stop: threading.Event) -> None:
-        _again_until(stop, lambda: self._work_off(stop), failed="what is due could not be done")
+        again_until(stop, lambda: self._work_off(stop), failed="what is due could not be done")
         try:
             self.stand_back()
         except StoreError as error:
@@ -168,25 +167,3 @@ class Consumer:
 
 def _queue_of(settings: MarketplaceSettings, clients: Clients) -> SqsQueue | None:
     return None if settings.queue_url is None else SqsQueue(clients.sqs, queue_url=settings.queue_url)
-
-
-def _again_until(stop: threading.Event, turn: Callable[[], object], *, failed: str) -> None:
-    """Take one turn after the other until told to stop, with growing pauses while they fail."""
-    failures = 0
-    while not stop.is_set():
-        try:
-            turn()
-        except (SourceFailedError, LedgerError, StoreError, SQLAlchemyError) as error:
-            failures += 1
-            _LOGGER.warning(failed, reason=_in_words(error), failures=failures)
-        except Exception as error:
-            failures += 1
-            _LOGGER.exception(failed, error=type(error).__name__, failures=failures)
-        else:
-            failures = 0
-            continue
-        stop.wait(OUTAGE.after(failures).total_seconds())
-
-
-def _in_words(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -33,6 +33,7 @@ ATTEMPTS_MAX: Final = 5
 
 BODY_MAX: Final = 1_048_576
 """The longest message, in characters; SQS takes no longer one."""
+TOO_LONG: Final = "The message is longer than any of AWS Marketplace."
 
 _SETTLED_AT_ONCE: Final = 100
 _SHOWN_MAX: Final = 1_000
@@ -96,7 +97,6 @@ class _New:
 _ISSUING: Final = frozenset({PokeKind.LICENSE_UPDATED, PokeKind.ENTITLEMENT_UPDATED, PokeKind.SUBSCRIBE_SUCCESS})
 GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
 """After one of these, and with seats shown, an earlier end is over."""
-_TOO_LONG: Final = "The message is longer than any of AWS Marketplace."
 _NO_TEXT: Final = "The message holds characters that are none of a text."
 _NOT_OURS: Final = "The product is not one of those that this ledger serves."
 _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
@@ -114,7 +114,7 @@ def received(body: str, *, transport_id: str) -> Received:
         transport_id: by which it is known if it carries no id of its own.
     """
     if len(body) > BODY_MAX:
-        return not_understood(body[:_SHOWN_MAX], transport_id=transport_id, reason=_TOO_LONG)
+        return not_understood(body[:_SHOWN_MAX], transport_id=transport_id, reason=TOO_LONG)
     if _NOT_KEPT.search(body):
         return not_understood(body, transport_id=transport_id, reason=_NO_TEXT)
     return Received(body=body, parsed=parse(body, transport_id=transport_id))
