@@ -16,7 +16,18 @@ PRODUCT_TITLE: Final = "Amazon Connect SoftPhone by Mirage"
 USERS_DIMENSION: Final = "users"
 
 
-def sandbox_settings(settings: Settings, *, host: str, port: int, ledger_url: str) -> SandboxSettings:
+QUEUE_NAME: Final = "aws-marketplace"
+
+
+def sandbox_settings(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    ledger_url: str,
+    queue_port: int = 0,
+    public_host: str | None = None,
+) -> SandboxSettings:
     """A sandbox that sells what the ledger's settings name, or a product of its own."""
     return SandboxSettings(
         product_code=(settings.optional(PRODUCT_CODES) or (PRODUCT_CODE,))[0],
@@ -25,6 +36,9 @@ def sandbox_settings(settings: Settings, *, host: str, port: int, ledger_url: st
         dimension=settings.optional(DIMENSION) or USERS_DIMENSION,
         host=host,
         port=port,
+        public_host=public_host,
+        queue_port=queue_port,
+        queue_name=QUEUE_NAME,
         queue_url=settings.optional(SQS_QUEUE_URL),
         fulfillment_url=f"{ledger_url}/marketplace/register",
         contracts_path=settings.beside_database("sandbox.json"),
@@ -34,11 +48,22 @@ def sandbox_settings(settings: Settings, *, host: str, port: int, ledger_url: st
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--port", default=8081, show_default=True, help="The port to listen at; 0 is any free one.")
-def sandbox(*, host: str, port: int) -> None:
+@click.option("--queue-port", default=0, help="The port of the queue's server; any free one if not given.")
+@click.option("--public-host", metavar="NAME", help="The name by which others find this machine, if not by --host.")
+@click.option("--ledger-url", metavar="URL", help="Where buyers find the ledger, if not at its host and port.")
+def sandbox(*, host: str, port: int, queue_port: int, public_host: str | None, ledger_url: str | None) -> None:
     """Run a local AWS Marketplace, and print the environment by which the ledger and boto3 find it."""
     settings = read_settings(with_sandbox=True)
-    ledger_url = f"http://{settings[HOST]}:{settings[PORT]}"
-    running = Sandbox(sandbox_settings(settings, host=host, port=port, ledger_url=ledger_url)).start()
+    running = Sandbox(
+        sandbox_settings(
+            settings,
+            host=host,
+            port=port,
+            ledger_url=ledger_url or f"http://{settings[HOST]}:{settings[PORT]}",
+            queue_port=queue_port,
+            public_host=public_host,
+        )
+    ).start()
     stop = stop_on_signals()
     try:
         product = running.marketplace.product

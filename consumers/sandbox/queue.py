@@ -1,7 +1,7 @@
 """The seller's SQS queue: the one that the seller has, or one on moto's server inside this process."""
 
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import boto3
@@ -26,9 +26,26 @@ log = structlog.get_logger(__name__)
 class SellersQueue:
     """An SQS queue that takes the messages of the sandbox."""
 
-    def __init__(self, *, client: "SQSClient", url: str, endpoint: str, server: "ThreadedMotoServer | None") -> None:
-        """Send through this client; stop the server, if there is one, at the end."""
+    def __init__(
+        self,
+        *,
+        client: "SQSClient",
+        sent_to: str,
+        url: str,
+        endpoint: str,
+        server: "ThreadedMotoServer | None",
+    ) -> None:
+        """Send through this client; stop the server, if there is one, at the end.
+
+        Args:
+            client: of SQS.
+            sent_to: the queue's URL for this client.
+            url: the queue's URL for others.
+            endpoint: where others find SQS.
+            server: that runs for this queue alone.
+        """
         self.url = url
+        self._sent_to = sent_to
         self.endpoint = endpoint
         self.is_local = server is not None
         self._client = client
@@ -41,20 +58,26 @@ class SellersQueue:
         endpoint = f"{parts.scheme}://{parts.netloc}"
         session = boto3.Session()
         client = session.client("sqs", endpoint_url=endpoint, region_name=session.region_name or REGION, config=_CONFIG)
-        return cls(client=client, url=queue_url, endpoint=endpoint, server=None)
+        return cls(client=client, sent_to=queue_url, url=queue_url, endpoint=endpoint, server=None)
 
     @classmethod
-    def on_local_server(cls, host: str) -> Self:
-        """Start moto's server on a free port of this host and create a queue there.
+    def on_local_server(cls, host: str, *, port: int, public_host: str | None, name: str | None) -> Self:
+        """Start moto's server on this host and create a queue there.
 
-        The name is a new one each time, since all servers of moto in one process share what they hold.
+        Args:
+            host: to listen at.
+            port: to listen at; 0 is any free one.
+            public_host: by which others find it; null is the host.
+            name: of the queue; null is a new one each time, since all servers of moto in one process share what they
+                hold.
         """
         from moto.server import ThreadedMotoServer  # noqa: PLC0415 -- loading it takes a second, which others need not wait
 
-        server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
+        server = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
         server.start()
-        bound_host, port = server.get_host_and_port()
-        endpoint = f"http://{bound_host}:{port}"
+        bound_host, bound_port = server.get_host_and_port()
+        endpoint = f"http://{bound_host}:{bound_port}"
+        public = f"{public_host or bound_host}:{bound_port}"
         client = boto3.client(
             "sqs",
             endpoint_url=endpoint,
@@ -63,13 +86,14 @@ class SellersQueue:
             aws_secret_access_key=LOCAL_CREDENTIAL,
             config=_CONFIG,
         )
-        created = client.create_queue(QueueName=f"aws-marketplace-{uuid4().hex[:12]}")
-        return cls(client=client, url=created["QueueUrl"], endpoint=endpoint, server=server)
+        created = client.create_queue(QueueName=name or f"aws-marketplace-{uuid4().hex[:12]}")["QueueUrl"]
+        url = urlunsplit(urlsplit(created)._replace(netloc=public))
+        return cls(client=client, sent_to=created, url=url, endpoint=f"http://{public}", server=server)
 
     def deliver(self, message: Message) -> bool:
         """Put a message into the queue, and say whether the queue took it."""
         try:
-            self._client.send_message(QueueUrl=self.url, MessageBody=message.body)
+            self._client.send_message(QueueUrl=self._sent_to, MessageBody=message.body)
         except (BotoCoreError, ClientError) as error:
             log.warning("The queue did not take a message", title=message.title, queue=self.url, error=str(error))
             return False

@@ -34,8 +34,14 @@ class SandboxSettings:
     host: str = "127.0.0.1"
     port: int = 0
     """0 is any free port."""
+    public_host: str | None = None
+    """The name of this machine by which others find the sandbox; null is the host."""
     queue_url: str | None = None
     """An SQS queue to send to; without one, moto's server is started and a queue created there."""
+    queue_port: int = 0
+    """The port of that server; 0 is any free one."""
+    queue_name: str | None = None
+    """The name of the queue there; null is a new one each time."""
     fulfillment_url: str | None = None
     """Where "Set up your account" sends the buyer with a registration token: the ledger's `/marketplace/register`."""
     raw_delivery: bool = False
@@ -100,7 +106,7 @@ class Sandbox:
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         with socket.create_server((settings.host, settings.port)) as listening:
             host, port = listening.getsockname()[:2]
-            self.url = f"http://{host}:{port}"
+            self.url = f"http://{settings.public_host or host}:{port}"
             self._queue = _open_queue(settings)
             self.queue_url, self.sqs_endpoint = self._queue.url, self._queue.endpoint
             self.faults = Faults()
@@ -153,7 +159,9 @@ class Sandbox:
 def _open_queue(settings: SandboxSettings) -> SellersQueue:
     if settings.queue_url is not None:
         return SellersQueue.at(settings.queue_url)
-    return SellersQueue.on_local_server(settings.host)
+    return SellersQueue.on_local_server(
+        settings.host, port=settings.queue_port, public_host=settings.public_host, name=settings.queue_name
+    )
 
 
 def _product(settings: SandboxSettings) -> Product:
