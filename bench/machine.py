@@ -2,21 +2,28 @@
 
 import os
 import platform
-import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 
-def facts(directory: Path, *, load_before: float) -> list[str]:
-    """Lines about the machine on which the measurements ran, and about what ran beside them."""
+def facts(directory: Path, *, load_before: float, of_section: Sequence[str]) -> list[str]:
+    """Lines about the machine on which the measurements of a section ran, and about what ran beside them."""
     return [
         f"Date: {datetime.now(UTC):%Y-%m-%d}",
         f"Processor: {_processor()}, {os.cpu_count()} cores",
         f"System: {platform.system()} {platform.release()}, file system {_file_system(directory)}",
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version} in WAL mode",
-        "fsync at each commit (`synchronous=FULL`) on both sides; not for views (`NORMAL`), also on both sides",
+        *of_section,
         f"Load average of the minute before the run: {load_before:.1f}. {_beside(load_before)}",
     ]
+
+
+def memory_mb(process: int | str = "self") -> float:
+    """The most memory that a process has had so far: its resident set, in megabytes."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    # Not what `getrusage` says, which begins with the memory of the process that started this one.
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(kilobytes) / 1024
 
 
 def _processor() -> str:

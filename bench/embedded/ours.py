@@ -3,36 +3,29 @@
 import sqlite3
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import AbstractContextManager
 from pathlib import Path
 from random import Random
 
+from bench.ledgers import CLIENT, activate_together, activation, fill, new_license, opened, seats_active
 from bench.load import Figures, names, one_by_one, percentile, seconds_of, together
-from ledger.ids import random_id
-from ledger.ledger import Ledger, LedgerSettings
-from ledger.license import decisions
-from ledger.license.events import Actor, ActorRole, KeyKind, LicenseId
-from ledger.seats import CHANGES_MAX, Change, SeatChange
+from ledger.ledger import Ledger
+from ledger.license.events import LicenseId
 from ledger.store.url import DatabaseUrl
-from ledger.times import system_now
-from ledger.transaction import Caller, Transaction, Work
+from ledger.transaction import Transaction, Work
 from ledger.users import parse_user
 from projections.views import Views, ViewsSettings
 
-CLIENT = Caller(Actor(ActorRole.CLIENT, "key-5f1c"), cause="7b0b8a52-7a3a-4f0e-9a55-3d1c3a0e6b10")
-PLENTY = 10_000_000
 STEADY_SECONDS = 0.2
 
 
 def activations(directory: Path, *, callers: int, count: int) -> Figures:
     """Durable activations per second of so many callers on one license."""
     with _ledger(directory) as ledger:
-        _activate_together(ledger, _license(ledger), callers=callers, users=names("warm", max(callers, count // 10)))
+        activate_together(ledger, new_license(ledger), callers=callers, users=names("warm", max(callers, count // 10)))
         users = names("user", count)
-        seconds = _activate_together(ledger, license_id := _license(ledger), callers=callers, users=users)
-        assert _seats_active(ledger, license_id) == count
+        seconds = activate_together(ledger, license_id := new_license(ledger), callers=callers, users=users)
+        assert seats_active(ledger, license_id) == count
         assert _synchronous(ledger) == "FULL"
         return {"per_second": count / seconds}
 
@@ -40,15 +33,15 @@ def activations(directory: Path, *, callers: int, count: int) -> Figures:
 def crowd(directory: Path, *, seats_few: int, seats_many: int, samples: int) -> Figures:
     """The median time of an activation on licenses with few and with many seats, alone and with 32 callers at once."""
     with _ledger(directory) as ledger:
-        many = _license(ledger)
-        _fill(ledger, many, names("seat", seats_many))
+        many = new_license(ledger)
+        fill(ledger, many, names("seat", seats_many))
         times: dict[str, list[float]] = {"few_1": [], "many_1": [], "few_32": [], "many_32": []}
         for part in range(5):
-            few = _license(ledger)
-            _fill(ledger, few, names("seat", seats_few))
+            few = new_license(ledger)
+            fill(ledger, few, names("seat", seats_few))
             for license_id, where in ((few, "few"), (many, "many")):
                 users = names(f"alone-{part}", samples)
-                times[f"{where}_1"] += one_by_one(users, _activation(ledger, license_id))
+                times[f"{where}_1"] += one_by_one(users, activation(ledger, license_id))
                 times[f"{where}_32"] += _times_together(ledger, license_id, f"crowd-{part}", samples)
         return {where: statistics.median(values) for where, values in times.items()}
 
@@ -56,8 +49,8 @@ def crowd(directory: Path, *, seats_few: int, seats_many: int, samples: int) -> 
 def history(directory: Path, *, events: int) -> Figures:
     """A stream of so many events: bytes for each, and the first command in a new process with and without snapshots."""
     with _ledger(directory) as ledger:
-        license_id = _license(ledger)
-        _fill(ledger, license_id, names("seat", events - ledger.head().position))
+        license_id = new_license(ledger)
+        fill(ledger, license_id, names("seat", events - ledger.head().position))
         stored = ledger.head().position
     size = _path(directory).stat().st_size
     envelope_bytes = _sum(directory, "SELECT SUM(LENGTH(state)) FROM stored_events") / stored
@@ -75,7 +68,7 @@ def history(directory: Path, *, events: int) -> Figures:
 def views(directory: Path, *, events: int) -> Figures:
     """Events per second into all three views, from the first event on."""
     with _ledger(directory) as ledger:
-        _fill(ledger, _license(ledger), names("seat", events))
+        fill(ledger, new_license(ledger), names("seat", events))
         views_ = Views.open(ViewsSettings(url=DatabaseUrl.of_file(directory / "views.db")), ledger)
         seconds = seconds_of(views_.run_once)
         applied = views_.position()
@@ -88,7 +81,7 @@ def latency(directory: Path, *, samples: int) -> Figures:
     """How long after its answer an event is in the views, while nothing else happens."""
     random = Random(samples)
     with _ledger(directory) as ledger:
-        license_id = _license(ledger)
+        license_id = new_license(ledger)
         views_ = Views.open(ViewsSettings(url=DatabaseUrl.of_file(directory / "views.db")), ledger)
         views_.start()
         waits: list[float] = []
@@ -123,62 +116,15 @@ def _path(directory: Path) -> Path:
     return directory / "ledger.db"
 
 
-@contextmanager
-def _ledger(directory: Path) -> Iterator[Ledger]:
-    ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(_path(directory))), now=system_now)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
-
-
-def _license(ledger: Ledger) -> LicenseId:
-    license_id = LicenseId(random_id())
-    arn = (KeyKind.LICENSE_ARN, f"arn:aws:license-manager::123456789012:license:l-{license_id}")
-
-    def decide(transaction: Transaction) -> None:
-        issued = decisions.issue_license(transaction.any_license(license_id), product_code="softphone", names=[arn])
-        license_ = transaction.append(license_id, issued)
-        started = decisions.observe_subscription(
-            license_, seats_max=PLENTY, renews_at=transaction.at + timedelta(days=365), confirmed=False
-        )
-        transaction.append(license_id, started)
-
-    ledger.submit(Work(decide=decide, caller=CLIENT, licenses=(license_id,)))
-    return license_id
-
-
-def _activation(ledger: Ledger, license_id: LicenseId) -> Callable[[str], object]:
-    return lambda user: ledger.seats.activate(license_id, user=parse_user(user), caller=CLIENT)
-
-
-def _activate_together(ledger: Ledger, license_id: LicenseId, *, callers: int, users: Sequence[str]) -> float:
-    parsed = [parse_user(user) for user in users]
-
-    def call(number: int) -> None:
-        for user in parsed[number::callers]:
-            ledger.seats.activate(license_id, user=user, caller=CLIENT)
-
-    return together(callers, call)
+def _ledger(directory: Path) -> AbstractContextManager[Ledger]:
+    return opened(DatabaseUrl.of_file(_path(directory)))
 
 
 def _times_together(ledger: Ledger, license_id: LicenseId, prefix: str, samples: int) -> list[float]:
     callers, times = 32, list[float]()
-    activate = _activation(ledger, license_id)
+    activate = activation(ledger, license_id)
     together(callers, lambda number: times.extend(one_by_one(names(f"{prefix}-{number}", samples // 8), activate)))
     return times
-
-
-def _fill(ledger: Ledger, license_id: LicenseId, users: Sequence[str]) -> None:
-    for begin in range(0, len(users), CHANGES_MAX):
-        changes = [
-            SeatChange(change=Change.ACTIVATE, user=parse_user(user)) for user in users[begin : begin + CHANGES_MAX]
-        ]
-        ledger.seats.change_many(license_id, changes=changes, caller=CLIENT)
-
-
-def _seats_active(ledger: Ledger, license_id: LicenseId) -> int:
-    return ledger.past.license_now(license_id).seats_active
 
 
 def _synchronous(ledger: Ledger) -> str:

@@ -115,12 +115,13 @@ def activations(directory: Path, *, callers: int, count: int, licenses: str) -> 
     with StockLedger(_environment(directory) | (fastest if licenses == "each-fastest" else {})) as ledger:
         assert _synchronous(ledger) == SYNCHRONOUS_FULL
         warm = [ledger.start() for _ in range(callers)]
-        together(callers, lambda number: _activate(ledger, warm[number], names("warm", max(1, count // callers // 10))))
+        few = names("warm", max(1, count // callers // 10))
+        together(callers, lambda number: activate_all(ledger, warm[number], few))
         started = [ledger.start() for _ in range(1 if licenses == "one" else callers)]
         users = names("user", count)
 
         def call(number: int) -> None:
-            _activate(ledger, started[number % len(started)], users[number::callers])
+            activate_all(ledger, started[number % len(started)], users[number::callers])
 
         seconds = together(callers, call)
         assert sum(ledger.seats_active(license_id) for license_id in started) == count
@@ -132,7 +133,7 @@ def history(directory: Path, *, events: int) -> Figures:
     environment = _environment(directory) | {"IS_SNAPSHOTTING_ENABLED": "y"}
     with StockLedger(environment) as ledger:
         license_id = ledger.start()
-        _fill(ledger, license_id, names("seat", events - 1))
+        fill(ledger, license_id, names("seat", events - 1))
     size = _path(directory).stat().st_size
     from_events = _first_command(environment, license_id, "ada@example.com")
     with StockLedger(environment) as ledger:
@@ -145,7 +146,7 @@ def views(directory: Path, *, events: int) -> Figures:
     """Events per second into the same three views by a ProjectionRunner, from the first event on."""
     environment = _environment(directory) | {"APPLICATION_RECORDER_TOPIC": f"{__name__}:SubscribedRecorder"}
     with StockLedger(environment) as ledger:
-        _fill(ledger, ledger.start(), names("seat", events - 1))
+        fill(ledger, ledger.start(), names("seat", events - 1))
     seconds = seconds_of(lambda: _project(environment | {"SEATS_SQLITE_DBNAME": str(directory / "views.db")}, events))
     return {"per_second": events / seconds}
 
@@ -257,12 +258,14 @@ def _synchronous(ledger: StockLedger) -> int:
         return int(cursor.fetchone()[0])
 
 
-def _activate(ledger: StockLedger, license_id: UUID, users: Sequence[str]) -> None:
+def activate_all(ledger: StockLedger, license_id: UUID, users: Sequence[str]) -> None:
+    """Let users take seats, one after the other."""
     for user in users:
         ledger.activate_in_the_end(license_id, user)
 
 
-def _fill(ledger: StockLedger, license_id: UUID, users: Sequence[str]) -> None:
+def fill(ledger: StockLedger, license_id: UUID, users: Sequence[str]) -> None:
+    """Let users take seats, a thousand in one command."""
     license_: StockLicense = ledger.repository.get(license_id)
     for begin in range(0, len(users), 1_000):
         for user in users[begin : begin + 1_000]:

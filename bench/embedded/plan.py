@@ -4,24 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from bench.section import Step
+
 CALLERS: Final = (1, 8, 32, 128)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One measurement, made in a process of its own.
-
-    Attributes:
-        key: by which its figures are found.
-        side: `ours` or `peers`.
-        name: of the function.
-        sizes: its arguments.
-    """
-
-    key: str
-    side: str
-    name: str
-    sizes: dict[str, int | str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,16 +48,16 @@ TINY: Final = Sizes(
 def steps(sizes: Sizes) -> Iterator[Step]:
     """All measurements in their order: those that are compared alternate, since others may use the machine too."""
     for _ in range(sizes.rounds):
-        yield Step("disk", "ours", "disk", {"commits": sizes.commits})
+        yield Step("disk", "embedded.ours", "disk", {"commits": sizes.commits})
         for callers in CALLERS:
             yield from _activations(callers, sizes)
-        yield Step("views", "ours", "views", {"events": sizes.view_events})
-        yield Step("views/stock", "peers", "views", {"events": sizes.peers_view_events})
-        yield Step("latency", "ours", "latency", {"samples": sizes.latencies})
+        yield Step("views", "embedded.ours", "views", {"events": sizes.view_events})
+        yield Step("views/stock", "embedded.peers", "views", {"events": sizes.peers_view_events})
+        yield Step("latency", "embedded.ours", "latency", {"samples": sizes.latencies})
     crowd: dict[str, int | str] = {"seats_few": sizes.seats_few, "seats_many": sizes.seats_many, "samples": sizes.crowd}
-    yield Step("crowd", "ours", "crowd", crowd)
-    yield Step("history", "ours", "history", {"events": sizes.history_events})
-    yield Step("history/stock", "peers", "history", {"events": sizes.history_events})
+    yield Step("crowd", "embedded.ours", "crowd", crowd)
+    yield Step("history", "embedded.ours", "history", {"events": sizes.history_events})
+    yield Step("history/stock", "embedded.peers", "history", {"events": sizes.history_events})
 
 
 def _activations(callers: int, sizes: Sizes) -> Iterator[Step]:
@@ -80,7 +65,7 @@ def _activations(callers: int, sizes: Sizes) -> Iterator[Step]:
     fastest: dict[str, int | str] = {"callers": callers, "count": sizes.peers_each, "licenses": "each-fastest"}
     each: dict[str, int | str] = {"callers": callers, "count": sizes.peers_each // 2, "licenses": "each"}
     one: dict[str, int | str] = {"callers": callers, "count": sizes.peers_one, "licenses": "one"}
-    yield Step(f"activations/{callers}", "ours", "activations", {"callers": callers, "count": ours})
-    yield Step(f"activations/{callers}/each-fastest", "peers", "activations", fastest)
-    yield Step(f"activations/{callers}/each", "peers", "activations", each)
-    yield Step(f"activations/{callers}/one", "peers", "activations", one)
+    yield Step(f"activations/{callers}", "embedded.ours", "activations", {"callers": callers, "count": ours})
+    yield Step(f"activations/{callers}/each-fastest", "embedded.peers", "activations", fastest)
+    yield Step(f"activations/{callers}/each", "embedded.peers", "activations", each)
+    yield Step(f"activations/{callers}/one", "embedded.peers", "activations", one)
