@@ -1,16 +1,18 @@
 """What was ever stored still loads: an event of every type, byte for byte, and a whole ledger."""
 
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ledger.envelope import decode, encode, event_types
 from ledger.license.events import KeyKind
 from ledger.replay import Moment
 from ledger.transaction import Work
-from tests.integration.ledgers import everything, license_now, observe, opened
+from tests.integration.ledgers import everything, license_now, observe, opened, url_of
 from tests.stories import (
     ACCOUNT,
     ADA_SIGNS_IN,
@@ -54,13 +56,21 @@ def test_a_stored_event_loads_and_is_written_to_the_same_bytes(type_: str) -> No
     assert again == stored
 
 
-def test_a_whole_ledger_that_was_stored_still_opens(tmp_path: Path) -> None:
+def load_stored(database: Path) -> None:
+    """Bring the stored ledger back from its dump."""
+    url = url_of(database)
+    if url.sqlite_path is None:
+        with psycopg.connect(url.text) as connection:
+            connection.execute((STORED / "ledger-postgres.sql").read_bytes())
+        return
+    with closing(sqlite3.connect(url.sqlite_path)) as file:
+        file.executescript((STORED / "ledger.sql").read_text(encoding="utf-8"))
+
+
+def test_a_whole_ledger_that_was_stored_still_opens(database: Path) -> None:
     """Its history, its state, its keys and its directory are those of the day when it was written."""
-    path = tmp_path / "ledger.db"
-    connection = sqlite3.connect(path)
-    connection.executescript((STORED / "ledger.sql").read_text(encoding="utf-8"))
-    connection.close()
-    with opened(path, now=Clock(NOON + timedelta(days=2))) as ledger:
+    load_stored(database)
+    with opened(database, now=Clock(NOON + timedelta(days=2))) as ledger:
         types = [one.event.TYPE for one in everything(ledger)]
         assert types == [
             "system.access-policy-set",
