@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-is-installed
 DEV := $(VENV)/.dev-is-installed
+KAFKA := .services/kafka/.is-there
 PACKAGES := ledger projections api consumers commands
 
 # Not compiled ahead: what is imported is compiled then, and most of it never is.
@@ -13,7 +14,7 @@ INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input i
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(UPGRADE) pyproject.toml --group build
 
-.PHONY: help setup run test check lint format bench screenshots lock clean
+.PHONY: help setup run test check lint format bench services kafka screenshots lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +44,11 @@ format: $(DEV) ## Format the code and mend what can be mended.
 bench: $(DEV) ## Measure the ledger against its peers.
 	$(BIN)/python -m bench
 
+services: $(DEV) $(KAFKA) ## Start PostgreSQL and Kafka until Ctrl-C and print the settings to reach them.
+	@$(BIN)/python -m tests.services
+
+kafka: $(KAFKA) ## Fetch by Maven what Kafka runs on in the tests; without it those are skipped.
+
 screenshots: $(DEV) ## Take a picture of every page.
 	$(BIN)/python -m tests.screenshots
 
@@ -51,7 +57,7 @@ lock: $(DEV) ## Lock the versions that pyproject.toml allows; UPGRADE=--upgrade 
 	$(COMPILE) --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
 
 clean: ## Remove .venv and all that tools made.
-	rm -rf $(VENV) build dist test-results .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .services build dist test-results .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(PACKAGES) tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # Without pip, .venv is not there yet, was left half made, or its Python is gone.
@@ -66,4 +72,13 @@ $(RUNTIME): requirements/runtime.txt pyproject.toml
 $(DEV): requirements/dev.txt $(RUNTIME)
 	@echo "Installing what the tests and checks need"
 	@$(INSTALL) --require-hashes --requirement $<
+	@touch $@
+
+# Also says what else the servers lack, so that a developer hears it all at once.
+$(KAFKA): tests/services/kafka-pom.xml
+	@lacking=$$(.ci/lacking-services | xargs); [ -z "$$lacking" ] || { \
+		echo "licensing-ledger: the servers of the tests need Debian packages; get them with: apt-get install $$lacking" >&2; exit 1; }
+	@echo "Fetching what Kafka runs on"
+	@rm -rf $(@D)
+	@mvn --batch-mode --quiet --file $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
 	@touch $@
