@@ -24,7 +24,7 @@ from ledger.errors import LedgerError, QueueIsFullError, UnavailableError
 from ledger.license.events import Actor, ActorRole, LicenseId
 from ledger.license.state import License
 from ledger.replay import load, replay, replay_system
-from ledger.store import Appended, Head, Store, StoreError
+from ledger.store import Head, Store, StoreError
 from ledger.store.tables import SNAPSHOT_FORMAT, SNAPSHOTS
 from ledger.system.events import STREAM as SYSTEM_STREAM
 from ledger.system.state import SystemState
@@ -355,32 +355,34 @@ class _States:
         self._snapshot_versions: dict[str, int] = {}
         self._weight = 0
         self._system: SystemState | None = None
-        self._position = 0
-        # The stored bytes at that position, where they are known.
+        # As it was last answered for, and the stored bytes at its position; kept whatever else is forgotten.
+        self._head: Head | None = None
         self._last: bytes | None = None
         self._stale: set[str] = set()
 
     def catch_up(self, head: Head) -> None:
-        """Learn which states other processes made stale."""
-        if head.position < self._position:
+        """Learn which states other processes made stale.
+
+        Raises:
+            HeadWentBackError: it is not the history that this process has answered for.
+        """
+        if head == self._head:
+            return
+        position = head.position if self._head is None else self._head.position
+        if head.position < position:
             raise HeadWentBackError(
                 f"The ledger ends at position {head.position}, but this process has answered for position"
-                f" {self._position}: an older copy was put in its place. Restart to go on from there."
+                f" {position}: an older copy was put in its place. Restart to go on from there."
             )
-        if head.position > self._position and (self._licenses or self._system):
-            appended = self._store.appended_since(self._position, head.position)
-            self._refuse_other_history(appended)
-            self._stale |= appended.streams
-            self._last = appended.stored.get(head.position)
-        self._position = head.position
-
-    def _refuse_other_history(self, appended: Appended) -> None:
-        """An older copy may have grown past our position by now."""
-        if self._last is not None and appended.stored.get(self._position) != self._last:
+        appended = self._store.appended_since(position, head.position)
+        # An older copy may have grown up to our position by now, and past it.
+        if self._last is not None and appended.stored.get(position) != self._last:
             raise HeadWentBackError(
-                f"The ledger has another event at position {self._position} than this process has answered for: an"
-                " older copy was put in its place and written on. Restart to go on from there."
+                f"The ledger has another event at position {position} than this process has answered for: an older"
+                " copy was put in its place and written on. Restart to go on from there."
             )
+        self._stale.update(one for one in appended.streams if one in self._licenses or one == SYSTEM_STREAM)
+        self._head, self._last = head, appended.stored.get(head.position)
 
     def want(self, license_ids: set[LicenseId]) -> None:
         """Bring these licenses up to date, all at once."""
@@ -435,7 +437,7 @@ class _States:
         self._system = effects.system or self._system
         if effects.rows.events:
             self._last = effects.rows.events[-1].state
-        self._position = head.position
+        self._head = head
 
     def snapshot_is_due(self, license_: License) -> bool:
         """Whether to write a snapshot of a license now; if so, it counts as written."""

@@ -1,14 +1,19 @@
 """Ledgers on real stores, and how the tests bring them to a beginning."""
 
+import re
+import sqlite3
+import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+import psycopg
 import sqlalchemy
 
 from ledger.envelope import RecordedEvent
@@ -80,6 +85,39 @@ def execute(database: Path, statement: str, **parameters: Any) -> list[tuple[Any
             return [tuple(row) for row in done] if done.returns_rows else []
     finally:
         engine.dispose()
+
+
+def back_up(database: Path) -> bytes:
+    """A whole copy, made while the database is used."""
+    url = url_of(database)
+    if url.sqlite_path is None:
+        command = [shared().binaries / "pg_dump", "--clean", "--if-exists", "--inserts", url.text]
+        dump = subprocess.run(command, check=True, capture_output=True).stdout
+        # Some versions write a line that only their own psql understands.
+        return re.sub(rb"^\\(un)?restrict .*$", b"", dump, flags=re.MULTILINE)
+    with _beside(url.sqlite_path) as path:
+        with closing(sqlite3.connect(url.sqlite_path)) as file, closing(sqlite3.connect(path)) as copy:
+            file.backup(copy)
+        return path.read_bytes()
+
+
+def restore(database: Path, copy: bytes) -> None:
+    """Put a copy in a database's place, whoever is in it."""
+    url = url_of(database)
+    if url.sqlite_path is None:
+        with psycopg.connect(url.text) as connection:
+            connection.execute(copy)
+        return
+    with _beside(url.sqlite_path) as path:
+        path.write_bytes(copy)
+        with closing(sqlite3.connect(url.sqlite_path)) as file, closing(sqlite3.connect(path)) as older:
+            older.backup(file)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        yield Path(folder) / "copy.db"
 
 
 def position_column(database: Path) -> str:
