@@ -1,7 +1,8 @@
 """A consumer in a process of its own: `python -m tests.integration.consumers_process`, told what to do by one line.
 
-The line is JSON: `url` of the database, `queue_url`, `environment` of the sandbox, and `tokens` to register, which is done
-at the same time. It says `ready` when it consumes, `registered` when the tokens are resolved, and stops on SIGTERM.
+The line is JSON: `url` of the database, `queue_url` or null, `kafka` with the topics or null, `environment` of the
+sandbox, and `tokens` to register, which is done at the same time. It says `ready` when it consumes, `registered` when
+the tokens are resolved, and stops on SIGTERM.
 """
 
 import json
@@ -9,11 +10,27 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from consumers.kafka import KafkaInSettings, KafkaSource
 from consumers.marketplace import Consumer, MarketplaceRegistration, MarketplaceSettings, aws_clients
 from ledger.store.url import DatabaseUrl
+from projections.kafka.connection import KafkaConnection
 from tests.integration.consumers_stage import NOON, PRODUCT_CODE, open_ledger
+
+
+def kafka_source(told: Mapping[str, str]) -> KafkaSource:
+    """The topic with the messages."""
+    connection = KafkaConnection(bootstrap=tuple(told["bootstrap"].split(",")))
+    return KafkaSource.open(
+        KafkaInSettings(
+            connection=connection,
+            messages_topic=told["messages_topic"],
+            dead_letter_topic=told["dead_letter_topic"],
+            group=told["group"],
+        )
+    )
 
 
 def main() -> None:
@@ -40,7 +57,8 @@ def main() -> None:
     threading.Thread(target=register, daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    Consumer(ledger, settings, clients, now=now).run(stop)
+    source = None if told["kafka"] is None else kafka_source(told["kafka"])
+    Consumer(ledger, settings, clients, now=now, source=source).run(stop)
     clients.close()
     ledger.close()
 

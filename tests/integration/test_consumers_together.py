@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -77,8 +77,10 @@ def running(consumer: Consumer) -> Iterator[threading.Event]:
 
 
 @contextmanager
-def process(stage: Stage, *tokens: str) -> Iterator["subprocess.Popen[str]"]:
-    """Let a consumer run in a process of its own, and register these tokens there."""
+def process(
+    stage: Stage, *tokens: str, kafka: Mapping[str, str | None] | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    """Let a consumer of the queue or a topic run in a process of its own, and register these tokens there."""
     started = subprocess.Popen(
         [sys.executable, "-m", "tests.integration.consumers_process"],
         stdin=subprocess.PIPE,
@@ -87,7 +89,8 @@ def process(stage: Stage, *tokens: str) -> Iterator["subprocess.Popen[str]"]:
     )
     told = {
         "url": stage.url.text,
-        "queue_url": stage.sandbox.queue_url,
+        "queue_url": stage.sandbox.queue_url if kafka is None else None,
+        "kafka": kafka,
         "environment": dict(stage.environment),
         "tokens": tokens,
     }
