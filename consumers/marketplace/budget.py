@@ -158,9 +158,11 @@ def _count(transaction: Transaction) -> timedelta:
     rows, at = transaction.rows, microseconds(transaction.at)
     interval = _INTERVAL // timedelta(microseconds=1)
     told = rows.scalar(sqlalchemy.select(CALLS.c.spent_until).where(CALLS.c.budget == _ROW))
-    # A clock that was set back must not stop everything until it comes there again.
-    spent_until = min(max(told or 0, at), at + REGISTRATIONS_AT_ONCE * interval)
-    wait = spent_until - at - (REGISTRATIONS_AT_ONCE - 1) * interval
+    spent_until, spare = max(told or 0, at), (REGISTRATIONS_AT_ONCE - 1) * interval
+    if spent_until > at + spare + interval:
+        # The clock was set back. It must not stop everything until it comes there again.
+        spent_until = at + spare
+    wait = spent_until - at - spare
     if wait > 0:
         return timedelta(microseconds=wait)
     values = {"spent_until": spent_until + interval}
