@@ -1,8 +1,10 @@
 """Where a database is: an SQLite file, or a PostgreSQL database by an address that the driver gets whole."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import psycopg
 import sqlalchemy
@@ -10,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 _POSTGRES: Final = ("postgresql://", "postgres://")
 _EXPECTED: Final = "an address like sqlite:///licensing-ledger.db or postgresql://user@host/database"
+_QUOTED: Final = re.compile(r'".*"', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,27 @@ class DatabaseUrl:
 
 
 def _without_secrets(text: str) -> str:
+    _refuse_half_a_password(text)
     try:
         told = conninfo_to_dict(text)
     except psycopg.ProgrammingError as error:
-        raise ValueError(f"{_EXPECTED} as libpq reads it ({str(error).strip()})") from error
+        # What libpq quotes may be a password.
+        reason = _QUOTED.sub("…", str(error).strip())
+        raise ValueError(f"{_EXPECTED} as libpq reads it ({reason})") from error
     user = f"{told['user']}@" if told.get("user") else ""
-    port = f":{told['port']}" if told.get("port") else ""
-    return f"postgresql://{user}{told.get('host') or ''}{port}/{told.get('dbname') or ''}"
+    return f"postgresql://{user}{_hosts(told)}/{told.get('dbname') or ''}"
+
+
+def _refuse_half_a_password(text: str) -> None:
+    """Refuse what libpq takes for a host or a database, and would show, though it is the rest of a password."""
+    server, _, rest = text.partition("://")[2].partition("/")
+    if server.count("@") > 1 or "@" in rest.partition("?")[0]:
+        raise ValueError(f"{_EXPECTED}; in a password @ is written %40, / %2F and % %25")
+
+
+def _hosts(told: Mapping[str, Any]) -> str:
+    hosts = str(told.get("host") or "").split(",")
+    ports = str(told.get("port") or "").split(",")
+    if len(ports) != len(hosts):
+        ports = ports[:1] * len(hosts)
+    return ",".join(f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=True))

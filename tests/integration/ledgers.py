@@ -72,13 +72,24 @@ def store_on(database: Path) -> SqliteStore | PostgresStore:
     return PostgresStore(url, readers_max=_READERS_MAX)
 
 
+@contextmanager
+def new_database(engine: str) -> Iterator[Path]:
+    """A database on an engine, gone at the end; for tests that need many."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield database_in(Path(folder), engine)
+        drop_databases(Path(folder))
+
+
+def engine_of(url: DatabaseUrl) -> sqlalchemy.Engine:
+    """For looking into a database past the ledger and the views."""
+    if url.sqlite_path is not None:
+        return sqlalchemy.create_engine(url.text)
+    return postgres.engine(url, purpose="tests", pool_size=1)
+
+
 def execute(database: Path, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 -- columns
     """Run a statement past the ledger, in a transaction of its own; the rows, if it has any."""
-    url = url_of(database)
-    if url.sqlite_path is not None:
-        engine = sqlalchemy.create_engine(url.text)
-    else:
-        engine = postgres.engine(url, purpose="tests", pool_size=1)
+    engine = engine_of(url_of(database))
     try:
         with engine.begin() as connection:
             done = connection.execute(sqlalchemy.text(statement), parameters)
@@ -91,7 +102,7 @@ def back_up(database: Path) -> bytes:
     """A whole copy, made while the database is used."""
     url = url_of(database)
     if url.sqlite_path is None:
-        command = [shared().binaries / "pg_dump", "--clean", "--if-exists", "--inserts", url.text]
+        command = [str(shared().binaries / "pg_dump"), "--clean", "--if-exists", "--inserts", url.text]
         dump = subprocess.run(command, check=True, capture_output=True).stdout
         # Some versions write a line that only their own psql understands.
         return re.sub(rb"^\\(un)?restrict .*$", b"", dump, flags=re.MULTILINE)
