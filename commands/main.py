@@ -14,7 +14,7 @@ from commands.settings import SettingIsWrongError
 from ledger.envelope import EventTypeIsUnknownError, StoredEventDisagreesError
 from ledger.errors import LedgerError
 from ledger.store import StoreCannotOpenError, StoreError
-from projections.views import RebuildWasOvertakenError, ViewsWereTakenOverError
+from projections.views import LedgerHasAnotherHistoryError, RebuildWasOvertakenError, ViewsWereTakenOverError
 
 REFUSED, USAGE = 1, 2
 
@@ -41,7 +41,7 @@ def main() -> None:
         sys.exit(_told(str(error), USAGE))
     except (EventTypeIsUnknownError, StoredEventDisagreesError) as error:
         sys.exit(_told(str(error), REFUSED))
-    except (ViewsWereTakenOverError, RebuildWasOvertakenError) as error:
+    except (ViewsWereTakenOverError, RebuildWasOvertakenError, LedgerHasAnotherHistoryError) as error:
         sys.exit(_told(str(error), REFUSED))
     except LedgerError as error:
         sys.exit(_told(error.detail, REFUSED))

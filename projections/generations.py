@@ -101,6 +101,15 @@ def drop_all_but(connection: Connection, numbers: Sequence[int]) -> None:
     connection.execute(sqlalchemy.delete(_GENERATIONS).where(_GENERATIONS.c.generation.not_in(numbers)))
 
 
+def drop(connection: Connection, generation: Generation) -> None:
+    """Drop one generation, which does not answer any more."""
+    tables_end = suffix(generation.number)
+    for name in sqlalchemy.inspect(connection).get_table_names():
+        if name.endswith(tables_end):
+            Table(name, MetaData()).drop(connection)
+    connection.execute(sqlalchemy.delete(_GENERATIONS).where(_GENERATIONS.c.generation == generation.number))
+
+
 _SELECT: Final = sqlalchemy.select(
     _GENERATIONS.c.generation,
     _GENERATIONS.c.is_live,

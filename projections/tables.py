@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import sqlalchemy
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, ScalarSelect, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, ScalarSelect, Table
+from sqlalchemy import Text as AnyText
 
 from projections.generations import suffix
+
+# Sorted and compared by code points on every engine, whatever language a database was made for.
+Text = AnyText().with_variant(AnyText(collation="C"), "postgresql")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

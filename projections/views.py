@@ -1,14 +1,17 @@
 """The views put together: they follow the ledger, answer what is asked of them, and can be made again."""
 
+import contextlib
 import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from datetime import datetime
+from hashlib import sha256
 from typing import Final, Self
 
+import sqlalchemy
 import structlog
 from sqlalchemy import Connection
 
@@ -16,6 +19,7 @@ from ledger.envelope import EventTypeIsUnknownError, RecordedEvent, StoredEventD
 from ledger.ledger import Ledger
 from ledger.store import StoreCannotOpenError, StoreError
 from ledger.store.url import DatabaseUrl
+from ledger.times import moment
 from projections import generations
 from projections.batch import Changes
 from projections.database import ViewsDatabase, reason_of
@@ -35,6 +39,10 @@ NAMES: Final = ("license-information", "seats", "history")
 
 # An event is seen after half of it, at the median; looking costs less than a millisecond.
 _LOOK_AGAIN_SECONDS: Final = 0.04
+# A slow poll behind being told.
+_TOLD_LOOK_AGAIN_SECONDS: Final = 1.0
+_NOT_ELECTED_SECONDS: Final = 0.5
+_READERS_LEAVE_SECONDS: Final = 10.0
 _PAUSES_SECONDS: Final = (0.1, 1.0, 5.0)
 
 _LOGGER: Final = structlog.get_logger(__name__)
@@ -45,6 +53,10 @@ Write = Callable[[Connection, Tables, Sequence[RecordedEvent]], None]
 
 class ViewsWereTakenOverError(Exception):
     """Another process made the views of another ledger, or of another version, in the same file."""
+
+
+class LedgerHasAnotherHistoryError(Exception):
+    """The ledger does not have the last event in the views any more: an older copy was put in its place."""
 
 
 class RebuildWasOvertakenError(Exception):
@@ -89,6 +101,15 @@ class ViewStatus:
     stopped: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The last event in a generation, as it was read from the ledger."""
+
+    number: int
+    position: int
+    recorded_at: datetime
+
+
 @contextmanager
 def _pausing_collection() -> Iterator[None]:
     """Let Python not look for garbage meanwhile: a batch has many objects and no cycles, and looking costs a fifth."""
@@ -110,8 +131,14 @@ class Views:
         history: every event.
     """
 
-    def __init__(self, database: ViewsDatabase, ledger: Ledger) -> None:
-        """Put them together over a database with a live generation of this ledger."""
+    def __init__(self, database: ViewsDatabase, ledger: Ledger, *, job: str) -> None:
+        """Put them together over a database with a live generation of this ledger.
+
+        Args:
+            database: where they are kept.
+            ledger: whose events they show.
+            job: by which the process that follows for this database is elected.
+        """
         self._database: Final = database
         self._ledger: Final = ledger
         self.licenses: Final = LicenseInformationView(database, ledger)
@@ -119,8 +146,11 @@ class Views:
         self.history: Final = HistoryView(database)
         self._moved: Final = threading.Condition()
         self._look: Final = threading.Event()
-        self._stopping = False
+        self._campaign: Final = ledger.campaign(job)
+        self._halted: Final = threading.Event()
+        self._is_told = False
         self._stopped: str | None = None
+        self._end: _End | None = None
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -133,31 +163,34 @@ class Views:
         Raises:
             StoreCannotOpenError: in one line, why not.
         """
-        database = ViewsDatabase(settings.url.sqlite_path or Path(), readers_max=settings.readers_max)
+        database = ViewsDatabase(settings.url, readers_max=settings.readers_max)
         try:
             _prepare(database, ledger)
         except StoreError as error:
             database.close()
             msg = f"The views' database {settings.url.shown} can't be opened: {reason_of(error.__cause__ or error)}."
             raise StoreCannotOpenError(msg) from error
-        return cls(database, ledger)
+        return cls(database, ledger, job=f"views-{sha256(settings.url.text.encode()).hexdigest()[:8]}")
 
     # -- following the ledger ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Follow the ledger on a thread of its own, until `stop`."""
-        self._stopping, self._stopped = False, None
+        """Follow the ledger on a thread of its own, until `stop`; of several processes one does so."""
+        self._halted.clear()
+        self._stopped = None
+        self._is_told = self._ledger.on_append(self.nudge)
         self._thread = threading.Thread(target=self._follow, name="views", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop following, and close the file."""
-        self._stopping = True
+        """Stop following, and close the database."""
+        self._halted.set()
         self._look.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        self._stopping = False
+            with contextlib.suppress(StoreError):
+                self._campaign.resign()
         self._database.close()
 
     def nudge(self) -> None:
@@ -185,27 +218,67 @@ class Views:
 
     def _follow(self) -> None:
         failures = 0
-        while not self._stopping:
+        while not self._halted.is_set():
             self._look.clear()
             try:
-                applied = self._build_at_first(None) or self._apply_next()
-            except StoreError as error:
-                pause = _PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)]
-                if not failures:
-                    _LOGGER.warning("the views wait for their database", reason=str(error))
-                failures, self._stopped = failures + 1, str(error)
-                self._look.wait(pause)
-                continue
+                pause = self._follow_on()
             except (EventTypeIsUnknownError, StoredEventDisagreesError, ViewsWereTakenOverError) as error:
                 self._stopped = str(error)
                 _LOGGER.critical("the views stop", reason=str(error))
                 return
+            except Exception as error:  # noqa: BLE001 -- whatever it is, the views go on when it is over
+                failures = self._note_failure(error, failures=failures)
+                self._halted.wait(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1])
+                continue
             if failures:
                 _LOGGER.info("the views go on")
             failures, self._stopped = 0, None
-            # Under load a pause gathers many events into one batch, which costs little more than one of a single event.
-            if applied < EVENTS_PER_BATCH:
-                self._look.wait(_LOOK_AGAIN_SECONDS)
+            self._rest(pause)
+
+    def _follow_on(self) -> float:
+        """Apply what there is, if this process is the one that does so; returns how long to rest then, in seconds."""
+        if not self._campaign.holds():
+            return _NOT_ELECTED_SECONDS
+        try:
+            applied = self._build_at_first(None) or self._apply_next()
+        except LedgerHasAnotherHistoryError as error:
+            _LOGGER.error("the views are made again", reason=str(error))  # noqa: TRY400 -- one line says it
+            self._begin_again()
+            return 0
+        if applied >= EVENTS_PER_BATCH:
+            return 0
+        # Where nobody tells of an append, or many come, it is looked again soon.
+        return _LOOK_AGAIN_SECONDS if applied or not self._is_told else _TOLD_LOOK_AGAIN_SECONDS
+
+    def _rest(self, seconds: float) -> None:
+        """Under load a pause gathers many events into one batch, which costs little more than one of a single event."""
+        if self._is_told and seconds == _LOOK_AGAIN_SECONDS:
+            # Being told of each append must not cut it short.
+            self._halted.wait(seconds)
+        elif seconds:
+            self._look.wait(seconds)
+
+    def _note_failure(self, error: Exception, *, failures: int) -> int:
+        self._stopped = str(error) if isinstance(error, StoreError) else f"The program failed: {type(error).__name__}."
+        if not isinstance(error, StoreError):
+            _LOGGER.error("the views failed", error=type(error).__name__, exc_info=error)
+        elif not failures:
+            _LOGGER.warning("the views wait for their database", reason=str(error))
+        return failures + 1
+
+    def _begin_again(self) -> None:
+        """Show nothing that the ledger does not have."""
+        self._end = None
+        with self._database.writing() as connection:
+            replaced = generations.live(connection)
+            generations.make_live(connection, _begin(connection, self._ledger, is_live=True))
+        self._drop(replaced)
+
+    def _drop(self, replaced: Generation | None) -> None:
+        """Drop tables that answered before, unless a reader stays in the middle of them: then a later rebuild does."""
+        if replaced is not None and self._database.outlives_readers(timeout_seconds=_READERS_LEAVE_SECONDS):
+            with self._database.writing() as connection:
+                generations.drop(connection, replaced)
 
     def _build_at_first(self, progress: Progress | None) -> int:
         """Begin as a rebuild does where much is to be read from the first event; returns how many events that were.
@@ -239,11 +312,10 @@ class Views:
     def _live(self) -> Generation:
         generation = self._database.live()
         if generation is None or not _is_ours(generation, self._ledger):
-            msg = (
-                f"The file {self._database.path} has views of another ledger or of another version of this program by"
-                " now. Let each ledger have a file of its own (LEDGER_VIEWS_URL), and one version run at a time."
+            raise ViewsWereTakenOverError(
+                f"The database {self._database.shown} has views of another ledger or of another version of this program"
+                " by now. Let each ledger have one of its own (LEDGER_VIEWS_URL), and one version run at a time."
             )
-            raise ViewsWereTakenOverError(msg)
         return generation
 
     @_pausing_collection()
@@ -253,7 +325,7 @@ class Views:
         Returns:
             how far the generation is then, the same if there is nothing new; null if it is not where it was thought.
         """
-        batch = self._feed(after=start.position, limit=EVENTS_PER_BATCH)
+        batch = self._next_batch(start)
         if not batch:
             return start
         with self._database.writing() as connection:
@@ -261,17 +333,51 @@ class Views:
                 return None
             write(connection, tables_of(start.number), batch)
             generations.advance(connection, start, position=batch[-1].position)
-        return replace(start, position=batch[-1].position)
+        reached = replace(start, position=batch[-1].position)
+        self._end = _End(reached.number, batch[-1].position, batch[-1].recorded_at)
+        return reached
+
+    def _next_batch(self, start: Generation) -> Sequence[RecordedEvent]:
+        """What follows in the ledger.
+
+        Raises:
+            LedgerHasAnotherHistoryError: the last event in the views is not in the ledger any more.
+        """
+        if not start.position:
+            return self._feed(after=0, limit=EVENTS_PER_BATCH)
+        last, *batch = self._feed(after=start.position - 1, limit=EVENTS_PER_BATCH + 1) or (None,)
+        at = self._recorded_at(start)
+        if last is None or (at is not None and last.recorded_at != at):
+            raise LedgerHasAnotherHistoryError(
+                f"The ledger does not have the event at position {start.position} that the views have: an older copy"
+                " was put in its place."
+            )
+        return batch
+
+    def _recorded_at(self, generation: Generation) -> datetime | None:
+        """When the last event in the views was recorded, which no two appends share; null if they don't tell."""
+        end = self._end
+        if end is not None and (end.number, end.position) == (generation.number, generation.position):
+            return end.recorded_at
+        if not generation.is_live:
+            return None
+        with self._database.reading() as reading:
+            history = reading.tables.history
+            asked = sqlalchemy.select(history.c.recorded_at_microseconds)
+            at = reading.connection.execute(asked.where(history.c.position == generation.position)).scalar()
+        return None if at is None else moment(at)
 
     def _feed(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
         """The next batch; a smaller one before an event that can't be read, so that all before it is applied."""
+        # One more than is to be applied, where the batch begins with the last event that was.
+        least = 1 if after == 0 else 2
         while True:
             try:
                 return self._ledger.feed(after=after, limit=limit)
             except (EventTypeIsUnknownError, StoredEventDisagreesError):
-                if limit == 1:
+                if limit <= least:
                     raise
-                limit //= 2
+                limit = max(least, limit // 2)
 
     # -- how far it is -------------------------------------------------------------------------------------------------
 
@@ -350,7 +456,7 @@ class Views:
 
     def _rebuild_on(self, made: Generation, write: Write, progress: Progress | None) -> Generation:
         """Take in the next batch; as it was if there is nothing new, or the views are stopped."""
-        reached = made if self._stopping else self._take_in(made, write)
+        reached = made if self._halted.is_set() else self._take_in(made, write)
         if reached is None:
             raise RebuildWasOvertakenError
         if reached != made and progress is not None:
@@ -358,7 +464,7 @@ class Views:
         return reached
 
     def _finish_filling(self, made: Generation, filling: Changes) -> None:
-        if self._stopping:
+        if self._halted.is_set():
             return
         with self._database.writing() as connection:
             if generations.find(connection, made.number) != made:
@@ -376,8 +482,12 @@ class Views:
 
     def _swap(self, made: Generation) -> None:
         """Let the new generation answer; never one that is behind what readers were told already."""
-        if self._stopping:
+        if self._halted.is_set():
             return
+        self._drop(self._let_answer(made))
+
+    def _let_answer(self, made: Generation) -> Generation | None:
+        """Returns the generation that answered before."""
         with self._database.writing() as connection:
             if generations.find(connection, made.number) != made:
                 raise RebuildWasOvertakenError
@@ -392,7 +502,7 @@ class Views:
                 position = batch[-1].position
             generations.advance(connection, made, position=position)
             generations.make_live(connection, made)
-            generations.drop_all_but(connection, [made.number])
+        return live
 
 
 def _apply_batch(connection: Connection, tables: Tables, batch: Sequence[RecordedEvent]) -> None:

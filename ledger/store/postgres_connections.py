@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: the address goes to libpq whole, and none can hold others up for ever."""
 
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -63,7 +64,14 @@ def connect(url: DatabaseUrl, *, purpose: str) -> Connection:
     return connection
 
 
-def engine(url: DatabaseUrl, *, purpose: str, pool_size: int, autocommit: bool = False) -> sqlalchemy.Engine:
+def engine(
+    url: DatabaseUrl,
+    *,
+    purpose: str,
+    pool_size: int,
+    autocommit: bool = False,
+    configure: Callable[[Connection], None] | None = None,
+) -> sqlalchemy.Engine:
     """A bounded pool of such connections for SQLAlchemy.
 
     Args:
@@ -71,10 +79,11 @@ def engine(url: DatabaseUrl, *, purpose: str, pool_size: int, autocommit: bool =
         purpose: shown in the server's list of sessions.
         pool_size: how many there are at most.
         autocommit: each statement is a transaction of its own, which saves two round trips.
+        configure: sets up a new connection, outside any transaction.
     """
     return sqlalchemy.create_engine(
         "postgresql+psycopg://",
-        creator=lambda: _for_sqlalchemy(url, purpose=purpose),
+        creator=lambda: _for_sqlalchemy(url, purpose=purpose, configure=configure),
         pool_size=pool_size,
         max_overflow=0,
         # A server that was restarted is met by new connections, not by an error for each old one.
@@ -85,10 +94,12 @@ def engine(url: DatabaseUrl, *, purpose: str, pool_size: int, autocommit: bool =
     )
 
 
-def _for_sqlalchemy(url: DatabaseUrl, *, purpose: str) -> Connection:
+def _for_sqlalchemy(url: DatabaseUrl, *, purpose: str, configure: Callable[[Connection], None] | None) -> Connection:
     connection = connect(url, purpose=purpose)
     # SQLAlchemy begins and ends transactions by itself.
     connection.autocommit = False
+    if configure is not None:
+        configure(connection)
     return connection
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -235,6 +236,14 @@ def at_once(*calls: Callable[[], T]) -> list[T | Exception]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(run, calls))
+
+
+def until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.001)
 
 
 def rows_of(ledger: Ledger, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 -- columns

@@ -17,6 +17,7 @@ from ledger.users import parse_user
 from projections.history import HistoryQuery
 from projections.seats import SeatQuery
 from projections.views import Views, ViewsSettings
+from tests.integration.ledgers import url_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 IN_A_YEAR = NOON + timedelta(days=365)
@@ -25,6 +26,8 @@ ANALYTICAL = LicenseId("0a000000-0000-4000-8000-000000000001")
 BOMBE = LicenseId("0b000000-0000-4000-8000-000000000002")
 """The license of Bombe Ltd., another customer."""
 ADMIN = Caller(Actor(ActorRole.ADMIN, "key-of-the-admin"), "req-1")
+VIEWS = "ledger.views"
+"""The name of the views' database where nothing else is said."""
 MARKETPLACE = Caller(Actor(ActorRole.MARKETPLACE, "sqs"), "message-1")
 
 
@@ -48,6 +51,7 @@ class Story:
     """A ledger with its views, and what happens to it."""
 
     folder: Path
+    database: Path
     clock: Clock
     ledger: Ledger
     views: Views
@@ -84,9 +88,9 @@ class Story:
             raise UserIsUnknownError
         return answer.seat_id
 
-    def open_views(self, name: str = "ledger.views.db") -> Views:
+    def open_views(self, name: str = VIEWS) -> Views:
         """Open views of the ledger once more, as another process would."""
-        return Views.open(ViewsSettings(url=DatabaseUrl.of_file(self.folder / name)), self.ledger)
+        return Views.open(ViewsSettings(url=views_url(self.database, name)), self.ledger)
 
     def told(self, views: Views | None = None) -> dict[str, Any]:
         """Everything that the views say."""
@@ -104,10 +108,17 @@ def all_told(views: Views, license_id: LicenseId, *, at: datetime) -> dict[str, 
     }
 
 
+def views_url(database: Path, name: str = VIEWS) -> DatabaseUrl:
+    """Where views are kept: a file of their own, or the ledger's own PostgreSQL database; by another name, another."""
+    if name == VIEWS and database.suffix != ".db":
+        return url_of(database)
+    return url_of(database.with_name(f"{name}{database.suffix}"))
+
+
 @contextmanager
-def open_ledger(folder: Path, clock: Clock) -> Iterator[Ledger]:
-    """A ledger in a directory."""
-    ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(folder / "ledger.db")), now=clock)
+def open_ledger(database: Path, clock: Clock) -> Iterator[Ledger]:
+    """The ledger in the database for which a path stands."""
+    ledger = Ledger.open(LedgerSettings(url=url_of(database)), now=clock)
     try:
         yield ledger
     finally:
@@ -115,12 +126,12 @@ def open_ledger(folder: Path, clock: Clock) -> Iterator[Ledger]:
 
 
 @contextmanager
-def tell(folder: Path) -> Iterator[Story]:
+def tell(database: Path) -> Iterator[Story]:
     """Begin a story at noon."""
     clock = Clock()
-    with open_ledger(folder, clock) as ledger:
-        views = Views.open(ViewsSettings(url=DatabaseUrl.of_file(folder / "ledger.views.db")), ledger)
+    with open_ledger(database, clock) as ledger:
+        views = Views.open(ViewsSettings(url=views_url(database)), ledger)
         try:
-            yield Story(folder=folder, clock=clock, ledger=ledger, views=views)
+            yield Story(folder=database.parent, database=database, clock=clock, ledger=ledger, views=views)
         finally:
             views.stop()

@@ -24,9 +24,9 @@ NOBODY = LicenseId("00000000-0000-4000-8000-00000000000f")
 
 
 @pytest.fixture
-def story(tmp_path: Path) -> Iterator[Story]:
+def story(database: Path) -> Iterator[Story]:
     """Begin at noon with an empty ledger."""
-    with tell(tmp_path) as begun:
+    with tell(database) as begun:
         yield begun
 
 

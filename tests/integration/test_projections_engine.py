@@ -4,16 +4,17 @@ import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,28 +23,43 @@ from ledger.errors import RefusedError
 from ledger.license.access import AccessPolicy
 from ledger.license.state import SeatStatus
 from ledger.store import StoreCannotOpenError
+from ledger.store.url import DatabaseUrl
+from ledger.users import parse_user
 from projections import generations, views
 from projections.seats import SeatQuery
 from projections.views import RebuildWasOvertakenError, Views, ViewsSettings, ViewsWereTakenOverError
+from tests.integration.ledgers import (
+    ENGINES,
+    back_up,
+    database_in,
+    engine_of,
+    execute,
+    new_database,
+    position_column,
+    restore,
+    url_of,
+)
 from tests.integration.projections_story import (
     ADMIN,
     ANALYTICAL,
     BOMBE,
     NOON,
+    VIEWS,
     Clock,
     Story,
     UserIsUnknownError,
     open_ledger,
     tell,
+    views_url,
 )
 
 NAMES = ("Ada", "ADA", "Grace", "Alan", "Édith")
 
 
 @pytest.fixture
-def story(tmp_path: Path) -> Iterator[Story]:
+def story(database: Path) -> Iterator[Story]:
     """Begin at noon with an empty ledger."""
-    with tell(tmp_path) as begun:
+    with tell(database) as begun:
         yield begun
 
 
@@ -63,15 +79,17 @@ def wait_until(holds: Callable[[], bool], *, seconds: float = 20) -> None:
 
 def make_unknown(story: Story, *, position: int) -> None:
     """Let a stored event be of a type that only a later program knows."""
-    with sqlite3.connect(story.folder / "ledger.db") as connection:
-        found = connection.execute("SELECT topic, state FROM stored_events WHERE position = ?", (position,)).fetchone()
-        envelope = json.loads(found[1])
-        envelope["type"] = "license.seat-lent"
-        connection.execute(
-            "UPDATE stored_events SET topic = ?, state = ? WHERE position = ?",
-            ("license.seat-lent", json.dumps(envelope).encode(), position),
-        )
-    connection.close()
+    at = f"WHERE {position_column(story.database)} = :position"
+    ((state,),) = execute(story.database, f"SELECT state FROM stored_events {at}", position=position)  # noqa: S608 -- a column's name
+    envelope = json.loads(state)
+    envelope["type"] = "license.seat-lent"
+    execute(
+        story.database,
+        f"UPDATE stored_events SET topic = :topic, state = :state {at}",  # noqa: S608 -- a column's name
+        topic="license.seat-lent",
+        state=json.dumps(envelope).encode(),
+        position=position,
+    )
 
 
 def fill(story: Story, *, users: int = 12) -> None:
@@ -124,11 +142,12 @@ def take(story: Story, step: Sequence[object]) -> None:
         return
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("engine", ENGINES)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=STEPS)
-def test_views_equal_their_rebuild_and_the_ledger_s_own_state(steps: list[tuple[object, ...]]) -> None:
+def test_views_equal_their_rebuild_and_the_ledger_s_own_state(engine: str, steps: list[tuple[object, ...]]) -> None:
     """However the events are cut into batches, the views come out as from one pass and as replay has them."""
-    with tempfile.TemporaryDirectory() as folder, tell(Path(folder)) as story:
+    with new_database(engine) as database, tell(database) as story:
         story.buy(seats_max=2)
         for step in steps:
             take(story, step)
@@ -218,20 +237,21 @@ def test_two_engines_on_one_file_apply_each_event_once(story: Story) -> None:
     other.stop()
 
 
-def test_a_killed_follower_is_taken_up_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_follower_is_taken_up_where_it_was(database: Path) -> None:
     """Killed between or inside batches, the views are whole, and go on from their position."""
-    with tell(tmp_path) as story:
+    with tell(database) as story:
         fill(story, users=150)
         program = (
-            "import sys; from pathlib import Path; from tests.integration.projections_story import Clock, open_ledger;"
+            "import sys; from pathlib import Path;"
+            "from tests.integration.projections_story import Clock, open_ledger, views_url;"
             "from projections import views; from projections.views import Views, ViewsSettings;"
-            "folder = Path(sys.argv[1]); views.EVENTS_PER_BATCH = 2;"
-            "\nwith open_ledger(folder, Clock()) as ledger:"
-            "\n    mine = Views.open(ViewsSettings(path=folder / 'ledger.views.db'), ledger)"
+            "database = Path(sys.argv[1]); views.EVENTS_PER_BATCH = 2;"
+            "\nwith open_ledger(database, Clock()) as ledger:"
+            "\n    mine = Views.open(ViewsSettings(url=views_url(database)), ledger)"
             "\n    mine.run_once(progress=lambda done, _: print(done, flush=True))"
         )
         for _ in range(3):
-            child = subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE)
+            child = subprocess.Popen([sys.executable, "-c", program, database], stdout=subprocess.PIPE)
             assert child.stdout is not None
             for _ in range(20):
                 child.stdout.readline()
@@ -263,6 +283,32 @@ def test_readers_see_whole_batches_while_the_views_move(story: Story) -> None:
         # Four events come before the first user, each user is one.
         assert len(page.items) == max(0, page.position - 4)
     thread.join()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_views_elsewhere_are_the_same_views(story: Story, engine: str) -> None:
+    """In a database of their own, of either engine, they say the same as beside the ledger."""
+    fill(story)
+    story.views.run_once()
+    elsewhere = database_in(story.folder, engine, name="elsewhere")
+    other = Views.open(ViewsSettings(url=url_of(elsewhere)), story.ledger)
+    other.run_once()
+    assert story.told(other) == story.told()
+    other.stop()
+
+
+def test_of_two_that_follow_one_does_so_until_it_stops(story: Story) -> None:
+    """The other takes over when the first is gone."""
+    story.buy()
+    other = story.open_views()
+    story.views.start()
+    wait_until(lambda: story.views.position() == story.ledger.head().position)
+    other.start()
+    story.views.stop()
+    story.activate("Ada")
+    head = story.ledger.head().position
+    wait_until(lambda: other.position() == head)
+    other.stop()
 
 
 # -- rebuilding --------------------------------------------------------------------------------------------------------
@@ -298,16 +344,9 @@ def test_a_rebuild_leaves_one_set_of_tables(story: Story) -> None:
     with pytest.raises(InterruptedError):
         story.views.rebuild(progress=interrupt)
     story.views.rebuild()
-    with sqlite3.connect(story.folder / "ledger.views.db") as connection:
-        names = [
-            row[0]
-            for row in connection.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-            )
-        ]
-    connection.close()
-    assert len(names) == 5
-    assert len({name.rpartition("_")[2] for name in names if name != "generations"}) == 1
+    numbers = [found[1] for name in names(story, "tables") if (found := re.search(r"_g(\d+)$", name))]
+    assert len(numbers) == 4
+    assert len(set(numbers)) == 1
 
 
 def interrupt(_done: int, _head: int) -> None:
@@ -339,13 +378,13 @@ def test_of_two_rebuilds_the_later_one_wins(story: Story) -> None:
 def test_empty_views_of_a_long_ledger_are_built_like_a_rebuild(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """Building at first gives the same views, with all their indexes, and says how many events there were."""
     fill(story)
-    other = story.open_views("others.db")
+    other = story.open_views("others")
     other.run_once()
     monkeypatch.setattr(views, "EVENTS_TO_BUILD_AT_FIRST", 10)
     assert story.views.run_once() == story.ledger.head().position
     assert story.told() == story.told(other)
     other.stop()
-    assert indexes(story.folder / "ledger.views.db") == indexes(story.folder / "others.db")
+    assert names(story, "indexes") == names(story, "indexes", views="others")
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -353,34 +392,33 @@ def test_a_rebuild_that_may_hold_few_rows_makes_the_same_views(story: Story, mon
     """With more seats than it may hold in memory it writes them, and looks for them from then on."""
     fill(story)
     story.views.run_once()
-    followed, made = story.told(), indexes(story.folder / "ledger.views.db")
+    followed, made = story.told(), names(story, "indexes")
     monkeypatch.setattr(views, "ROWS_HELD_MAX", 5)
     story.views.rebuild()
     assert story.told() == followed
-    assert indexes(story.folder / "ledger.views.db") == made
+    assert names(story, "indexes") == made
 
 
-def indexes(path: Path) -> list[str]:
-    """The names of the indexes in a file, without the generation."""
-    with sqlite3.connect(path) as connection:
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")]
-    connection.close()
-    return sorted(re.sub(r"_g\d+_", "_", name) for name in names)
+def names(story: Story, what: Literal["tables", "indexes"], *, views: str = VIEWS) -> list[str]:
+    """The names of the views' tables, or of their indexes without the generation."""
+    engine = engine_of(views_url(story.database, views))
+    inspected = sqlalchemy.inspect(engine)
+    tables = [name for name in inspected.get_table_names() if re.search(r"_g\d+$", name)]
+    found = [str(index["name"]) for table in tables for index in inspected.get_indexes(table)]
+    engine.dispose()
+    return tables if what == "tables" else sorted(re.sub(r"_g\d+_", "_", name) for name in found)
 
 
 # -- what must not be followed -----------------------------------------------------------------------------------------
 
 
-def test_views_of_another_ledger_are_made_again(
-    story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_views_of_another_ledger_are_made_again(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
     """Another ledger's seats are never shown; one log line says what happened."""
     fill(story)
     story.views.run_once()
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    elsewhere = story.database.with_stem("elsewhere")
     with open_ledger(elsewhere, Clock()) as other_ledger:
-        again = Views.open(ViewsSettings(path=tmp_path / "ledger.views.db"), other_ledger)
+        again = Views.open(ViewsSettings(url=views_url(story.database)), other_ledger)
         assert capsys.readouterr().out.count("the views are made again") == 1
         assert again.position() == 0
         assert again.licenses.get(ANALYTICAL, at=NOON) is None
@@ -389,24 +427,56 @@ def test_views_of_another_ledger_are_made_again(
         again.stop()
 
 
-def test_views_ahead_of_the_ledger_are_made_again(story: Story, tmp_path: Path) -> None:
+def test_views_ahead_of_the_ledger_are_made_again(story: Story) -> None:
     """A restored copy of the ledger is followed from its first event."""
     story.buy()
     story.activate("Ada")
-    backup = tmp_path / "restored"
-    backup.mkdir()
-    with sqlite3.connect(tmp_path / "ledger.db") as source, sqlite3.connect(backup / "ledger.db") as target:
-        source.backup(target)
-    source.close()
-    target.close()
+    copy = back_up(story.database)
     story.activate("Grace")
-    story.views.run_once()
-    with open_ledger(backup, Clock()) as restored:
-        again = Views.open(ViewsSettings(path=tmp_path / "ledger.views.db"), restored)
+    others = story.open_views("others")
+    others.run_once()
+    others.stop()
+    restored = story.database.with_stem("restored")
+    with open_ledger(restored, Clock()):
+        pass
+    restore(restored, copy)
+    with open_ledger(restored, Clock()) as ledger:
+        again = Views.open(ViewsSettings(url=views_url(story.database, "others")), ledger)
         again.run_once()
-        assert again.position() == restored.head().position
-        assert [one.user for one in again.seats.list(ANALYTICAL, SeatQuery(), after=None, limit=9).items] == ["Ada"]
+        assert again.position() == ledger.head().position
+        assert users(again) == ["Ada"]
         again.stop()
+
+
+@pytest.mark.parametrize("users_since", [[], ["Katherine", "Mary", "Dorothy"]], ids=["shorter", "longer"])
+def test_an_older_copy_under_running_views_is_followed_from_its_first_event(
+    story: Story, users_since: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said in one line, and nothing is shown that the ledger does not have, however far it has gone since."""
+    story.buy(seats_max=9)
+    story.activate("Ada")
+    copy = back_up(story.database)
+    story.activate("Grace")
+    others = story.open_views("others")
+    others.start()
+    head = story.ledger.head().position
+    wait_until(lambda: others.position() == head)
+    story.ledger.close()
+    restore(story.database, copy)
+    with open_ledger(story.database, Clock(at=NOON + timedelta(hours=1))) as ledger:
+        for name in users_since:
+            ledger.seats.activate(ANALYTICAL, user=parse_user(name), caller=ADMIN)
+        again = Views.open(ViewsSettings(url=views_url(story.database, "others")), ledger)
+        again.start()
+        wait_until(lambda: users(again) == sorted(["Ada", *users_since]))
+        again.stop()
+    assert capsys.readouterr().out.count("the views are made again") == 1
+    others.stop()
+
+
+def users(views: Views) -> list[str]:
+    """Who has a seat of Analytical Engines."""
+    return [one.user for one in views.seats.list(ANALYTICAL, SeatQuery(), after=None, limit=9).items]
 
 
 def test_views_of_another_version_are_made_again(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -455,5 +525,5 @@ def test_a_file_that_is_no_database_is_refused_in_one_line(story: Story) -> None
     path = story.folder / "letter.txt"
     path.write_text("Dear Ada, " * 1_000)
     with pytest.raises(StoreCannotOpenError, match=r"letter\.txt can't be opened: file is not a database"):
-        Views.open(ViewsSettings(path=path), story.ledger)
+        Views.open(ViewsSettings(url=DatabaseUrl.of_file(path)), story.ledger)
     assert path.read_text().startswith("Dear Ada")
