@@ -23,6 +23,8 @@ RECORDS_MAX: Final = 500
 _BOOTSTRAP_SECONDS: Final = 10
 _REQUEST_SECONDS: Final = 10
 _COMMIT_SECONDS: Final = 10
+# In less, the partitions can't be shared out.
+_POLL_SECONDS_MIN: Final = 0.3
 _CLOSE_SECONDS: Final = 3
 # A process that was killed holds its partitions for so long.
 _SESSION_SECONDS: Final = 10
@@ -128,7 +130,7 @@ class Reader:
         """
         try:
             with _words(self._connection):
-                polled = self._consumer.poll(timeout_ms=int(wait_seconds * 1_000))
+                polled = self._consumer.poll(timeout_ms=int(max(wait_seconds, _POLL_SECONDS_MIN) * 1_000))
         except _NothingCommittedError as error:
             self._consumer.seek_to_beginning(*error.partitions)
             return ()

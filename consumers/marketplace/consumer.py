@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -18,6 +18,8 @@ from consumers.marketplace.sqs import SqsQueue
 from consumers.marketplace.turns import again_until
 from ledger.ledger import Ledger
 from ledger.store import StoreError
+from ledger.transaction import Work
+from ledger.writer import SYSTEM_CALLER
 
 JOB: Final = "marketplace"
 """The job of reading AWS, which one process does for all."""
@@ -63,7 +65,6 @@ class Consumer:
         self._inbox = Inbox(ledger, settings)
         budget = ReadingsBudget(self._campaign, readings_per_second)
         self._observer = Observer(ledger, settings, clients, budget=budget, now=now)
-        self._now = now
         self._heard = threading.Event()
         self._outages = 0
         self._aws_rests_until: datetime | None = None
@@ -161,8 +162,11 @@ class Consumer:
         return outcome not in {Outcome.NO_ANSWER, Outcome.NOTHING_DUE}
 
     def _time(self) -> datetime:
-        """The time of a decision made now, since due times are told by it: later than all that is recorded."""
-        return max(self._now(), self._ledger.head().recorded_at + timedelta(microseconds=1))
+        """The time of a decision made now, since due times are told by it: on PostgreSQL the database's."""
+        return self._ledger.submit(_TIME)
+
+
+_TIME: Final = Work(decide=lambda transaction: transaction.at, caller=SYSTEM_CALLER)
 
 
 def _queue_of(settings: MarketplaceSettings, clients: Clients) -> SqsQueue | None:

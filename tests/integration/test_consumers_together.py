@@ -27,6 +27,7 @@ from tests.integration.consumers_stage import (
     END_OF_NEXT_MAY,
     ENGINES,
     MINUTE,
+    UNLIMITED,
     USERS,
     Stage,
     database,
@@ -287,3 +288,29 @@ def test_what_waits_for_a_second_reading_waits_through_a_restart(stage: Stage) -
         pass
     restarted.close()
     assert (stage.license().seats_max, stage.license().seats_active) == (3, 0)
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=-1), timedelta(hours=1)], ids=["behind", "ahead"])
+def test_the_clock_of_decisions_tells_what_is_due(stage: Stage, off: timedelta) -> None:
+    """Not the machine's own, which may be another machine's than that of the database."""
+    stage.consumer.stand_back()
+    consumer = Consumer(
+        stage.ledger,
+        stage.settings,
+        stage.clients,
+        now=lambda: stage.clock.at + off,
+        readings_per_second=UNLIMITED,
+    )
+    contract = stage.buy(seats=5)
+    while consumer.run_once():
+        pass
+    assert stage.license().seats_max == 5
+    stage.activate(*USERS)
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=3)
+    while consumer.run_once():
+        pass
+    assert stage.license().seats_max == 5
+    stage.clock.move(6 * MINUTE)
+    while consumer.run_once():
+        pass
+    assert stage.license().seats_max == 3

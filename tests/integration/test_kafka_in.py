@@ -18,8 +18,9 @@ from consumers.sandbox import Generation
 from projections.kafka.connection import KafkaUnusableError
 from tests.integration.consumers_stage import ENGINES, Stage, database, staged
 from tests.integration.kafka_in_stage import Topics, connection_to, consuming, forwarder, topics_on
-from tests.integration.test_consumers_together import beside, wait_for
-from tests.services.kafka import SASL_USERNAME, KafkaCluster
+from tests.integration.test_consumers_together import beside, running, wait_for
+from tests.services import absent
+from tests.services.kafka import SASL_USERNAME, KafkaCluster, installation
 
 BOUGHT = ["license-issued", *["license-identified"] * 4, "subscription-started"]
 MEBIBYTE = 1_048_576
@@ -295,6 +296,37 @@ def test_messages_that_were_deleted_unread_are_told_of(
     with consuming(stage, topics.settings) as consumer:
         consume_until(consumer, lambda: len(stage.inbox()) == 3)
     assert "are not in the topic any more" in capsys.readouterr().out
+
+
+def test_brokers_that_are_away_are_asked_again_with_one_line_each_time(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What comes when they are back is worked on; no line tells of the program's inside."""
+    software = installation()
+    if isinstance(software, str):
+        absent(software)
+    cluster = KafkaCluster(software)
+    try:
+        cluster.start()
+        with topics_on(cluster) as topics, consuming(stage, topics.settings) as consumer, running(consumer):
+            topics.put(b"1")
+            wait_for(lambda: len(stage.inbox()) == 1)
+            capsys.readouterr()
+            cluster.kill(1)
+            told: list[str] = []
+
+            def tell() -> bool:
+                told.extend(capsys.readouterr().out.splitlines())
+                return len(told) >= 2
+
+            wait_for(tell)
+            cluster.start_broker(1)
+            topics.put(b"2")
+            wait_for(lambda: len(stage.inbox()) == 2)
+    finally:
+        cluster.remove()
+    assert all("messages could not be taken" in line and "No Kafka broker answers" in line for line in told[1:])
+    assert "messages could not be taken" in told[0]
 
 
 # -- what can't be used ------------------------------------------------------------------------------------------------
