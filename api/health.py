@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 import flask
 import msgspec
@@ -12,6 +12,8 @@ from api.parts import Parts, current_parts
 from api.problems import problem_of
 from ledger.transaction import Transaction, Work
 from ledger.writer import SYSTEM_CALLER
+
+T = TypeVar("T")
 
 
 def register(app: flask.Flask) -> None:
@@ -40,6 +42,9 @@ def _ready() -> flask.Response:
         "views": _failure(lambda: _check_views(parts)),
     }
     ready = not any(checks.values())
+    # Told, but no reason to send callers elsewhere: no answer of this process needs Kafka.
+    if parts.kafka is not None:
+        checks["kafka"] = _failure(parts.kafka, stopped_by=lambda status: status.stopped)
     document = {
         "status": "ready" if ready else "not ready",
         "checks": {name: failure or "ok" for name, failure in checks.items()},
@@ -60,14 +65,13 @@ def _check_views(parts: Parts) -> None:
             raise _ViewsLagError(view.stopped)
 
 
-def _failure(check: Callable[[], object]) -> str | None:
+def _failure(check: Callable[[], T], *, stopped_by: Callable[[T], str | None] = lambda _: None) -> str | None:
     try:
-        check()
+        return stopped_by(check())
     except _ViewsLagError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is why the process is not ready
         return problem_of(error).detail
-    return None
 
 
 def _answer(document: object, status: HTTPStatus) -> flask.Response:

@@ -30,6 +30,7 @@ class _LedgerCollector(Collector):
         yield GaugeMetricFamily("ledger_commands_waiting", "Commands that wait to be decided", ledger.waiting)
         try:
             head, statuses = ledger.head(), views.status()
+            published = None if self._parts.kafka is None else self._parts.kafka()
         except StoreError:
             # The requests are counted all the same, so that the outage shows in them.
             return
@@ -42,6 +43,9 @@ class _LedgerCollector(Collector):
             events.add_metric([view.name], view.lag_events)
             seconds.add_metric([view.name], view.lag_seconds)
         yield from (positions, events, seconds)
+        if published is not None:
+            yield GaugeMetricFamily("ledger_kafka_position", "Position of the last event published", published.position)
+            yield GaugeMetricFamily("ledger_kafka_lag_events", "Events that Kafka has not got", published.lag_events)
 
 
 def register(app: flask.Flask, parts: Parts) -> None:

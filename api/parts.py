@@ -1,5 +1,6 @@
 """What the HTTP door is put together from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, cast
@@ -8,6 +9,7 @@ import flask
 
 from api.registration import Registration
 from ledger.ledger import Ledger
+from projections.kafka import PublisherStatus
 from projections.views import Views
 
 _EXTENSION: Final = "licensing-ledger"
@@ -41,12 +43,14 @@ class Parts:
         views: the read side.
         settings: of the door.
         registration: who asks AWS Marketplace about a registration token; null where that is not set up.
+        kafka: tells how far what is published to Kafka is behind; null where nothing is.
     """
 
     ledger: Ledger
     views: Views
     settings: ApiSettings
     registration: Registration | None = None
+    kafka: Callable[[], PublisherStatus] | None = None
 
 
 def keep_parts(app: flask.Flask, parts: Parts) -> None:

@@ -14,6 +14,7 @@ from commands.settings import SettingIsWrongError
 from ledger.envelope import EventTypeIsUnknownError, StoredEventDisagreesError
 from ledger.errors import LedgerError
 from ledger.store import StoreCannotOpenError, StoreError
+from projections.kafka import KafkaUnusableError
 from projections.views import LedgerHasAnotherHistoryError, RebuildWasOvertakenError, ViewsWereTakenOverError
 
 REFUSED, USAGE = 1, 2
@@ -37,7 +38,7 @@ def main() -> None:
     """Run the command line; what goes wrong is one line that says what to do."""
     try:
         cli(standalone_mode=True)
-    except (SettingIsWrongError, StoreCannotOpenError) as error:
+    except (SettingIsWrongError, StoreCannotOpenError, KafkaUnusableError) as error:
         sys.exit(_told(str(error), USAGE))
     except (EventTypeIsUnknownError, StoredEventDisagreesError) as error:
         sys.exit(_told(str(error), REFUSED))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -13,6 +14,21 @@ from commands.settings import (
     DECREASE_CONFIRM,
     DIMENSION,
     EXPIRY_GRACE,
+    KAFKA_API_VERSION,
+    KAFKA_BOOTSTRAP,
+    KAFKA_DEAD_LETTER_TOPIC,
+    KAFKA_EVENTS_TOPIC,
+    KAFKA_LICENSES_TOPIC,
+    KAFKA_MESSAGES_TOPIC,
+    KAFKA_PERSONAL,
+    KAFKA_SASL_MECHANISM,
+    KAFKA_SASL_PASSWORD,
+    KAFKA_SASL_USERNAME,
+    KAFKA_SECURITY_PROTOCOL,
+    KAFKA_SSL_CAFILE,
+    KAFKA_SSL_CERTFILE,
+    KAFKA_SSL_KEYFILE,
+    KAFKA_SSL_PASSWORD,
     LOG_FORMAT,
     LOG_LEVEL,
     PRODUCT_CODES,
@@ -24,12 +40,17 @@ from commands.settings import (
     Settings,
 )
 from consumers import marketplace
+from consumers.kafka import KafkaInSettings
 from consumers.marketplace import MarketplaceSettings
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license.access import AccessPolicy
+from projections import kafka
+from projections.kafka import KafkaConnection, Publisher, PublisherSettings
 from projections.views import Views, ViewsSettings
 
-TABLES: Final = (sign_ins.METADATA, marketplace.METADATA)
+TABLES: Final = (sign_ins.METADATA, marketplace.METADATA, kafka.METADATA)
+
+_PUBLISHER_STOPS_SECONDS: Final = 10
 
 
 def read_settings(environment: Mapping[str, str] | None = None, *, with_sandbox: bool = False) -> Settings:
@@ -73,6 +94,70 @@ def open_views(settings: Settings, ledger: Ledger) -> Iterator[Views]:
         yield views
     finally:
         views.stop()
+
+
+@contextlib.contextmanager
+def publishing(settings: Settings, ledger: Ledger, views: Views) -> Iterator[Publisher | None]:
+    """Publish to Kafka meanwhile, where topics are set.
+
+    Raises:
+        KafkaUnusableError: in one line, why it can't be.
+    """
+    topics = (settings.optional(KAFKA_EVENTS_TOPIC), settings.optional(KAFKA_LICENSES_TOPIC))
+    if topics == (None, None):
+        yield None
+        return
+    publisher = Publisher.open(
+        PublisherSettings(
+            connection=kafka_connection(settings),
+            events_topic=topics[0],
+            licenses_topic=topics[1],
+            personal="omit" if settings[KAFKA_PERSONAL] == "omit" else "full",
+        ),
+        ledger,
+        views,
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=publisher.run, args=(stop,), name="publisher", daemon=True)
+    thread.start()
+    try:
+        yield publisher
+    finally:
+        stop.set()
+        thread.join(_PUBLISHER_STOPS_SECONDS)
+
+
+def kafka_connection(settings: Settings) -> KafkaConnection:
+    """How the Kafka cluster is reached.
+
+    Raises:
+        SettingIsWrongError: LEDGER_KAFKA_BOOTSTRAP is not set.
+    """
+    return KafkaConnection(
+        bootstrap=settings[KAFKA_BOOTSTRAP],
+        api_version=settings.optional(KAFKA_API_VERSION),
+        security_protocol=settings[KAFKA_SECURITY_PROTOCOL],
+        sasl_mechanism=settings.optional(KAFKA_SASL_MECHANISM),
+        sasl_username=settings.optional(KAFKA_SASL_USERNAME),
+        sasl_password=settings.optional(KAFKA_SASL_PASSWORD),
+        ssl_cafile=settings.optional(KAFKA_SSL_CAFILE),
+        ssl_certfile=settings.optional(KAFKA_SSL_CERTFILE),
+        ssl_keyfile=settings.optional(KAFKA_SSL_KEYFILE),
+        ssl_password=settings.optional(KAFKA_SSL_PASSWORD),
+    )
+
+
+def kafka_in_settings(settings: Settings) -> KafkaInSettings:
+    """Where AWS's messages lie in Kafka.
+
+    Raises:
+        SettingIsWrongError: the brokers or the topic are not set.
+    """
+    return KafkaInSettings(
+        connection=kafka_connection(settings),
+        messages_topic=settings[KAFKA_MESSAGES_TOPIC],
+        dead_letter_topic=settings.optional(KAFKA_DEAD_LETTER_TOPIC),
+    )
 
 
 def access_policy(settings: Settings) -> AccessPolicy:

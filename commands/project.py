@@ -1,5 +1,6 @@
 """`licensing-ledger project`: the views, run beside or after the ledger."""
 
+import contextlib
 import dataclasses
 import json
 from functools import partial
@@ -10,10 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from commands.parts import open_ledger, open_views, read_settings
-from commands.stopping import stop_on_signals
+from commands.parts import open_ledger, open_views, publishing, read_settings
+from commands.stopping import stop_at_once, stop_on_signals
+from ledger.store import StoreError
 
-_AGAIN_SECONDS: Final = 0.05
+_TOLD_AGAIN_SECONDS: Final = 0.5
 
 
 @click.group()
@@ -24,17 +26,24 @@ def project() -> None:
 @project.command()
 @click.option("--once", is_flag=True, help="Stop when the views have everything.")
 def run(*, once: bool) -> None:
-    """Keep the views up to date with the ledger until stopped."""
+    """Keep the views up to date with the ledger, and publish to Kafka where topics are set, until stopped."""
     settings, stop = read_settings(), stop_on_signals()
-    with open_ledger(settings) as ledger, open_views(settings, ledger) as views, _progress() as progress:
+    with (
+        open_ledger(settings, on_fatal=stop_at_once) as ledger,
+        open_views(settings, ledger) as views,
+        _progress() as progress,
+    ):
         task = progress.add_task("Events in the views", total=ledger.head().position, completed=views.position())
         tell = partial(_tell, progress, task)
-        while not stop.is_set():
-            applied = views.run_once(progress=tell)
-            if once and not applied:
-                break
-            if not applied:
-                stop.wait(_AGAIN_SECONDS)
+        if once:
+            views.run_once(progress=tell)
+            return
+        views.start()
+        with publishing(settings, ledger, views):
+            while not stop.wait(_TOLD_AGAIN_SECONDS):
+                # While the database is away the views say so in the log.
+                with contextlib.suppress(StoreError):
+                    tell(views.position(), ledger.head().position)
 
 
 @project.command()

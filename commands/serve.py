@@ -5,7 +5,6 @@ import fcntl
 import os
 import secrets
 import socket
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import structlog
 
 from api import server
 from api.app import ApiSettings, Parts, create_app
-from commands.parts import access_policy, marketplace_settings, open_ledger, open_views, read_settings
+from commands.parts import access_policy, marketplace_settings, open_ledger, open_views, publishing, read_settings
 from commands.sample import SampleFailedError, has_licenses, make_sample_customer
 from commands.sandbox import sandbox_settings
 from commands.settings import (
@@ -33,6 +32,7 @@ from commands.settings import (
     TRUSTED_PROXY,
     Settings,
 )
+from commands.stopping import stop_at_once
 from consumers.marketplace import Consumer, MarketplaceRegistration, aws_clients
 from consumers.sandbox import Marketplace, Sandbox
 from ledger.keys import PREFIX, KeyScope
@@ -71,11 +71,12 @@ def serve(*, with_sandbox: bool, sandbox_port: int) -> None:
 
 
 def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbox: Sandbox | None) -> None:
-    ledger = stack.enter_context(open_ledger(settings, on_fatal=_stop_now))
+    ledger = stack.enter_context(open_ledger(settings, on_fatal=stop_at_once))
     ledger.set_access_policy(access_policy(settings))
     admin_key = _issue_admin_key(settings, ledger)
     views = stack.enter_context(open_views(settings, ledger))
     views.start()
+    publisher = stack.enter_context(publishing(settings, ledger, views))
     registration = _start_marketplace(stack, settings, ledger, environment=sandbox.environment if sandbox else None)
     app = create_app(
         Parts(
@@ -87,6 +88,7 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
                 secure_cookies=settings.secure_cookies,
             ),
             registration=registration,
+            kafka=publisher.status if publisher else None,
         )
     )
 
@@ -115,19 +117,18 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
 def _start_marketplace(
     stack: contextlib.ExitStack, settings: Settings, ledger: Ledger, *, environment: Mapping[str, str] | None
 ) -> MarketplaceRegistration | None:
-    """Registration where the product is known, and the consumer where a queue is set."""
+    """Registration where the product is known, and the consumer, also without a queue: for what is due by itself."""
     queue_url = settings.optional(SQS_QUEUE_URL)
     if queue_url is None and (settings.optional(PRODUCT_CODES) is None or settings.optional(DIMENSION) is None):
         return None
     marketplace = marketplace_settings(settings)
     clients = aws_clients(environment)
-    if queue_url is not None:
-        stop = threading.Event()
-        consumer = Consumer(ledger, marketplace, clients, now=system_now)
-        thread = threading.Thread(target=consumer.run, args=(stop,), name="consumer", daemon=True)
-        thread.start()
-        stack.callback(thread.join, 10)
-        stack.callback(stop.set)
+    stop = threading.Event()
+    consumer = Consumer(ledger, marketplace, clients, now=system_now)
+    thread = threading.Thread(target=consumer.run, args=(stop,), name="consumer", daemon=True)
+    thread.start()
+    stack.callback(thread.join, 10)
+    stack.callback(stop.set)
     return MarketplaceRegistration(ledger, marketplace, clients, now=system_now)
 
 
@@ -222,13 +223,6 @@ def _free_port(host: str) -> int:
     with socket.create_server((host, 0)) as listening:
         port: int = listening.getsockname()[1]
         return port
-
-
-def _stop_now(error: Exception) -> None:
-    """The ledger must not be written any more, so nothing is finished or closed."""
-    _tell(str(error))
-    sys.stderr.flush()
-    os._exit(1)
 
 
 def _tell(line: str) -> None:

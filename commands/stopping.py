@@ -1,8 +1,12 @@
 """Stopping cleanly when the process is asked to."""
 
+import os
 import signal
+import sys
 import threading
 from types import FrameType
+
+import click
 
 
 def stop_on_signals() -> threading.Event:
@@ -15,3 +19,10 @@ def stop_on_signals() -> threading.Event:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     return stop
+
+
+def stop_at_once(error: Exception) -> None:
+    """End the process with one line: the ledger must not be written any more, so nothing is finished or closed."""
+    click.echo(str(error), err=True)
+    sys.stderr.flush()
+    os._exit(1)

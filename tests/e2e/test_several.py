@@ -158,7 +158,7 @@ def _has_ended(served: Served) -> bool:
 
 def _holder_of_views(server: PostgresServer, served: Sequence[Served]) -> Served:
     """The process whose sessions follow the ledger for the views: stopped, it lets the others wait."""
-    ((holder,),) = server.execute("SELECT holder FROM elections WHERE job = 'views'", database="ledger")
+    ((holder,),) = server.execute("SELECT holder FROM elections WHERE job LIKE 'views-%'", database="ledger")
     (found,) = [one for one in served if holder.endswith(f"-{one.process.pid}")]
     return found
 
