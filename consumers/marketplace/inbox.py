@@ -1,7 +1,7 @@
 """The inbox: every message is stored before it is worked on, and kept, with what became of it."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -137,6 +137,9 @@ class Inbox:
     def store(self, received: Sequence[Received]) -> None:
         """Make messages durable; those that are stored already stay as they are.
 
+        But for one that had failed and can be understood now, by this version of the program or since somebody mended
+        it and sent it again: it begins anew.
+
         Raises:
             LedgerError: the database can't be written; nothing was stored.
         """
@@ -145,12 +148,16 @@ class Inbox:
         in_order = [by_id.pop(message.message_id) for message in received if message.message_id in by_id]
 
         def decide(transaction: Transaction) -> list[Received]:
-            known = _known(transaction.rows, [message.message_id for message in in_order])
+            rows, at = transaction.rows, transaction.at
+            known = _statuses(rows, [message.message_id for message in in_order])
             new = [message for message in in_order if message.message_id not in known]
             if new:
-                transaction.rows.execute(
-                    sqlalchemy.insert(INBOX), [_row(message, at=transaction.at) for message in new]
-                )
+                rows.execute(sqlalchemy.insert(INBOX), [_row(message, at=at) for message in new])
+            for message in in_order:
+                failed = known.get(message.message_id) == MessageStatus.FAILED
+                if failed and not isinstance(message.parsed, NotUnderstood):
+                    this = INBOX.c.message_id == message.message_id
+                    rows.execute(sqlalchemy.update(INBOX).where(this).values(_row(message, at=at) | {"attempts": 0}))
             return new
 
         for message in self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True)):
@@ -162,7 +169,7 @@ class Inbox:
     def known(self, message_ids: Sequence[str]) -> Collection[str]:
         """Which of these messages are stored already."""
         with self._ledger.reading.connect() as reading:
-            return _known(reading, message_ids)
+            return set(_statuses(reading, message_ids))
 
     def settle_new(self, *, at: datetime) -> bool:
         """Find out what the new messages are about, in the order in which they came; whether there were any.
@@ -371,9 +378,9 @@ def _heard_otherwise(poke: Poke) -> str | None:
     return None if poke.license_arn_heard == known else poke.license_arn_heard
 
 
-def _known(rows: sqlalchemy.Connection, message_ids: Sequence[str]) -> Collection[str]:
-    query = sqlalchemy.select(INBOX.c.message_id).where(INBOX.c.message_id.in_(message_ids))
-    return set(rows.scalars(query)) if message_ids else ()
+def _statuses(rows: sqlalchemy.Connection, message_ids: Sequence[str]) -> Mapping[str, str]:
+    query = sqlalchemy.select(INBOX.c.message_id, INBOX.c.status).where(INBOX.c.message_id.in_(message_ids))
+    return {row.message_id: row.status for row in rows.execute(query)}
 
 
 def _row(message: Received, *, at: datetime) -> dict[str, Any]:

@@ -353,3 +353,22 @@ def test_the_end_of_an_earlier_agreement_is_ignored(stage: Stage) -> None:
     reason = "It says that an earlier agreement or license has ended, not the one that stands now."
     assert stage.inbox()[-1] == ("ignored", reason)
     assert "subscription-lapsed" not in stage.events()
+
+
+def test_a_message_that_had_failed_is_worked_on_when_it_comes_mended(stage: Stage) -> None:
+    """Under the same id, which would add nothing if it had been understood before."""
+    stage.buy(seats=5)
+    *_, updated = stage.held_back()
+    torn = json.loads(updated)
+    license_ = torn["detail"].pop("license")
+    stage.send(json.dumps(torn))
+    stage.consume()
+    assert stage.inbox() == [("failed", "The member detail.license.arn is missing.")]
+    stage.send(json.dumps(torn))
+    stage.consume()
+    assert stage.statuses() == ["failed"]
+    torn["detail"]["license"] = license_
+    stage.send(json.dumps(torn), json.dumps(torn))
+    stage.consume()
+    assert stage.inbox() == [("done", None)]
+    assert stage.license().seats_max == 5
