@@ -20,7 +20,7 @@ from tests.integration.consumers_stage import ENGINES, Stage, database, staged
 from tests.integration.kafka_in_stage import Topics, connection_to, consuming, forwarder, topics_on
 from tests.integration.test_consumers_together import beside, running, wait_for
 from tests.services import absent
-from tests.services.kafka import SASL_USERNAME, KafkaCluster, installation
+from tests.services.kafka import SASL_PASSWORD, SASL_USERNAME, KafkaCluster, installation
 
 BOUGHT = ["license-issued", *["license-identified"] * 4, "subscription-started"]
 MEBIBYTE = 1_048_576
@@ -358,6 +358,39 @@ def test_a_start_says_in_one_line_what_is_wrong(topics: Topics) -> None:
     wrong = {"sasl_mechanism": "PLAIN", "sasl_username": SASL_USERNAME, "sasl_password": "wrong"}
     line = refused(through(bootstrap=(cluster.sasl_bootstrap,), security_protocol="SASL_PLAINTEXT", **wrong))
     assert "LEDGER_KAFKA_SASL_PASSWORD" in line
+
+
+@pytest.mark.parametrize("way", ["sasl", "tls", "older"])
+def test_messages_are_read_in_every_way_that_the_settings_allow(stage: Stage, topics: Topics, way: str) -> None:
+    """Signed in, encrypted, and by an older version of the protocol, which knows no ids of topics."""
+    cluster, plain = topics.cluster, topics.settings.connection
+    connections = {
+        "sasl": replace(
+            plain,
+            bootstrap=(cluster.sasl_bootstrap,),
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="PLAIN",
+            sasl_username=SASL_USERNAME,
+            sasl_password=SASL_PASSWORD,
+        ),
+        "tls": replace(
+            plain,
+            bootstrap=(cluster.tls_bootstrap,),
+            security_protocol="SSL",
+            ssl_cafile=str(cluster.certificate),
+        ),
+        "older": replace(plain, api_version=(2, 3)),
+    }
+    stage.buy(seats=5, generation=Generation.LEGACY)
+    settings = replace(topics.settings, connection=connections[way])
+    forward = forwarder(stage, settings)
+    while forward.forward(wait_seconds=0):
+        pass
+    forward.close()
+    with consuming(stage, settings) as consumer:
+        consume_until(consumer, lambda: len(stage.inbox()) == 2)
+    assert stage.license().seats_max == 5
+    assert topics.committed() == 2
 
 
 def test_the_topic_is_not_made_by_being_read(kafka: KafkaCluster) -> None:
