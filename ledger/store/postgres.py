@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -73,16 +73,19 @@ class PostgresStore:
         self._listening: threading.Thread | None = None
         self._callbacks: list[Callable[[], None]] = []
         self.reading: sqlalchemy.Engine = engine(url, purpose="rows", pool_size=readers_max, autocommit=True)
-        try:
+        # What can't be used is left as it was met, without a connection of ours.
+        with _cannot_open(url), ExitStack() as undone:
             self._connect()
-            schema = self._writer.execute("SELECT current_schema()").fetchone()
-            self._datastore = UrlDatastore(url, schema=_named(schema), connections_max=readers_max)
+            undone.callback(self._disconnect)
+            schema = _named(self._writer.execute("SELECT current_schema()").fetchone())
+            if schema is None:
+                raise StoreError("it has no schema of the search path, or none that this role may use")
+            self._datastore = UrlDatastore(url, schema=schema, connections_max=readers_max)
+            undone.callback(self._datastore.close)
             self._recorder = PositionedPostgresRecorder(self._datastore)
             self._make_schema()
             self._secrets: dict[str, bytes] = dict(self._writer.execute("SELECT name, value FROM secrets").fetchall())
-        except (psycopg.Error, PersistenceError, sqlalchemy.exc.SQLAlchemyError) as error:
-            reason = reason_of(error.__cause__ or error)
-            raise StoreCannotOpenError(f"The ledger's database {url.shown} can't be opened: {reason}.") from error
+            undone.pop_all()
 
     # -- the writer's side ---------------------------------------------------------------------------------------------
 
@@ -274,8 +277,6 @@ class PostgresStore:
                 metadata.create_all(self._rows)
             self._check_schema()
             self.commit()
-        except StoreError as error:
-            raise StoreCannotOpenError(str(error)) from error
         finally:
             self.rollback()
 
@@ -366,20 +367,31 @@ def _no_head() -> Any:  # noqa: ANN401 -- raises
 
 def _refuse_forgetful(connection: Connection, url: DatabaseUrl) -> None:
     """Refuse a server that answers before it has written, and one that can't hold every name."""
-    asked = "SELECT current_setting('synchronous_commit'), current_setting('server_encoding'), current_setting('fsync')"
-    synchronous_commit, encoding, fsync = connection.execute(asked).fetchone() or _no_head()
-    if synchronous_commit in ("off", "local"):
-        raise StoreCannotOpenError(
-            f"The ledger's database {url.shown} has synchronous_commit {synchronous_commit}: it would lose what was"
-            " answered. Set it to on."
-        )
+    # Told at the beginning of each connection; what is asked for comes as bytes where the encoding is none.
+    encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise StoreCannotOpenError(
             f"The ledger's database {url.shown} has the encoding {encoding}, which can't hold every name."
             " Make one with ENCODING 'UTF8'."
         )
+    asked = "SELECT current_setting('synchronous_commit'), current_setting('fsync')"
+    synchronous_commit, fsync = connection.execute(asked).fetchone() or _no_head()
+    if synchronous_commit in ("off", "local"):
+        raise StoreCannotOpenError(
+            f"The ledger's database {url.shown} has synchronous_commit {synchronous_commit}: it would lose what was"
+            " answered. Set it to on."
+        )
     if fsync != "on":
         _LOGGER.warning("the database does not wait for its disk (fsync is off): a power cut loses what was answered")
+
+
+@contextmanager
+def _cannot_open(url: DatabaseUrl) -> Iterator[None]:
+    try:
+        yield
+    except (psycopg.Error, PersistenceError, sqlalchemy.exc.SQLAlchemyError, StoreError) as error:
+        reason = reason_of(error.__cause__ or error)
+        raise StoreCannotOpenError(f"The ledger's database {url.shown} can't be opened: {reason}.") from error
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,18 +10,10 @@ import pytest
 
 from ledger.ledger import Ledger
 from ledger.transaction import Transaction, Work
-from tests.integration.ledgers import opened
+from tests.integration.ledgers import opened, until
 from tests.stories import MARKETPLACE
 
 SECONDS_MAX = 30
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    deadline = time.monotonic() + SECONDS_MAX
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def submit(ledger: Ledger, decide: Callable[[Transaction], str]) -> str:

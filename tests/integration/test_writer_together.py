@@ -18,7 +18,7 @@ from ledger.license.decisions import NoSeatIsFreeError, issue_license
 from ledger.license.events import CompanyRegistered, Contact, LicenseId, Personal
 from ledger.seats import SeatAnswer
 from ledger.transaction import Transaction, Work
-from tests.integration.ledgers import activated, at_once, everything, issue, license_now, opened
+from tests.integration.ledgers import activated, at_once, everything, issue, license_now, opened, until
 from tests.stories import (
     ADA_SIGNS_IN,
     ADMIN,
@@ -72,22 +72,12 @@ def waiting(ledger: Ledger, *calls: Callable[[], object]) -> tuple[list[threadin
         thread = threading.Thread(target=run, args=(number, call))
         thread.start()
         threads.append(thread)
-        wait_until(partial(_wait, ledger, number + 1))
+        until(partial(_wait, ledger, number + 1))
     return threads, answers
 
 
 def _wait(ledger: Ledger, count: int) -> bool:
     return ledger.waiting >= count
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Look again and again, for ten seconds at most."""
-    pause = threading.Event()
-    for _ in range(10_000):
-        if holds():
-            return
-        pause.wait(0.001)
-    pytest.fail("it did not come to hold")
 
 
 def test_64_threads_take_exactly_the_50_seats(database: Path) -> None:
@@ -284,7 +274,7 @@ def test_closing_answers_those_who_wait_and_refuses_those_who_come(database: Pat
             threads, answers = waiting(ledger, *calls)
             closing = threading.Thread(target=ledger.close)
             closing.start()
-            wait_until(lambda: _refuses(ledger))
+            until(lambda: _refuses(ledger))
             closing_too = threading.Thread(target=ledger.close)
             closing_too.start()
             go_on.set()
