@@ -98,7 +98,7 @@ def test_consuming_without_its_settings_is_one_line(composed: Ledgers) -> None:
     ended = composed.run("consume", "sqs")
     assert ended.returncode == 2
     (line,) = ended.stderr.strip().splitlines()
-    assert "LEDGER_PRODUCT_CODES is not set" in line
+    assert "LEDGER_SQS_QUEUE_URL is not set" in line
 
 
 def test_a_file_that_is_no_database_is_one_line(composed: Ledgers) -> None:
