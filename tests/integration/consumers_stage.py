@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import boto3
 import sqlalchemy
+from botocore.loaders import Loader, create_loader
 from moto.server import ThreadedMotoServer
 
 from consumers.marketplace import (
@@ -199,6 +200,11 @@ def _queues() -> "SQSClient":
     )
 
 
+@cache
+def _descriptions() -> Loader:
+    return create_loader()
+
+
 @contextmanager
 def database(engine: str, folder: Path) -> Iterator[DatabaseUrl]:
     """An empty database: a file in this folder, or one of the server's."""
@@ -229,7 +235,12 @@ def staged(
         raw_delivery=raw_delivery,
         queue_url=_queues().create_queue(QueueName=f"aws-marketplace-{uuid4()}")["QueueUrl"],
     )
-    with patch.dict(os.environ, ANYBODY), Sandbox(sandbox_settings, clock=clock) as sandbox:
+    with (
+        patch.dict(os.environ, ANYBODY),
+        # boto3 reads its descriptions of AWS for each session again, which takes longer than most of the tests.
+        patch("botocore.session.create_loader", lambda _: _descriptions()),
+        Sandbox(sandbox_settings, clock=clock) as sandbox,
+    ):
         settings = change(
             MarketplaceSettings(queue_url=sandbox.queue_url, product_codes=(PRODUCT_CODE,), dimension="users")
         )
