@@ -19,7 +19,7 @@ logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 Ends: TypeAlias = Mapping[tuple[str, int], int]
 
-_BOOTSTRAP_SECONDS: Final = 15
+_BOOTSTRAP_SECONDS: Final = 10
 _REQUEST_SECONDS: Final = 15
 # For a change of leaders: a broker that is killed is noticed after 9 s by default.
 _DELIVERY_SECONDS: Final = 60
@@ -35,6 +35,9 @@ _TAIL_RECORDS: Final = 100
 _FENCED: Final = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
 _UNKNOWN_TOPIC: Final = 3
 _CLEANUP: Final = "cleanup.policy"
+_BATCH_MAX: Final = "max.message.bytes"
+# Of a batch itself, and more.
+_BATCH_HEAD_BYTES: Final = 200
 
 
 class PublisherIsFencedError(Exception):
@@ -107,14 +110,15 @@ class Brokers:
                 return None
             if code:
                 raise errors.for_code(code)(f"topic {name}")
-            resource = ConfigResource(ConfigResourceType.TOPIC, name, {_CLEANUP: None})
-            configured = self._admin.describe_configs([resource], config_filter="all")
-            cleanup = configured.get("topic", {}).get(name, {}).get(_CLEANUP)
+            resource = ConfigResource(ConfigResourceType.TOPIC, name, {_CLEANUP: None, _BATCH_MAX: None})
+            described_configs = self._admin.describe_configs([resource], config_filter="all")
+            configured = {key: told["value"] for key, told in described_configs.get("topic", {}).get(name, {}).items()}
         return Topic(
             name=name,
             topic_id=str(described.get("topic_id") or ""),
             partitions=len(described["partitions"]),
-            cleanup=cleanup["value"] if cleanup else None,
+            cleanup=configured.get(_CLEANUP),
+            batch_bytes_max=int(configured[_BATCH_MAX]) if _BATCH_MAX in configured else None,
         )
 
     def make_topic(self, name: str, *, partitions: int, cleanup: str) -> None:
@@ -191,14 +195,20 @@ class Producer:
         self._is_whole = True
 
     @classmethod
-    def begin(cls, connection: KafkaConnection, *, transactional_id: str) -> Self:
+    def begin(cls, connection: KafkaConnection, topics: Iterable[Topic], *, transactional_id: str) -> Self:
         """Take over from whoever sent by this id before: what that one left open is undone, and it can send no more.
+
+        Args:
+            connection: to the brokers.
+            topics: that it will send to.
+            transactional_id: of all publishers that are to shut each other out.
 
         Raises:
             KafkaIsAwayError: no broker answers in time.
             KafkaUnusableError: the brokers can't be used as configured.
         """
-        reaching.look(connection)
+        # Not larger than a topic takes: the library would split it, and then loses its way in a transaction.
+        taken = [topic.batch_bytes_max - _BATCH_HEAD_BYTES for topic in topics if topic.batch_bytes_max is not None]
         made = cls(
             connection,
             _make(
@@ -208,7 +218,7 @@ class Producer:
                 transaction_timeout_ms=_TRANSACTION_SECONDS * 1_000,
                 max_block_ms=_DELIVERY_SECONDS * 1_000,
                 delivery_timeout_ms=_DELIVERY_SECONDS * 1_000,
-                batch_size=_BATCH_BYTES,
+                batch_size=max(1, min([_BATCH_BYTES, *taken])),
                 max_request_size=_REQUEST_BYTES_MAX,
                 linger_ms=_LINGER_MILLISECONDS,
                 allow_auto_create_topics=False,
@@ -266,15 +276,17 @@ class Producer:
             raise raised[0]
 
     def close(self) -> None:
-        """Let it go. One that failed goes on its own, since it first waits for what it can't send any more."""
+        """Let it go. One that failed goes on its own, since its thread may be waiting for a broker that is away."""
         if self._is_whole:
             self._close()
             return
+        # What it still has to send must not be waited for, and the library's own `close` does.
+        self._producer._sender.force_close()  # noqa: SLF001 -- said above
         threading.Thread(target=self._close, name="kafka-closing", daemon=True).start()
 
     def _close(self) -> None:
         with contextlib.suppress(errors.KafkaError):
-            self._producer.close(timeout=_DELIVERY_SECONDS + _REQUEST_SECONDS)
+            self._producer.close(timeout=_REQUEST_SECONDS)
 
 
 def _raise_worst(records: Sequence[Record], sent: Iterable[Any]) -> None:

@@ -47,12 +47,14 @@ class Topic:
         topic_id: given anew when a topic of this name is made again; empty where the brokers tell none.
         partitions: how many it has.
         cleanup: its `cleanup.policy`, such as `delete` or `compact`; null where this program may not read it.
+        batch_bytes_max: the largest batch of records that it takes; null where this program may not read it.
     """
 
     name: str
     topic_id: str
     partitions: int
     cleanup: str | None
+    batch_bytes_max: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

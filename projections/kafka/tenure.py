@@ -156,15 +156,17 @@ class Tenure:
         Raises:
             KafkaUnusableError, HistoryIsAnotherError, StoreError: it can't go on so.
         """
-        producer = Producer.begin(connection, transactional_id=f"licensing-ledger-{ledger.ledger_id}")
+        brokers = Brokers.connect(connection)
         try:
-            brokers = Brokers.connect(connection)
+            topics = [find_topic(brokers, out, before=saved.load(ledger, out.name)) for out in outs]
+            transactional_id = f"licensing-ledger-{ledger.ledger_id}"
+            producer = Producer.begin(connection, topics, transactional_id=transactional_id)
         except BaseException:
-            producer.close()
+            brokers.close()
             raise
         tenure = cls(ledger, term=term, blocked=blocked, brokers=brokers, producer=producer)
         try:
-            tenure._progress = [tenure._go_on(out) for out in outs]
+            tenure._progress = [tenure._go_on(out, topic) for out, topic in zip(outs, topics, strict=True)]
         except BaseException:
             tenure.end()
             raise
@@ -182,9 +184,8 @@ class Tenure:
 
     # -- where to begin ------------------------------------------------------------------------------------------------
 
-    def _go_on(self, out: OutTopic) -> Progress:
+    def _go_on(self, out: OutTopic, topic: Topic) -> Progress:
         before = saved.load(self._ledger, out.name)
-        topic = find_topic(self._brokers, out, before=before)
         tails = self._brokers.tails(topic)
         begun = beginning.begin(before, topic, tails, reached=out.reached(topic, tails))
         self._check_history(out, before, tails)

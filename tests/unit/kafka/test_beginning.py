@@ -7,7 +7,7 @@ from projections.kafka.beginning import Beginning, begin
 from projections.kafka.records import Tail, Topic
 from projections.kafka.saved import Saved
 
-TOPIC = Topic(name="events", topic_id="first", partitions=2, cleanup="delete")
+TOPIC = Topic(name="events", topic_id="first", partitions=2, cleanup="delete", batch_bytes_max=None)
 SAVED = Saved(topic="events", topic_id="first", partitions=2, position=40, command_id="5a90", ends=[30, 12], term=1)
 ENDS = {0: 31, 1: 13}
 
