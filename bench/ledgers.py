@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
+import sqlalchemy
+
 from bench.load import together
 from ledger.ids import random_id
 from ledger.ledger import Ledger, LedgerSettings
@@ -20,9 +22,9 @@ PLENTY: Final = 10_000_000
 
 
 @contextmanager
-def opened(url: DatabaseUrl) -> Iterator[Ledger]:
+def opened(url: DatabaseUrl, *, tables: Sequence[sqlalchemy.MetaData] = ()) -> Iterator[Ledger]:
     """The ledger in this database, by its own clock."""
-    ledger = Ledger.open(LedgerSettings(url=url))
+    ledger = Ledger.open(LedgerSettings(url=url), tables=tables)
     try:
         yield ledger
     finally:
