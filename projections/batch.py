@@ -10,6 +10,7 @@ from ledger.times import microseconds
 from projections.history.changes import HistoryChanges
 from projections.license_information.changes import LicenseChanges
 from projections.seats.changes import SeatChanges
+from projections.statements import take_stock
 from projections.tables import Tables
 
 
@@ -73,3 +74,4 @@ class Changes:
         self.write(connection, tables)
         for index in tables.indexes:
             index.create(connection)
+        take_stock(connection, tables.metadata.sorted_tables)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import psycopg
 import sqlalchemy
 from sqlalchemy import Connection, Engine
 
@@ -37,7 +38,7 @@ class Engines(Protocol):
 
     Attributes:
         readers: every transaction of theirs sees one state, whatever is written meanwhile, and writes nothing.
-        writers: of their transactions one runs at a time, from its beginning.
+        writers: each statement of theirs sees what others have committed.
     """
 
     @property
@@ -47,6 +48,9 @@ class Engines(Protocol):
     @property
     def writers(self) -> Engine:
         """For writing."""
+
+    def keep_to_oneself(self, connection: Connection) -> None:
+        """Let nobody else make or drop tables of the views until the transaction's end."""
 
     def outlives_readers(self, *, timeout_seconds: float) -> bool:
         """Wait until no reader is left that began before now; false if one is still there."""
@@ -80,12 +84,23 @@ class ViewsDatabase:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Change the views in one transaction, which locks them first and is undone by an error.
+        """Change the views in one transaction, which is undone by an error.
 
         Raises:
             StoreError: the views can't be written.
         """
         with _store_errors(), self._engines.writers.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def rearranging(self) -> Iterator[Connection]:
+        """Make or drop generations, or choose the one that answers: one process at a time, in one transaction.
+
+        Raises:
+            StoreError: the views can't be written.
+        """
+        with self.writing() as connection:
+            self._engines.keep_to_oneself(connection)
             yield connection
 
     def live(self) -> Generation | None:
@@ -112,7 +127,7 @@ class ViewsDatabase:
 def _store_errors() -> Iterator[None]:
     try:
         yield
-    except sqlalchemy.exc.SQLAlchemyError as error:
+    except (sqlalchemy.exc.SQLAlchemyError, psycopg.Error) as error:
         raise StoreError(f"The views can't be used now: {reason_of(error)}.") from error
 
 

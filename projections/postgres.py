@@ -11,11 +11,10 @@ from ledger.store.url import DatabaseUrl
 
 READERS_MAX: Final = 8
 WRITERS_MAX: Final = 2
-PURPOSE: Final = "views"
 
 _LOOK_AGAIN_SECONDS: Final = 0.05
-# Of the key "views": who writes takes it first, so that the views are changed by one transaction at a time.
-_WRITING_LOCK: Final = 1_986_618_743
+# The first letters of "views", so that it is no other program's.
+_LOCK_NUMBER: Final = 1_986_618_743
 
 
 class PostgresEngines:
@@ -23,23 +22,29 @@ class PostgresEngines:
 
     Attributes:
         readers: each transaction sees the state at its first statement.
-        writers: each transaction takes a lock of the views' own when it begins.
+        writers: of those who write into one generation, the first to lock its row goes on.
     """
 
     def __init__(self, url: DatabaseUrl, *, readers_max: int) -> None:
         """Name the database; it is opened when it is first used."""
         self.readers: Final = engine(
-            url, purpose=PURPOSE, pool_size=min(readers_max, READERS_MAX), configure=_set_reader
+            url, purpose="views", pool_size=min(readers_max, READERS_MAX), configure=_set_reader
         )
         self.writers: Final = engine(url, purpose="views writer", pool_size=WRITERS_MAX, configure=_set_writer)
-        sqlalchemy.event.listen(self.writers, "begin", lambda connection: connection.exec_driver_sql(_LOCK))
+
+    def keep_to_oneself(self, connection: sqlalchemy.Connection) -> None:
+        """Take a lock of the views' own: there may be no table yet whose rows could be locked."""
+        connection.exec_driver_sql(_LOCK)
 
     def outlives_readers(self, *, timeout_seconds: float) -> bool:
-        """Wait until no reader is left that began before now, of any process."""
+        """Wait until no transaction is left in this database that began before now, of any program.
+
+        A reader that has looked which tables answer, but not into them yet, holds no lock on them, and would meet none.
+        """
         deadline = time.monotonic() + timeout_seconds
         with self.writers.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             now = connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
-            while connection.exec_driver_sql(_COUNT_READERS, (f"licensing-ledger {PURPOSE}", now)).scalar_one():
+            while connection.exec_driver_sql(_COUNT_OLDER, (now,)).scalar_one():
                 if time.monotonic() > deadline:
                     return False
                 time.sleep(_LOOK_AGAIN_SECONDS)
@@ -61,8 +66,8 @@ def _set_writer(connection: Connection) -> None:
     connection.commit()
 
 
-_LOCK: Final = f"SELECT pg_advisory_xact_lock({_WRITING_LOCK}, hashtext(current_schema()))"
-_COUNT_READERS: Final = (
+_LOCK: Final = f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER}, hashtext(current_schema()))"
+_COUNT_OLDER: Final = (
     "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND application_name = %s AND xact_start < %s"
+    " WHERE datname = current_database() AND backend_type = 'client backend' AND xact_start < %s"
 )

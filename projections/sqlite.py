@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import sqlalchemy
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 _LOCK_TIMEOUT_SECONDS: Final = 30
 _CACHE_KIBIBYTES: Final = 65_536
@@ -26,6 +26,9 @@ class SqliteEngines:
         """Name the file; it is opened when it is first used."""
         self.readers: Final = _engine(path, pool_size=readers_max, begin="BEGIN", on_connect=_set_reader)
         self.writers: Final = _engine(path, pool_size=4, begin="BEGIN IMMEDIATE", on_connect=_set_writer)
+
+    def keep_to_oneself(self, connection: Connection) -> None:
+        """Who writes has the whole file already."""
 
     def outlives_readers(self, *, timeout_seconds: float) -> bool:  # noqa: ARG002 -- nobody is waited for
         """A reader keeps the tables of the state that it sees, also where they were dropped since."""

@@ -74,6 +74,13 @@ def update_rows(connection: Connection, table: Table, rows: Collection[Row], *, 
     connection.exec_driver_sql(statement, [order(row) for row in rows])
 
 
+def take_stock(connection: Connection, tables: Iterable[Table]) -> None:
+    """Let PostgreSQL know at once what was filled into tables, or it looks through them instead of their indexes."""
+    if isinstance(connection.dialect, PGDialect):
+        for table in tables:
+            connection.exec_driver_sql(f"ANALYZE {connection.dialect.identifier_preparer.quote(table.name)}")
+
+
 def _copy_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Hand rows over in one stream, in PostgreSQL's binary form."""
     statement, types = _copy(table, connection.dialect)

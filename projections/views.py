@@ -6,12 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Self
 
-import sqlalchemy
 import structlog
 from sqlalchemy import Connection
 
@@ -19,7 +17,6 @@ from ledger.envelope import EventTypeIsUnknownError, RecordedEvent, StoredEventD
 from ledger.ledger import Ledger
 from ledger.store import StoreCannotOpenError, StoreError
 from ledger.store.url import DatabaseUrl
-from ledger.times import moment
 from projections import generations
 from projections.batch import Changes
 from projections.database import ViewsDatabase, reason_of
@@ -44,6 +41,9 @@ _TOLD_LOOK_AGAIN_SECONDS: Final = 1.0
 _NOT_ELECTED_SECONDS: Final = 0.5
 _READERS_LEAVE_SECONDS: Final = 10.0
 _PAUSES_SECONDS: Final = (0.1, 1.0, 5.0)
+_ANOTHER_HISTORY: Final = (
+    "The ledger does not have the event at position {} that the views have: an older copy was put in its place."
+)
 
 _LOGGER: Final = structlog.get_logger(__name__)
 
@@ -101,15 +101,6 @@ class ViewStatus:
     stopped: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
-    """The last event in a generation, as it was read from the ledger."""
-
-    number: int
-    position: int
-    recorded_at: datetime
-
-
 @contextmanager
 def _pausing_collection() -> Iterator[None]:
     """Let Python not look for garbage meanwhile: a batch has many objects and no cycles, and looking costs a fifth."""
@@ -150,7 +141,6 @@ class Views:
         self._halted: Final = threading.Event()
         self._is_told = False
         self._stopped: str | None = None
-        self._end: _End | None = None
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -189,8 +179,6 @@ class Views:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-            with contextlib.suppress(StoreError):
-                self._campaign.resign()
         self._database.close()
 
     def nudge(self) -> None:
@@ -206,7 +194,8 @@ class Views:
         Raises:
             EventTypeIsUnknownError: this program is older than the ledger; everything before that event was applied.
             StoredEventDisagreesError: the record was edited or damaged; everything before was applied.
-            ViewsWereTakenOverError: the file has other views by now.
+            ViewsWereTakenOverError: the database has other views by now.
+            LedgerHasAnotherHistoryError: an older copy of the ledger was put in its place since they were opened.
             StoreError: the ledger can't be read, or the views can't be written.
         """
         total = self._build_at_first(progress)
@@ -217,7 +206,15 @@ class Views:
         return total
 
     def _follow(self) -> None:
-        failures = 0
+        try:
+            self._follow_until_halted()
+        finally:
+            # Another process may be able to go on where this one is not.
+            with contextlib.suppress(StoreError):
+                self._campaign.resign()
+
+    def _follow_until_halted(self) -> None:
+        failures: list[Exception] = []
         while not self._halted.is_set():
             self._look.clear()
             try:
@@ -227,12 +224,13 @@ class Views:
                 _LOGGER.critical("the views stop", reason=str(error))
                 return
             except Exception as error:  # noqa: BLE001 -- whatever it is, the views go on when it is over
-                failures = self._note_failure(error, failures=failures)
-                self._halted.wait(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS)) - 1])
+                self._note_failure(error, before=failures)
+                failures.append(error)
+                self._halted.wait(_PAUSES_SECONDS[min(len(failures), len(_PAUSES_SECONDS)) - 1])
                 continue
             if failures:
                 _LOGGER.info("the views go on")
-            failures, self._stopped = 0, None
+            failures, self._stopped = [], None
             self._rest(pause)
 
     def _follow_on(self) -> float:
@@ -252,32 +250,36 @@ class Views:
 
     def _rest(self, seconds: float) -> None:
         """Under load a pause gathers many events into one batch, which costs little more than one of a single event."""
-        if self._is_told and seconds == _LOOK_AGAIN_SECONDS:
+        if self._is_told and seconds != _TOLD_LOOK_AGAIN_SECONDS:
             # Being told of each append must not cut it short.
             self._halted.wait(seconds)
         elif seconds:
             self._look.wait(seconds)
 
-    def _note_failure(self, error: Exception, *, failures: int) -> int:
-        self._stopped = str(error) if isinstance(error, StoreError) else f"The program failed: {type(error).__name__}."
-        if not isinstance(error, StoreError):
-            _LOGGER.error("the views failed", error=type(error).__name__, exc_info=error)
-        elif not failures:
+    def _note_failure(self, error: Exception, *, before: Sequence[Exception]) -> None:
+        """Say each kind of failure once, until the views go on."""
+        is_known = isinstance(error, StoreError)
+        self._stopped = str(error) if is_known else f"The program failed: {type(error).__name__}."
+        if any(type(one) is type(error) for one in before):
+            return
+        if is_known:
             _LOGGER.warning("the views wait for their database", reason=str(error))
-        return failures + 1
+        else:
+            _LOGGER.error("the views failed", error=type(error).__name__, exc_info=error)
 
     def _begin_again(self) -> None:
         """Show nothing that the ledger does not have."""
-        self._end = None
-        with self._database.writing() as connection:
+        with self._database.rearranging() as connection:
             replaced = generations.live(connection)
+            if replaced is None or _why_not(replaced, self._ledger) is None:
+                return  # Another process was faster.
             generations.make_live(connection, _begin(connection, self._ledger, is_live=True))
         self._drop(replaced)
 
     def _drop(self, replaced: Generation | None) -> None:
         """Drop tables that answered before, unless a reader stays in the middle of them: then a later rebuild does."""
         if replaced is not None and self._database.outlives_readers(timeout_seconds=_READERS_LEAVE_SECONDS):
-            with self._database.writing() as connection:
+            with self._database.rearranging() as connection:
                 generations.drop(connection, replaced)
 
     def _build_at_first(self, progress: Progress | None) -> int:
@@ -329,13 +331,10 @@ class Views:
         if not batch:
             return start
         with self._database.writing() as connection:
-            if generations.find(connection, start.number) != start:
+            if generations.lock(connection, start.number) != start:
                 return None
             write(connection, tables_of(start.number), batch)
-            generations.advance(connection, start, position=batch[-1].position)
-        reached = replace(start, position=batch[-1].position)
-        self._end = _End(reached.number, batch[-1].position, batch[-1].recorded_at)
-        return reached
+            return generations.advance(connection, start, last=batch[-1])
 
     def _next_batch(self, start: Generation) -> Sequence[RecordedEvent]:
         """What follows in the ledger.
@@ -346,26 +345,9 @@ class Views:
         if not start.position:
             return self._feed(after=0, limit=EVENTS_PER_BATCH)
         last, *batch = self._feed(after=start.position - 1, limit=EVENTS_PER_BATCH + 1) or (None,)
-        at = self._recorded_at(start)
-        if last is None or (at is not None and last.recorded_at != at):
-            raise LedgerHasAnotherHistoryError(
-                f"The ledger does not have the event at position {start.position} that the views have: an older copy"
-                " was put in its place."
-            )
+        if last is None or last.command_id != start.command_id:
+            raise LedgerHasAnotherHistoryError(_ANOTHER_HISTORY.format(start.position))
         return batch
-
-    def _recorded_at(self, generation: Generation) -> datetime | None:
-        """When the last event in the views was recorded, which no two appends share; null if they don't tell."""
-        end = self._end
-        if end is not None and (end.number, end.position) == (generation.number, generation.position):
-            return end.recorded_at
-        if not generation.is_live:
-            return None
-        with self._database.reading() as reading:
-            history = reading.tables.history
-            asked = sqlalchemy.select(history.c.recorded_at_microseconds)
-            at = reading.connection.execute(asked.where(history.c.position == generation.position)).scalar()
-        return None if at is None else moment(at)
 
     def _feed(self, *, after: int, limit: int) -> Sequence[RecordedEvent]:
         """The next batch; a smaller one before an event that can't be read, so that all before it is applied."""
@@ -443,8 +425,8 @@ class Views:
 
         Raises:
             RebuildWasOvertakenError: another rebuild began meanwhile.
-            EventTypeIsUnknownError, StoredEventDisagreesError, ViewsWereTakenOverError, StoreError: as `run_once`;
-                the old views go on answering.
+            EventTypeIsUnknownError, StoredEventDisagreesError, ViewsWereTakenOverError, LedgerHasAnotherHistoryError,
+                StoreError: as `run_once`; the old views go on answering.
         """
         made, filling = self._begin_rebuild(), Changes.of_nothing()
         while filling.rows_held < ROWS_HELD_MAX and (further := self._rebuild_on(made, filling.fill, progress)) != made:
@@ -467,13 +449,13 @@ class Views:
         if self._halted.is_set():
             return
         with self._database.writing() as connection:
-            if generations.find(connection, made.number) != made:
+            if generations.lock(connection, made.number) != made:
                 raise RebuildWasOvertakenError
             filling.finish(connection, tables_of(made.number))
 
     def _begin_rebuild(self) -> Generation:
         live = self._live()
-        with self._database.writing() as connection:
+        with self._database.rearranging() as connection:
             generations.drop_all_but(connection, [live.number])
             made = _begin(connection, self._ledger, is_live=False)
             for index in tables_of(made.number).indexes:
@@ -488,19 +470,15 @@ class Views:
 
     def _let_answer(self, made: Generation) -> Generation | None:
         """Returns the generation that answered before."""
-        with self._database.writing() as connection:
-            if generations.find(connection, made.number) != made:
-                raise RebuildWasOvertakenError
-            live, position = generations.live(connection), made.position
+        with self._database.rearranging() as connection:
+            answers = generations.live(connection)
             # The lock keeps the old one from moving on meanwhile.
-            while (
-                live is not None
-                and position < live.position
-                and (batch := self._feed(after=position, limit=EVENTS_PER_BATCH))
-            ):
+            live = None if answers is None else generations.lock(connection, answers.number)
+            if generations.lock(connection, made.number) != made:
+                raise RebuildWasOvertakenError
+            while live is not None and made.position < live.position and (batch := self._next_batch(made)):
                 _apply_batch(connection, tables_of(made.number), batch)
-                position = batch[-1].position
-            generations.advance(connection, made, position=position)
+                made = generations.advance(connection, made, last=batch[-1])
             generations.make_live(connection, made)
         return live
 
@@ -513,8 +491,8 @@ def _apply_batch(connection: Connection, tables: Tables, batch: Sequence[Recorde
 
 def _prepare(database: ViewsDatabase, ledger: Ledger) -> None:
     """Make the schema, and a live generation of this ledger if there is none."""
-    with database.writing() as connection:
-        generations.METADATA.create_all(connection)
+    with database.rearranging() as connection:
+        generations.make_schema(connection)
         live = generations.live(connection)
         # The head is read after the position: what follows the ledger elsewhere may move both.
         reason = None if live is None else _why_not(live, ledger)
@@ -540,7 +518,17 @@ def _why_not(live: Generation, ledger: Ledger) -> str | None:
     head = ledger.head().position
     if live.position > head:
         return f"they are at position {live.position}, the ledger ends at {head}"
-    return None
+    return None if _has_last_of(ledger, live) else _ANOTHER_HISTORY.format(live.position)
+
+
+def _has_last_of(ledger: Ledger, live: Generation) -> bool:
+    if not live.position:
+        return True
+    try:
+        found = ledger.feed(after=live.position - 1, limit=1)
+    except (EventTypeIsUnknownError, StoredEventDisagreesError):
+        return True  # It can't be told; who follows comes to it, and says what is wrong.
+    return bool(found) and found[0].command_id == live.command_id
 
 
 def _is_ours(generation: Generation, ledger: Ledger) -> bool:

@@ -22,14 +22,16 @@ from ledger.envelope import EventTypeIsUnknownError
 from ledger.errors import RefusedError
 from ledger.license.access import AccessPolicy
 from ledger.license.state import SeatStatus
-from ledger.store import StoreCannotOpenError
+from ledger.store import StoreCannotOpenError, StoreError
 from ledger.store.url import DatabaseUrl
 from ledger.users import parse_user
 from projections import generations, views
+from projections.database import ViewsDatabase
 from projections.seats import SeatQuery
 from projections.views import RebuildWasOvertakenError, Views, ViewsSettings, ViewsWereTakenOverError
 from tests.integration.ledgers import (
     ENGINES,
+    at_once,
     back_up,
     database_in,
     engine_of,
@@ -43,6 +45,7 @@ from tests.integration.projections_story import (
     ADMIN,
     ANALYTICAL,
     BOMBE,
+    IN_A_YEAR,
     NOON,
     VIEWS,
     Clock,
@@ -52,6 +55,7 @@ from tests.integration.projections_story import (
     tell,
     views_url,
 )
+from tests.services.postgres import PostgresServer, StopMode, fresh_database
 
 NAMES = ("Ada", "ADA", "Grace", "Alan", "Édith")
 
@@ -311,6 +315,78 @@ def test_of_two_that_follow_one_does_so_until_it_stops(story: Story) -> None:
     other.stop()
 
 
+def test_four_that_open_empty_views_at_once_make_one_set_of_tables(story: Story) -> None:
+    """None of them fails, and all show the same."""
+    story.buy()
+    story.activate("Ada")
+    where = ViewsSettings(url=views_url(story.database, "others"))
+    opened = at_once(*[lambda: Views.open(where, story.ledger)] * 4)
+    made = [one for one in opened if isinstance(one, Views)]
+    assert len(made) == 4
+    made[0].run_once()
+    assert [users(one) for one in made] == [["Ada"]] * 4
+    assert len(names(story, "tables", views="others")) == 4
+    for one in made:
+        one.stop()
+
+
+def test_a_mistake_in_the_program_does_not_end_the_following(
+    story: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said once, by its type, and told as the reason for the stop; when it is over the views go on."""
+    story.buy()
+    story.views.run_once()
+    with monkeypatch.context() as broken:
+        broken.setattr(views, "EVENTS_PER_BATCH", "many")
+        story.views.start()
+        wait_until(lambda: story.views.status()[0].stopped is not None)
+        assert story.views.status()[0].stopped == "The program failed: TypeError."
+        story.activate("Ada")
+    wait_until(lambda: story.views.position() == story.ledger.head().position)
+    wait_until(lambda: story.views.status()[0].stopped is None)
+    assert capsys.readouterr().out.count("the views failed") == 1
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_views_outlive_their_server(
+    own_server: PostgresServer, tmp_path: Path, mode: StopMode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While it is away the reason is said once and told; what was appended meanwhile is there soon after it is back."""
+    url = DatabaseUrl.parse(fresh_database("outlived", server=own_server))
+    with open_ledger(database_in(tmp_path, "sqlite"), Clock()) as ledger:
+        elsewhere = Views.open(ViewsSettings(url=url), ledger)
+        tale = Story(folder=tmp_path, database=tmp_path, clock=Clock(), ledger=ledger, views=elsewhere)
+        tale.buy()
+        elsewhere.start()
+        assert elsewhere.wait_for(ledger.head().position, timeout_seconds=10)
+        own_server.stop(mode)
+        try:
+            with pytest.raises(StoreError):
+                elsewhere.position()
+            tale.activate("Ada")
+            said = ""
+
+            def is_said() -> bool:
+                nonlocal said
+                said += capsys.readouterr().out
+                return "the views wait for their database" in said
+
+            wait_until(is_said)
+        finally:
+            own_server.start()
+        wait_until(lambda: users_if_any(elsewhere) == ["Ada"])
+        elsewhere.stop()
+    assert (said + capsys.readouterr().out).count("the views wait for their database") == 1
+
+
+def users_if_any(views: Views) -> list[str] | None:
+    """Who has a seat; null while the views can't be asked."""
+    try:
+        return users(views)
+    except StoreError:
+        return None
+
+
 # -- rebuilding --------------------------------------------------------------------------------------------------------
 
 
@@ -347,6 +423,44 @@ def test_a_rebuild_leaves_one_set_of_tables(story: Story) -> None:
     numbers = [found[1] for name in names(story, "tables") if (found := re.search(r"_g(\d+)$", name))]
     assert len(numbers) == 4
     assert len(set(numbers)) == 1
+
+
+def test_a_reader_in_the_middle_of_a_swap_reads_on(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tables are there until it has gone; the next rebuild drops what was left for its sake."""
+    monkeypatch.setattr(views, "_READERS_LEAVE_SECONDS", 0.1)
+    story.buy()
+    story.activate("Ada")
+    story.views.run_once()
+    reader = ViewsDatabase(views_url(story.database), readers_max=1)
+    with reader.reading() as reading:
+        story.activate("Grace")
+        story.views.run_once()
+        story.views.rebuild()
+        assert reading.connection.execute(sqlalchemy.select(reading.tables.seats.c.user)).scalars().all() == ["Ada"]
+        assert reading.position == 5
+    with reader.reading() as reading:
+        found = reading.connection.execute(sqlalchemy.select(reading.tables.seats.c.user)).scalars().all()
+        assert (sorted(found), reading.position) == (["Ada", "Grace"], 6)
+    story.views.rebuild()
+    assert len(names(story, "tables")) == 4
+    reader.close()
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_following_goes_on_while_a_rebuild_writes(database: Path) -> None:
+    """On PostgreSQL who makes the views again holds only what is being made."""
+    with tell(database) as story:
+        story.buy()
+        story.views.run_once()
+        with pytest.raises(InterruptedError):
+            story.views.rebuild(progress=interrupt)
+        number = max(int(name.rpartition("_g")[2]) for name in names(story, "tables"))
+        rebuilding = ViewsDatabase(views_url(database), readers_max=1)
+        with rebuilding.writing() as connection:
+            assert generations.lock(connection, number) is not None
+            story.activate("Ada")
+            assert story.views.run_once() == 1
+        rebuilding.close()
 
 
 def interrupt(_done: int, _head: int) -> None:
@@ -493,6 +607,45 @@ def test_views_of_another_version_are_made_again(story: Story, monkeypatch: pyte
     with pytest.raises(ViewsWereTakenOverError):
         story.views.run_once()
     newer.stop()
+
+
+def test_views_of_the_first_version_are_made_again(story: Story) -> None:
+    """Their generations did not say by which command they came to their position."""
+    fill(story)
+    story.views.run_once()
+    followed = story.told()
+    url = views_url(story.database)
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE generations DROP COLUMN command_id")
+        connection.exec_driver_sql("UPDATE generations SET version = 1")
+    engine.dispose()
+    again = story.open_views()
+    assert again.position() == 0
+    again.run_once()
+    assert story.told(again) == followed
+    again.stop()
+
+
+def test_an_older_copy_is_noticed_after_an_event_of_no_license(story: Story) -> None:
+    """What the views came to last is known by its command, though no view shows it, and at the same time of day."""
+    story.buy()
+    copy = back_up(story.database)
+    story.ledger.set_access_policy(AccessPolicy(blind_wait=timedelta(hours=1)))
+    others = story.open_views("others")
+    others.run_once()
+    others.stop()
+    story.ledger.close()
+    restore(story.database, copy)
+    with open_ledger(story.database, Clock()) as ledger:
+        ledger.set_access_policy(AccessPolicy(blind_wait=timedelta(hours=2)))
+        again = Views.open(ViewsSettings(url=views_url(story.database, "others")), ledger)
+        assert again.position() == 0
+        again.run_once()
+        information = again.licenses.get(ANALYTICAL, at=NOON)
+        assert information is not None
+        assert information.usable_until == IN_A_YEAR + timedelta(hours=2)
+        again.stop()
 
 
 def test_an_unknown_event_stops_the_views_before_it(story: Story) -> None:
