@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import embedded, http, postgres, table
+from bench import embedded, http, kafka, postgres, table
 from bench.load import Figures
 from bench.machine import facts
 from bench.section import Section, ServerIsMissingError, Step
@@ -23,7 +23,7 @@ from bench.table import Measured, Row
 
 ROOT = Path(__file__).parents[1]
 README = Path(__file__).with_name("README.md")
-SECTIONS = {section.name: section for section in (embedded.SECTION, postgres.SECTION, http.SECTION)}
+SECTIONS = {section.name: section for section in (embedded.SECTION, postgres.SECTION, http.SECTION, kafka.SECTION)}
 SECONDS_MAX = 1_200
 
 

@@ -9,7 +9,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from bench.section import ServerIsMissingError
+from tests.services import kafka as kafka_servers
 from tests.services import postgres as postgres_servers
+from tests.services.kafka import HIGH_THROUGHPUT, KafkaCluster
 from tests.services.postgres import PostgresServer
 
 # As on a small machine; what a commit waits for stays as the server has it.
@@ -40,6 +42,33 @@ def postgres_facts(server: PostgresServer) -> list[str]:
     version, *settings = (server.execute(f"SHOW {name}")[0][0] for name in names)
     told = ", ".join(f"`{name}={value}`" for name, value in zip(names[1:], settings, strict=True))
     return [f"PostgreSQL {version} on the same machine, over TCP: {told}"]
+
+
+@contextmanager
+def kafka() -> Iterator[KafkaCluster]:
+    """One Kafka broker.
+
+    Raises:
+        ServerIsMissingError: it is not installed.
+    """
+    software = kafka_servers.installation()
+    if isinstance(software, str):
+        raise ServerIsMissingError(software)
+    cluster = KafkaCluster(software, java_options=HIGH_THROUGHPUT)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+def kafka_facts() -> list[str]:
+    """Lines about the broker."""
+    software = kafka_servers.installation()
+    if isinstance(software, str):
+        raise ServerIsMissingError(software)
+    jar = next(software.jars.glob("kafka_*.jar"))
+    return [f"Apache Kafka {jar.stem.rpartition('-')[2]} on the same machine: one broker, one replica"]
 
 
 @contextmanager
