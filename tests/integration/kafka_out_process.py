@@ -1,7 +1,7 @@
 """A publisher in a process of its own: `python -m tests.integration.kafka_out_process`, told what to do by one line.
 
 The line is JSON: `url` of the database, `bootstrap`, `events_topic` and `licenses_topic`. It says `ready` when it is
-about to publish, what else it has to say on standard error, and stops on SIGTERM.
+about to publish, what else it has to say on standard error, and stops on SIGTERM. The views are for others to keep.
 """
 
 import json
@@ -24,7 +24,6 @@ def main() -> None:
     url = DatabaseUrl.parse(told["url"])
     ledger = open_ledger(url)
     views = open_views(url, ledger)
-    views.start()
     settings = PublisherSettings(
         connection=KafkaConnection(bootstrap=tuple(told["bootstrap"].split(","))),
         events_topic=told["events_topic"],
