@@ -16,10 +16,9 @@ from api.server import Server
 from ledger.keys import KeyScope
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license.events import KeyKind, LicenseId
-from ledger.store.url import DatabaseUrl
 from ledger.system.events import KeyRole
 from projections.views import Views, ViewsSettings
-from tests.integration.ledgers import issue
+from tests.integration.ledgers import issue, url_of
 from tests.stories import (
     ACCOUNT,
     ADMIN,
@@ -118,18 +117,24 @@ class Stage:
 
 @contextmanager
 def open_stage(
-    path: Path, *, settings: ApiSettings | None = None, seats_max: int = 3, waiting_max: int = 1_000
+    database: Path,
+    *,
+    views_database: Path | None = None,
+    settings: ApiSettings | None = None,
+    seats_max: int = 3,
+    waiting_max: int = 1_000,
 ) -> Iterator[Stage]:
-    """Two companies, each with a license, and everybody's keys."""
+    """Two companies, each with a license, and everybody's keys; the views live where they do if nothing is set."""
     clock = Clock()
-    ledger_settings = LedgerSettings(url=DatabaseUrl.of_file(path / "ledger.db"), waiting_max=waiting_max)
+    ledger_settings = LedgerSettings(url=url_of(database), waiting_max=waiting_max)
     ledger = Ledger.open(ledger_settings, now=clock, tables=[sign_ins.METADATA])
     issue(ledger, seats_max=seats_max, names=(AGREEMENT, LICENSE_ARN, ACCOUNT, PRODUCT))
     other_names = ((KeyKind.AGREEMENT, "agmt-other"), OTHER_ACCOUNT, PRODUCT)
     issue(ledger, seats_max=seats_max, license_id=LicenseId(OTHER_LICENSE), names=other_names)
     for secret, (role, scope) in _KEYS.items():
         ledger.keys.issue(name=secret, role=role, scope=scope, expires_at=None, caller=ADMIN, secret=secret)
-    views = Views.open(ViewsSettings(path=path / "views.db"), ledger)
+    beside = database if url_of(database).sqlite_path is None else database.with_stem("views")
+    views = Views.open(ViewsSettings(url=url_of(views_database or beside)), ledger)
     views.start()
     views.wait_for(ledger.head().position, timeout_seconds=10)
     app = create_app(Parts(ledger=ledger, views=views, settings=settings or ApiSettings(secure_cookies=False)))

@@ -29,7 +29,7 @@ from ledger.store.postgres import PostgresStore
 from ledger.store.sqlite import SqliteStore
 from ledger.store.url import DatabaseUrl
 from ledger.transaction import Transaction, Work
-from tests.services.postgres import fresh_database, shared
+from tests.services.postgres import PostgresServer, fresh_database, shared
 from tests.stories import AGREEMENT, LICENSE, MARKETPLACE, PRODUCT_CODE, RENEWS_AT, Clock
 
 T = TypeVar("T")
@@ -56,6 +56,13 @@ def url_of(database: Path) -> DatabaseUrl:
     if not database.exists():
         database.write_text(fresh_database(database.parent.name), encoding="utf-8")
     return DatabaseUrl.parse(database.read_text(encoding="utf-8"))
+
+
+def database_on(server: PostgresServer, folder: Path) -> Path:
+    """The path that stands for a new database on a server that a test may stop."""
+    database = database_in(folder, "postgres")
+    database.write_text(fresh_database(folder.name, server=server), encoding="utf-8")
+    return database
 
 
 def drop_databases(folder: Path) -> None:
@@ -95,6 +102,15 @@ def execute(database: Path, statement: str, **parameters: Any) -> list[tuple[Any
         with engine.begin() as connection:
             done = connection.execute(sqlalchemy.text(statement), parameters)
             return [tuple(row) for row in done] if done.returns_rows else []
+    finally:
+        engine.dispose()
+
+
+def tables_of(database: Path) -> list[str]:
+    """The names of the tables."""
+    engine = engine_of(url_of(database))
+    try:
+        return sqlalchemy.inspect(engine).get_table_names()
     finally:
         engine.dispose()
 

@@ -22,10 +22,10 @@ BRIEFLY: Final = timedelta(milliseconds=50)
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(database: Path) -> Iterator[Stage]:
     """A license of three seats, and clients who may bring two users an hour."""
-    settings = ApiSettings(secure_cookies=False, new_users_per_hour=2, position_wait=BRIEFLY)
-    with open_stage(tmp_path, settings=settings) as stage:
+    settings = ApiSettings(secure_cookies=False, new_users_per_hour=2)
+    with open_stage(database, settings=settings) as stage:
         yield stage
 
 
@@ -347,12 +347,14 @@ def test_a_decrease_is_seen_whole(stage: Stage) -> None:
     assert (inside["seats_active"], inside["seats_max"]) == (0, 1)
 
 
-def test_a_reader_waits_for_what_was_written(stage: Stage) -> None:
+def test_a_reader_waits_for_what_was_written(database: Path) -> None:
     """`min_position` of a command's answer shows its effect; one that does not come is 503."""
-    [ada] = stage.activate("Ada")
-    assert stage.get(IT)["seats_active"] == 1
-    for path in (IT, SEATS, "/v1/licenses", f"{IT}/history"):
-        answer = stage.call("GET", f"{path}?min_position={ada['position'] + 1}")
-        assert (answer.status, answer.json["code"]) == (503, "POSITION_NOT_REACHED")
-        assert answer.json["position"] == ada["position"]
-        assert answer.headers["Retry-After"]
+    with open_stage(database, settings=ApiSettings(secure_cookies=False, position_wait=BRIEFLY)) as stage:
+        [ada] = stage.activate("Ada")
+        stage.views.wait_for(ada["position"], timeout_seconds=10)
+        assert stage.get(IT)["seats_active"] == 1
+        for path in (IT, SEATS, "/v1/licenses", f"{IT}/history"):
+            answer = stage.call("GET", f"{path}?min_position={ada['position'] + 1}")
+            assert (answer.status, answer.json["code"]) == (503, "POSITION_NOT_REACHED")
+            assert answer.json["position"] == ada["position"]
+            assert answer.headers["Retry-After"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -20,9 +21,9 @@ ACCESS: Final = f"/v1/licenses/{LICENSE}/access"
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(module_database: Path) -> Iterator[Stage]:
     """Ada has a seat; nothing in these tests changes anything."""
-    with open_stage(tmp_path_factory.mktemp("bad-input")) as stage:
+    with open_stage(module_database) as stage:
         stage.activate("Ada")
         yield stage
 

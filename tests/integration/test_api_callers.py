@@ -75,9 +75,9 @@ REACH: Final = [
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(module_database: Path) -> Iterator[Stage]:
     """Two companies and everybody's keys."""
-    with open_stage(tmp_path_factory.mktemp("callers")) as stage:
+    with open_stage(module_database) as stage:
         yield stage
 
 
@@ -110,9 +110,9 @@ def test_a_revoked_key_opens_nothing_any_more(stage: Stage) -> None:
     assert listed[issued["key_id"]] == revoked.json
 
 
-def test_an_expired_key_opens_nothing_any_more(tmp_path: Path) -> None:
+def test_an_expired_key_opens_nothing_any_more(database: Path) -> None:
     """From its moment on."""
-    with open_stage(tmp_path) as stage:
+    with open_stage(database) as stage:
         body = {"name": "for an hour", "role": "operator", "expires_at": "2026-11-24T14:00:00+01:00"}
         issued = stage.call("POST", "/v1/keys", body).json
         assert issued["expires_at"] == "2026-11-24T13:00:00Z"
@@ -163,9 +163,9 @@ def test_lists_have_what_the_key_reaches(stage: Stage) -> None:
     assert {one["license_id"] for one in stage.get("/v1/licenses")["items"]} == {LICENSE, OTHER_LICENSE}
 
 
-def test_a_license_is_reached_by_customer_as_soon_as_it_is_issued(tmp_path: Path) -> None:
+def test_a_license_is_reached_by_customer_as_soon_as_it_is_issued(database: Path) -> None:
     """The views are waited for, so that the first sign-in after a purchase is let in."""
-    with open_stage(tmp_path) as stage:
+    with open_stage(database) as stage:
         bought = LicenseId("8c2e6f2c-75c7-4e6f-9f6d-2c6c419191f2")
         names = tuple((kind, value) for kind, value in stage.ledger.past.license_now(LICENSE).names if kind in _WHOSE)
         issue(stage.ledger, seats_max=1, license_id=bought, names=names)

@@ -16,9 +16,9 @@ ONCE: Final = {"Idempotency-Key": "7e0b1f0a"}
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(database: Path) -> Iterator[Stage]:
     """A license of two seats."""
-    with open_stage(tmp_path, seats_max=2) as stage:
+    with open_stage(database, seats_max=2) as stage:
         yield stage
 
 

@@ -17,7 +17,7 @@ from ledger.store import (
     Store,
     StoreError,
 )
-from tests.integration.ledgers import execute, position_column, store_on
+from tests.integration.ledgers import execute, position_column, store_on, until
 from tests.stories import (
     ADA_ACTIVATED,
     ADMIN,
@@ -286,3 +286,20 @@ def test_an_event_of_an_unknown_type_stops_every_reader(store: Store) -> None:
         store.read_ledger(after=0, limit=10)
     with pytest.raises(EventTypeIsUnknownError):
         store.read_stream(LICENSE)
+
+
+def test_an_engine_tells_of_what_another_process_appended_or_says_that_it_does_not(database: Path) -> None:
+    """Who is not told has to poll; who is told hears of each commit."""
+    one, other = store_on(database), store_on(database)
+    told = threading.Event()
+    if other.on_append(told.set):
+        until(told.is_set)  # something may have been appended before
+        told.clear()
+        write(one, ISSUED)
+        until(told.is_set)
+        assert other.head().position == 1
+    else:
+        write(one, ISSUED)
+        assert not told.is_set()
+    one.close()
+    other.close()
