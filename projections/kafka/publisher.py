@@ -73,13 +73,17 @@ class PublisherStatus:
 
 
 class Publisher:
-    """Publishes what is appended, while this process is elected to."""
+    """Publishes what is appended, while this process is elected to.
+
+    Attributes:
+        outs: the topics that it writes.
+    """
 
     def __init__(self, settings: PublisherSettings, ledger: Ledger, outs: Sequence[OutTopic]) -> None:
         """Begin in `run`."""
         self._settings: Final = settings
         self._ledger: Final = ledger
-        self._outs: Final = outs
+        self.outs: Final = outs
         self._campaign: Final = ledger.campaign(JOB)
         self._blocked: Final[dict[str, int]] = {}
         self._tenure: Tenure | None = None
@@ -113,7 +117,7 @@ class Publisher:
         try:
             brokers = Brokers.connect(self._settings.connection)
             with contextlib.closing(brokers):
-                for out in self._outs:
+                for out in self.outs:
                     topic = find_topic(brokers, out, before=saved.load(self._ledger, out.name))
                     out.reached(topic, brokers.tails(topic))
         except KafkaIsAwayError as error:
@@ -173,7 +177,7 @@ class Publisher:
             self._tenure = Tenure.begin(
                 self._ledger,
                 self._settings.connection,
-                self._outs,
+                self.outs,
                 term=self._campaign.term,
                 blocked=self._blocked,
             )
@@ -201,7 +205,7 @@ class Publisher:
         Raises:
             StoreError: the ledger can't be read.
         """
-        places = [saved.load(self._ledger, out.name) for out in self._outs]
+        places = [saved.load(self._ledger, out.name) for out in self.outs]
         position = min(place.position if place else 0 for place in places)
         head = self._ledger.head().position
         return PublisherStatus(position=position, head=head, lag_events=max(0, head - position), stopped=self._stopped)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from projections.kafka import saved
+from projections.kafka.broker import PublisherIsFencedError
 from projections.kafka.partitions import partition_of
+from projections.kafka.tenure import Tenure
 from tests.integration.kafka_out_stage import (
     PARTITIONS,
     Stage,
@@ -101,6 +103,24 @@ def test_an_older_publisher_does_not_put_its_place_over_a_newer_one(stage: Stage
     assert saved.save(stage.ledger, replace(place, term=place.term + 1))
     assert not saved.save(stage.ledger, replace(place, position=0))
     assert saved.load(stage.ledger, stage.events_topic) == replace(place, term=place.term + 1)
+
+
+def test_an_older_publisher_is_refused_by_the_brokers(stage: Stage) -> None:
+    """Whoever begins shuts out who began before, in both topics, also if that one has not noticed yet."""
+    outs = stage.publisher().outs
+    stage.buy(3)
+    stage.views.run_once()
+    older = Tenure.begin(stage.ledger, stage.settings.connection, outs, term=1, blocked={})
+    assert older.turn()
+    newer = Tenure.begin(stage.ledger, stage.settings.connection, outs, term=2, blocked={})
+    stage.sign_in(3)
+    stage.views.run_once()
+    with pytest.raises(PublisherIsFencedError):
+        older.turn()
+    older.end()
+    assert newer.turn()
+    newer.end()
+    assert stage.assert_published().dropped == 0
 
 
 def test_a_topic_that_is_missing_is_made(kafka: KafkaCluster, tmp_path: Path) -> None:
