@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input i
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(UPGRADE) pyproject.toml --group build
 
-.PHONY: help setup run test check lint format bench services kafka screenshots lock clean
+.PHONY: help setup run test check lint format bench services kafka screenshots lock clean debian-packages
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -44,7 +44,7 @@ format: $(DEV) ## Format the code and mend what can be mended.
 bench: $(DEV) ## Measure the ledger against its peers.
 	$(BIN)/python -m bench
 
-services: $(DEV) $(KAFKA) ## Start PostgreSQL and Kafka until Ctrl-C and print the settings to reach them.
+services: debian-packages $(DEV) $(KAFKA) ## Start PostgreSQL and Kafka until Ctrl-C and print the settings to reach them.
 	@$(BIN)/python -m tests.services
 
 kafka: $(KAFKA) ## Fetch by Maven what Kafka runs on in the tests; without it those are skipped.
@@ -74,11 +74,12 @@ $(DEV): requirements/dev.txt $(RUNTIME)
 	@$(INSTALL) --require-hashes --requirement $<
 	@touch $@
 
-# Also says what else the servers lack, so that a developer hears it all at once.
-$(KAFKA): tests/services/kafka-pom.xml
-	@lacking=$$(.ci/lacking-services | xargs); [ -z "$$lacking" ] || { \
-		echo "licensing-ledger: the servers of the tests need Debian packages; get them with: apt-get install $$lacking" >&2; exit 1; }
+$(KAFKA): tests/services/kafka-pom.xml | debian-packages
 	@echo "Fetching what Kafka runs on"
 	@rm -rf $(@D)
 	@mvn --batch-mode --quiet --file $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)
 	@touch $@
+
+debian-packages:
+	@lacking=$$(.ci/lacking-services | xargs); [ -z "$$lacking" ] || { \
+		echo "licensing-ledger: the servers of the tests are not all here; get them with: apt-get install $$lacking" >&2; exit 1; }

