@@ -45,6 +45,7 @@ from ledger.users import User, identity_of
 # `account` and `product` name a license but claim nothing: one account can hold many licenses.
 CLAIMING_KINDS: Final = frozenset({KeyKind.LICENSE_ARN, KeyKind.AGREEMENT, KeyKind.CUSTOMER})
 _HASH_BYTES: Final = 16
+_EVENTS_BETWEEN_SIGNS: Final = 5_000
 _TICK: Final = timedelta(microseconds=1)
 
 R = TypeVar("R")
@@ -322,6 +323,7 @@ class Transaction:
         self._refuse_claimed(license_id, events)
         first = license_.version + 1
         for version, event in enumerate(events, first):
+            self._stay(version)
             license_ = license_state.evolve(license_, event, version=version, at=self.at, actor=self._caller.actor)
             self.effects.events[license_id, version] = event
             self._note(license_id, event, version=version)
@@ -374,6 +376,7 @@ class Transaction:
         for stream, (first, events) in self.effects.appends.items():
             append = (first, first + len(events) - 1)
             for version, event in enumerate(events, first):
+                self._stay(version)
                 position = head.position + len(recorded) + 1
                 stored = encode(
                     ledger_id=head.ledger_id,
@@ -389,6 +392,11 @@ class Transaction:
                 )
                 recorded.append(NewEvent(position, stream, version, event.TYPE, stored))
         return recorded
+
+    def _stay(self, version: int) -> None:
+        """A decision of very many events takes seconds, after which a database would take its process for hung."""
+        if version % _EVENTS_BETWEEN_SIGNS == 0:
+            self._batch.store.stay()
 
     def _refuse_claimed(self, license_id: LicenseId, events: Sequence[LicenseEvent]) -> None:
         for event in events:

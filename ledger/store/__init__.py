@@ -125,6 +125,13 @@ class Store(Protocol):
     def clock(self) -> datetime:
         """The clock of decisions, aware UTC; one for all processes where there is such a one. Asked under the lock."""
 
+    def stay(self) -> None:
+        """Show that the writer is at work, so that its transaction is not ended as that of a process that hangs.
+
+        Raises:
+            StoreError: it was ended already.
+        """
+
     def commit(self) -> None:
         """Make all that was written since `begin` durable.
 

@@ -107,6 +107,11 @@ class PostgresStore:
         """The database's time, so that it is one for all processes; asked under the lock."""
         return self._locked_at + timedelta(seconds=time.monotonic() - self._locked_monotonic)
 
+    def stay(self) -> None:
+        """Begin the server's waiting for this session anew."""
+        with _store_errors():
+            self._writer.execute("SELECT", prepare=False)
+
     def commit(self) -> None:
         """Commit; with `synchronous_commit` on it returns when the server's disk has it."""
         with _store_errors():

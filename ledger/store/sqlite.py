@@ -101,6 +101,9 @@ class SqliteStore:
         """The machine's time: all processes on one file are on one machine."""
         return system_now()
 
+    def stay(self) -> None:
+        """SQLite ends no transaction by itself."""
+
     def commit(self) -> None:
         """Commit; with `synchronous=FULL` it returns when the disk has it."""
         with _store_errors():

@@ -14,9 +14,11 @@ import pytest
 
 from ledger.errors import UnavailableError
 from ledger.ledger import Ledger
+from ledger.license.events import Personal, SeatActivated, SeatId
 from ledger.seats import Once, SeatAnswer
 from ledger.store import StoreError
 from ledger.store.postgres import PostgresStore
+from ledger.transaction import Transaction, Work
 from tests.integration.ledgers import (
     activated,
     database_in,
@@ -241,3 +243,26 @@ def test_a_process_stopped_with_the_lock_holds_others_up_for_seconds(postgres_pa
         process.stdout.close()
         assert process.wait(timeout=30) == 0
         assert activated(everything(ledger)) == ["grace@navy.example", "Ada Lovelace"]
+
+
+def test_a_decision_of_very_many_events_keeps_its_transaction(postgres_path: Path) -> None:
+    """While it computes it shows that it is at work, so that the server does not end it like one that hangs."""
+    half = [
+        SeatActivated(seat_id=SeatId(f"seat-{n}"), user=Personal(of=f"seat-{n}", plain=f"User {n}"))
+        for n in range(5_000)
+    ]
+
+    def decide(transaction: Transaction) -> int:
+        transaction.rows.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '3s'")
+        for _ in range(2):
+            # Two thirds of what the server waits for.
+            time.sleep(2)
+            transaction.append(LICENSE, half)
+        return transaction.license(LICENSE).version
+
+    with opened(postgres_path) as ledger:
+        issue(ledger, seats_max=10_000)
+        before = license_now(ledger).version
+        done = ledger.submit(Work(decide=decide, caller=CLIENT, licenses=(LICENSE,), writes_rows=True))
+        assert done == before + 10_000
+        assert license_now(ledger).version == done
