@@ -92,13 +92,9 @@ class TestRecorderOnSqlite(InAFolder, library.ApplicationRecorderTestCase[Positi
 
 
 class TestRecorderOnPostgres(InAFolder, library.ApplicationRecorderTestCase[PositionedRecorder]):
-    """The same, and subscriptions, of which SQLite has none."""
+    """The same. Not the library's case of subscriptions, which nothing here uses: the store listens by itself."""
 
     engine = "postgres"
-
-    def test_subscribe(self) -> None:
-        """Who follows the notifications is told of each, in order."""
-        self.optional_test_insert_subscribe()
 
 
 class TestPositionsDoNotInterleaveOnSqlite(InAFolder, library.NonInterleavingNotificationIDsBaseCase):
