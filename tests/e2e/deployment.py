@@ -102,16 +102,22 @@ class Deployment:
         for name in reversed([name for name, service in self._services.items() if service.is_built]):
             self.processes[name].send_signal(signal.SIGTERM)
             codes[name] = self.processes[name].wait(STOP_SECONDS)
+            self._forget(name)
         return codes
 
     def remove(self) -> None:
         """Remove everything, running or not."""
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
+        for name in list(self.processes):
+            self.processes[name].kill()
+            self.processes[name].wait()
+            self._forget(name)
         if self._postgres is not None:
             self._postgres.remove()
         self._home.remove()
+
+    def _forget(self, name: str) -> None:
+        del self.processes[name]
+        self._home.ended(name)
 
     # -- starting ------------------------------------------------------------------------------------------------------
 
