@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
-from bench.http.load import CONNECTIONS
 from bench.section import Prepared, Section, Step
 from bench.servers import postgres, postgres_facts
 from bench.table import Measured, Row, in_ms, median, memory, rate
@@ -19,14 +18,15 @@ DATABASES: Final = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sizes:
-    """How much is done in each measurement."""
+    """How much is done in each measurement, on how many connections."""
 
+    connections: tuple[int, ...] = (1, 32)
     rounds: int = 3
     seconds: int = 5
     users: int = 1_000
 
 
-TINY: Final = Sizes(rounds=1, seconds=1, users=10)
+TINY: Final = Sizes(connections=(2,), rounds=1, seconds=1, users=10)
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def _prepare(*, tiny: bool) -> Iterator[Prepared]:
     with postgres() as server:
         yield Prepared(
             steps=list(_steps(sizes, server=server.url())),
-            rows=_rows,
+            rows=lambda measured: _rows(measured, sizes),
             facts=[
                 *postgres_facts(server),
                 ", ".join(libraries),
@@ -50,15 +50,15 @@ def _prepare(*, tiny: bool) -> Iterator[Prepared]:
 def _steps(sizes: Sizes, *, server: str) -> Iterator[Step]:
     load: dict[str, int | str] = {"seconds": sizes.seconds, "users": sizes.users}
     for _ in range(sizes.rounds):
-        for connections in CONNECTIONS:
+        for connections in sizes.connections:
             yield Step(f"flask/{connections}", "http.peers", "route", load | {"connections": connections})
             for database in DATABASES:
                 kept: dict[str, int | str] = {"connections": connections, "database": database, "server": server}
                 yield Step(f"{database}/{connections}", "http.ours", "access", load | kept)
 
 
-def _rows(measured: Measured) -> list[Row]:
-    return [_row(measured, database, connections) for database in DATABASES for connections in CONNECTIONS]
+def _rows(measured: Measured, sizes: Sizes) -> list[Row]:
+    return [_row(measured, database, connections) for database in DATABASES for connections in sizes.connections]
 
 
 def _row(measured: Measured, database: str, connections: int) -> Row:

@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 
 from bench.load import Figures, percentile, together
 
-CONNECTIONS: Final = (1, 32)
-
 _OK: Final = 200
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _SCRIPT: Final = """

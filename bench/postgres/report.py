@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from bench.load import Figures
-from bench.postgres.plan import PROCESSES_AND_CALLERS, Sizes, key_of
+from bench.postgres.plan import Sizes, key_of
 from bench.table import Measured, Row, in_ms, median, memory, rate, times
 
 HEADINGS: Final = (
@@ -22,7 +22,7 @@ HEADINGS: Final = (
 def rows(measured: Measured, sizes: Sizes) -> list[Row]:
     """The table of all that was measured."""
     return [
-        *(_activations(measured, processes, callers) for processes, callers in PROCESSES_AND_CALLERS),
+        *(_activations(measured, processes, callers) for processes, callers in sizes.loads),
         _views(measured, "following", f"events per second into the three views, following {sizes.following_events:,}"),
         _views(
             measured,

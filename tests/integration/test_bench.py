@@ -15,8 +15,17 @@ README: Final = ROOT / "bench" / "README.md"
 A_WIDE_TERMINAL: Final = {"COLUMNS": "400"}
 WORDS_OF: Final = {
     "embedded": ("yardstick", "32 callers", "three views", "idle ledger", "bytes per event", "synchronous=FULL"),
-    "postgres": ("128 callers", "4 processes", "following", "made again", "idle ledger", "fsync=on", "MB"),
-    "http": ("on SQLite, 32 connections", "on PostgreSQL, 32 connections", "waitress", "MB"),
+    "postgres": (
+        "1 caller",
+        "2 processes",
+        "with a license for each process",
+        "following",
+        "made again",
+        "idle ledger",
+        "fsync=on",
+        "MB",
+    ),
+    "http": ("on SQLite, 2 connections", "on PostgreSQL, 2 connections", "waitress", "MB"),
     "kafka": ("events per second to Kafka", "Apache Kafka", "MB"),
 }
 
