@@ -300,6 +300,10 @@ class Seats:
                 return answer
             return _take_seat(transaction, license_id, user, answer, counter=counter, new_users_max=new_users_max)
 
+        # Most who sign in have a seat, or get none: they need not wait for those who take one.
+        answer = self.access(license_id, user=user, caller=caller)
+        if answer.code is not AccessCode.NO_SEAT:
+            return answer
         counter = (caller.actor.id, _hour(self._past.now()))
         return self._writer.submit(
             Work(
@@ -318,7 +322,7 @@ class Seats:
             return _access(transaction, license_id, user)
 
         return self._writer.submit(
-            Work(decide=decide, caller=caller, licenses=(license_id,), users=((license_id, user),))
+            Work(decide=decide, caller=caller, licenses=(license_id,), users=((license_id, user),), only_asks=True)
         )
 
     def preview(self, license_id: LicenseId, *, seats_max: int, caller: Caller) -> Preview:
@@ -331,7 +335,9 @@ class Seats:
         def decide(transaction: Transaction) -> tuple[License, int]:
             return transaction.license(license_id), transaction.position
 
-        license_, position = self._writer.submit(Work(decide=decide, caller=caller, licenses=(license_id,)))
+        license_, position = self._writer.submit(
+            Work(decide=decide, caller=caller, licenses=(license_id,), only_asks=True)
+        )
         limit = decisions.preview_limit(license_, seats_max=seats_max)
         deleted = [license_.seats[seat_id] for seat_id in license_.active_seats()] if limit.seats_deleted else []
         return Preview(

@@ -74,6 +74,7 @@ class Work(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
         answers: the Idempotency-Keys it will look up.
         counters: the counters of new users it will look up.
         writes_rows: it uses `Transaction.rows`. Rows that go without events must be safe to write twice.
+        only_asks: it never changes anything, so that it need not wait for those who do.
     """
 
     decide: "Callable[[Transaction], R]"
@@ -84,6 +85,7 @@ class Work(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     answers: tuple[bytes, ...] = ()
     counters: tuple[CounterKey, ...] = ()
     writes_rows: bool = False
+    only_asks: bool = False
 
 
 class States(Protocol):

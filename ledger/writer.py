@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar, cast
@@ -270,9 +270,11 @@ class Writer:
             _OutcomeIsUnknownError: the commit failed, and whether it took place all the same must be looked up.
             HeadWentBackError: the process must stop.
         """
-        head = self._store.begin()
-        # While the lock was waited for, those who were answered just before have come again.
-        self._let_in(pendings)
+        only_ask = self._states.know(pending.work for pending in pendings)
+        head = self._store.look() if only_ask else self._store.begin()
+        if not only_ask:
+            # While the lock was waited for, those who were answered just before have come again.
+            self._let_in(pendings)
         works = [pending.work for pending in pendings]
         try:
             self._states.catch_up(head)
@@ -383,6 +385,12 @@ class _States:
             )
         self._stale.update(one for one in appended.streams if one in self._licenses or one == SYSTEM_STREAM)
         self._head, self._last = head, appended.stored.get(head.position)
+
+    def know(self, works: Iterable[Work[Any]]) -> bool:
+        """Whether works only ask, and about what is known: what is read afresh is read outside of their transaction."""
+        return self._system is not None and all(
+            work.only_asks and all(license_id in self._licenses for license_id in work.licenses) for work in works
+        )
 
     def want(self, license_ids: set[LicenseId]) -> None:
         """Bring these licenses up to date, all at once."""

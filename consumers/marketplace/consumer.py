@@ -166,7 +166,7 @@ class Consumer:
         return self._ledger.submit(_TIME)
 
 
-_TIME: Final = Work(decide=lambda transaction: transaction.at, caller=SYSTEM_CALLER)
+_TIME: Final = Work(decide=lambda transaction: transaction.at, caller=SYSTEM_CALLER, only_asks=True)
 
 
 def _queue_of(settings: MarketplaceSettings, clients: Clients) -> SqsQueue | None:

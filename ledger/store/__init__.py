@@ -122,8 +122,15 @@ class Store(Protocol):
             StoreError: the database can't be locked or read now.
         """
 
+    def look(self) -> Head:
+        """Read the head without locking it: what is read until `rollback` is true at it, and nothing is written.
+
+        Raises:
+            StoreError: the database can't be read now.
+        """
+
     def clock(self) -> datetime:
-        """The clock of decisions, aware UTC; one for all processes where there is such a one. Asked under the lock."""
+        """The clock of decisions, aware UTC; one for all processes where there is such a one. Asked after the head."""
 
     def stay(self) -> None:
         """Show that the writer is at work, so that its transaction is not ended as that of a process that hangs.

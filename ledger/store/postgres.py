@@ -98,8 +98,15 @@ class PostgresStore:
 
     def begin(self) -> Head:
         """Lock the head's row and read it and the clock, in one round trip."""
+        return self._begin(_BEGIN)
+
+    def look(self) -> Head:
+        """Read the head and the clock, and all else as it was then, while others may write."""
+        return self._begin(_LOOK)
+
+    def _begin(self, statements: str) -> Head:
         with _store_errors():
-            found = self._writer.execute(_BEGIN, prepare=False)
+            found = self._writer.execute(statements, prepare=False)
             found.nextset()
             ledger_id, position, recorded_at, locked_at = found.fetchone() or _no_head()
             self._locked_at, self._locked_monotonic = moment(locked_at), time.monotonic()
@@ -435,6 +442,11 @@ _BEGIN: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"
     " WITH locked AS MATERIALIZED (SELECT ledger_id, position, recorded_at_microseconds FROM head FOR UPDATE)"
     " SELECT locked.*, floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM locked"
+)
+_LOOK: Final = (
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+    " SELECT ledger_id, position, recorded_at_microseconds,"
+    " floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint FROM head"
 )
 _SELECT_HEAD: Final = "SELECT ledger_id, position, recorded_at_microseconds FROM head"
 _UPDATE_HEAD: Final = "UPDATE head SET position = %b, recorded_at_microseconds = %b"

@@ -97,6 +97,12 @@ class SqliteStore:
             self._writer.execute("BEGIN IMMEDIATE")
             return head_of(self._writer.execute(_SELECT_HEAD).fetchone())
 
+    def look(self) -> Head:
+        """Read the head, and all else as it was then, while others may write."""
+        with _store_errors():
+            self._writer.execute("BEGIN")
+            return head_of(self._writer.execute(_SELECT_HEAD).fetchone())
+
     def clock(self) -> datetime:
         """The machine's time: all processes on one file are on one machine."""
         return system_now()

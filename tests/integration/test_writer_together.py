@@ -14,6 +14,7 @@ import pytest
 
 from ledger.errors import LedgerError, LicenseIsNotFoundError, QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger
+from ledger.license.access import AccessCode
 from ledger.license.decisions import NoSeatIsFreeError, issue_license
 from ledger.license.events import CompanyRegistered, Contact, LicenseId, Personal
 from ledger.seats import SeatAnswer
@@ -310,3 +311,21 @@ def test_recorded_times_grow_even_when_the_clock_goes_back(database: Path) -> No
         hour = timedelta(hours=1)
         tick = timedelta(microseconds=1)
         assert times == [hour, hour + tick, hour + 2 * tick]
+
+
+def test_who_only_asks_does_not_wait_for_another_process_that_writes(database: Path) -> None:
+    """May this user work, a sign-in of one who has a seat, and a preview are answered while the append lock is held."""
+    with opened(database) as ledger, opened(database) as other:
+        issue(ledger, seats_max=2)
+        ledger.seats.activate(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT)
+        # From here on the other knows the license, if not yet of Grace.
+        assert other.seats.access(LICENSE, user=ADA_SIGNS_IN, caller=CLIENT).code is AccessCode.ALLOWED
+        taken = ledger.seats.activate(LICENSE, user=GRACE_SIGNS_IN, caller=CLIENT)
+        with held(ledger) as go_on:
+            signed_in = other.seats.sign_in(LICENSE, user=GRACE_SIGNS_IN, caller=CLIENT)
+            assert (signed_in.code, signed_in.position) == (AccessCode.ALLOWED, taken.position)
+            refused = other.seats.access(LICENSE, user=KATHERINE_SIGNS_IN, caller=CLIENT)
+            assert (refused.code, refused.position) == (AccessCode.NO_SEAT, taken.position)
+            assert other.seats.preview(LICENSE, seats_max=1, caller=ADMIN).limit.seats_deleted == 2
+            go_on.set()
+        assert len(everything(ledger)) == taken.position
