@@ -35,6 +35,8 @@ class PostgresEngines:
     def keep_to_oneself(self, connection: sqlalchemy.Connection) -> None:
         """Take a lock of the views' own: there may be no table yet whose rows could be locked."""
         connection.exec_driver_sql(_LOCK)
+        # Unlike batches, tables that were lost in a crash are not made again by whoever follows.
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
 
     def outlives_readers(self, *, timeout_seconds: float) -> bool:
         """Wait until no transaction is left in this database that began before now, of any program.

@@ -45,6 +45,8 @@ def _strategy(hint: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401 -- a type as
         return st.lists(_texts, max_size=3).map(tuple)
     if hint is datetime:
         return _moments
+    if hint is float:
+        return st.floats(0, 1e9)
     is_text = hint is str or getattr(hint, "__supertype__", None) is str
     return _texts if is_text else st.from_type(hint)
 
