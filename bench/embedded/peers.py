@@ -100,7 +100,8 @@ class StockLedger(Application[UUID]):
         while True:
             try:
                 self.activate(license_id, user)
-            except PersistenceError:
+            except (PersistenceError, RuntimeError):
+                # The latter where another thread changed the library's cache of aggregates in the middle.
                 continue
             return
 
