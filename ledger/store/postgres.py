@@ -15,7 +15,6 @@ import structlog
 from eventsourcing.persistence import PersistenceError
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
-from sqlalchemy.pool import StaticPool
 
 from ledger.envelope import RecordedEvent
 from ledger.store import (
@@ -37,6 +36,7 @@ from ledger.store import (
 )
 from ledger.store.postgres_connections import Connection, connect, engine, reason_of
 from ledger.store.postgres_recorder import PositionedPostgresRecorder, UrlDatastore
+from ledger.store.rows import rows_on
 from ledger.store.tables import METADATA, SCHEMA_VERSION, SNAPSHOT_FORMAT, schema_is_wrong
 from ledger.store.url import DatabaseUrl
 from ledger.times import microseconds, moment
@@ -265,15 +265,7 @@ class PostgresStore:
             _refuse_forgetful(writer, self._url)
             # All that the writer asks is found by a key, also where the statistics are of yesterday's empty table.
             writer.execute("SET enable_hashjoin = off; SET enable_mergejoin = off", prepare=False)
-            # SQLAlchemy runs on the same connection and leaves the transaction to us.
-            rows = sqlalchemy.create_engine(
-                "postgresql+psycopg://",
-                creator=lambda: writer,
-                poolclass=StaticPool,
-                pool_reset_on_return=None,
-                isolation_level="AUTOCOMMIT",
-                hide_parameters=True,
-            ).connect()
+            rows = rows_on(writer, dialect="postgresql+psycopg://")
         except BaseException:
             writer.close()
             raise

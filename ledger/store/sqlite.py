@@ -15,7 +15,6 @@ from typing import Any, Final, TypeVar
 import sqlalchemy
 from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
-from sqlalchemy.pool import StaticPool
 
 from ledger.envelope import RecordedEvent
 from ledger.store import (
@@ -37,6 +36,7 @@ from ledger.store import (
 )
 from ledger.store.file_jobs import FileJob
 from ledger.store.recorder import PositionedSQLiteRecorder, values_of
+from ledger.store.rows import rows_on
 from ledger.store.tables import METADATA, SCHEMA_VERSION, SNAPSHOT_FORMAT, schema_is_wrong
 from ledger.times import microseconds, moment, system_now
 
@@ -274,15 +274,7 @@ class SqliteStore:
             # Users' places in the directory are random, so that a larger share of its pages is written once for many.
             writer.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
             writer.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-            # SQLAlchemy runs on the same connection and leaves the transaction to us.
-            rows = sqlalchemy.create_engine(
-                "sqlite://",
-                creator=lambda: writer,
-                poolclass=StaticPool,
-                pool_reset_on_return=None,
-                isolation_level="AUTOCOMMIT",
-                hide_parameters=True,
-            ).connect()
+            rows = rows_on(writer, dialect="sqlite://")
         except BaseException:
             writer.close()
             raise
