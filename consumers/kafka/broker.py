@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
-from kafka.net.compat import KafkaNetClient
 from kafka.structs import OffsetAndMetadata
 
 from consumers.kafka.records import InRecord, OutRecord
 from projections.kafka import reaching
+from projections.kafka.broker import make_client
 from projections.kafka.connection import KafkaConnection, KafkaIsAwayError, KafkaUnusableError
 
 # What it has to say is said by those who call it, in one line; it says it again with each attempt.
@@ -20,7 +20,6 @@ logging.getLogger("kafka").setLevel(logging.CRITICAL)
 RECORDS_MAX: Final = 500
 """How many records are taken at once."""
 
-_BOOTSTRAP_SECONDS: Final = 10
 _REQUEST_SECONDS: Final = 10
 _COMMIT_SECONDS: Final = 10
 # In less, the partitions can't be shared out.
@@ -302,27 +301,7 @@ def _read(record: Any) -> InRecord:  # noqa: ANN401 -- ships no types
 
 
 def _make(client: Callable[..., Any], connection: KafkaConnection, **options: Any) -> Any:  # noqa: ANN401 -- ships no types
-    """Make a client of the library; one that does not get in would leave its thread and its sockets behind."""
-    made: list[KafkaNetClient] = []
-
-    def network(**configured: Any) -> KafkaNetClient:  # noqa: ANN401 -- ships no types
-        made.append(KafkaNetClient(**configured))
-        return made[-1]
-
-    try:
-        return client(
-            **connection.options(),
-            **options,
-            kafka_client=network,
-            client_id="licensing-ledger",
-            bootstrap_timeout_ms=_BOOTSTRAP_SECONDS * 1_000,
-            request_timeout_ms=_REQUEST_SECONDS * 1_000,
-            reconnect_backoff_max_ms=1_000,
-        )
-    except errors.KafkaError as error:
-        for one in made:
-            one.close()
-        raise reaching.not_let_in(connection) from error
+    return make_client(client, connection, request_seconds=_REQUEST_SECONDS, **options)
 
 
 class _NothingCommittedError(Exception):

@@ -80,9 +80,9 @@ class Brokers:
             KafkaUnusableError: they can't be used as configured.
         """
         reaching.look(connection)
-        admin = _make(KafkaAdminClient, connection)
+        admin = make_client(KafkaAdminClient, connection)
         try:
-            consumer = _make(
+            consumer = make_client(
                 KafkaConsumer,
                 connection,
                 isolation_level="read_committed",
@@ -211,7 +211,7 @@ class Producer:
         taken = [topic.batch_bytes_max - _BATCH_HEAD_BYTES for topic in topics if topic.batch_bytes_max is not None]
         made = cls(
             connection,
-            _make(
+            make_client(
                 KafkaProducer,
                 connection,
                 transactional_id=transactional_id,
@@ -299,7 +299,13 @@ def _raise_worst(records: Sequence[Record], sent: Iterable[Any]) -> None:
         raise error
 
 
-def _make(client: Callable[..., Any], connection: KafkaConnection, **options: Any) -> Any:  # noqa: ANN401 -- ships no types
+def make_client(
+    client: Callable[..., Any],
+    connection: KafkaConnection,
+    *,
+    request_seconds: int = _REQUEST_SECONDS,
+    **options: Any,  # noqa: ANN401 -- ships no types
+) -> Any:  # noqa: ANN401 -- ships no types
     """Make a client of the library; one that does not get in would leave its thread and its sockets behind."""
     made: list[KafkaNetClient] = []
 
@@ -314,7 +320,7 @@ def _make(client: Callable[..., Any], connection: KafkaConnection, **options: An
             kafka_client=network,
             client_id="licensing-ledger",
             bootstrap_timeout_ms=_BOOTSTRAP_SECONDS * 1_000,
-            request_timeout_ms=_REQUEST_SECONDS * 1_000,
+            request_timeout_ms=request_seconds * 1_000,
             reconnect_backoff_max_ms=1_000,
         )
     except errors.KafkaError as error:
