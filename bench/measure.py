@@ -2,19 +2,17 @@
 
 import importlib
 import json
-import logging
 import sys
 from pathlib import Path
 
-import structlog
-
 from bench.machine import memory_mb
+from bench.processes import keep_quiet
 
 
 def main() -> None:
     """Measure, and print the figures."""
     side, name, directory, sizes = sys.argv[1:]
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    keep_quiet()
     measure = getattr(importlib.import_module(f"bench.{side}"), name)
     figures = measure(Path(directory), **json.loads(sizes))
     print(json.dumps({"memory_mb": memory_mb()} | figures))

@@ -1,10 +1,14 @@
 """Several processes that begin at the same moment."""
 
+import logging
 import multiprocessing
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
 from typing import TypeVar
+
+import structlog
 
 from bench.load import Figures
 
@@ -27,5 +31,14 @@ def await_all() -> None:
     _started[0].wait(START_SECONDS_MAX)
 
 
+def keep_quiet() -> None:
+    """Say only what went wrong, and not where figures are awaited."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def _keep(barrier: Barrier) -> None:
+    keep_quiet()
     _started.append(barrier)

@@ -86,7 +86,8 @@ def activations(_: Path, *, server: str, processes: int, callers: int, count: in
 
 
 def _activate(load: Load) -> Figures:
-    with StockLedger(load.environment) as ledger:
+    # Several at once that make the tables which are there already disturb each other.
+    with StockLedger(load.environment | {"CREATE_TABLE": "n"}) as ledger:
         warm = [ledger.start() for _ in range(load.callers)]
         few = names("warm", max(1, load.count // load.callers // 10))
         together(load.callers, lambda number: activate_all(ledger, warm[number], few))
