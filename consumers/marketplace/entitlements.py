@@ -78,7 +78,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LiveRow:
-    """A row of the users dimension whose date has not passed.
+    """A row of a dimension that counts users, whose date has not passed.
 
     Attributes:
         seats: the bought number.
@@ -104,26 +104,30 @@ def read_rows(clients: Clients, question: Question, *, budget: Budget) -> Sequen
     return rows
 
 
-def sees_live_row(clients: Clients, *, product_code: str, dimension: str, at: datetime, budget: Budget) -> bool:
+def sees_live_row(
+    clients: Clients, *, product_code: str, dimensions: frozenset[str], at: datetime, budget: Budget
+) -> bool:
     """Whether these credentials see a live row of anybody's: those of a buyer's account see none.
 
     Raises:
         NoObservationError: as for `read_rows`.
     """
     for page in islice(_pages(clients, product_code, {}, budget=budget), PAGES_SEEN_MAX):
-        if any(_is_live(row, dimension=dimension, at=at) for row in page):
+        if any(_is_live(row, dimensions=dimensions, at=at) for row in page):
             return True
     return False
 
 
-def live_rows(rows: Iterable[AwsRow], *, question: Question, dimension: str, at: datetime) -> tuple[LiveRow, ...]:
+def live_rows(
+    rows: Iterable[AwsRow], *, question: Question, dimensions: frozenset[str], at: datetime
+) -> tuple[LiveRow, ...]:
     """The rows of the license that count users at this moment. Rows of other dimensions mean nothing here.
 
     Raises:
-        NoObservationError: a row of the dimension has no whole number of 0 or more, or no date.
+        NoObservationError: a row of one of the dimensions has no whole number of 0 or more, or no date.
     """
-    ours = [row for row in rows if row.get("Dimension") == dimension and _answers(row, question)]
-    judged = [LiveRow(seats=_seats(row), expires_at=_expires_at(row), names=_names(row)) for row in ours]
+    ours = [row for row in rows if _counts_users(row, dimensions) and _answers(row, question)]
+    judged = [LiveRow(seats=seats_of(row), expires_at=expires_at_of(row), names=names_of(row)) for row in ours]
     return tuple(row for row in judged if row.expires_at > at)
 
 
@@ -211,38 +215,54 @@ def _answers(row: AwsRow, question: Question) -> bool:
     if question.kind is KeyKind.CUSTOMER:
         asked = names.customer_identifier(question.value, code=question.product_code)
         return bool(row.get("CustomerIdentifier", asked) == asked)
-    told = names.value_of(_names(row), KeyKind.LICENSE_ARN)
+    told = names.value_of(names_of(row), KeyKind.LICENSE_ARN)
     return told in (None, question.value)
 
 
-def _is_live(row: AwsRow, *, dimension: str, at: datetime) -> bool:
-    if row.get("Dimension") != dimension:
+def _is_live(row: AwsRow, *, dimensions: frozenset[str], at: datetime) -> bool:
+    if not _counts_users(row, dimensions):
         return False
     try:
-        return _expires_at(row) > at
+        return expires_at_of(row) > at
     except NoObservationError:
         return False
 
 
-def _seats(row: AwsRow) -> int:
+def _counts_users(row: AwsRow, dimensions: frozenset[str]) -> bool:
+    # What stands there may be anything, also what no set can hold.
+    return any(row.get("Dimension") == dimension for dimension in dimensions)
+
+
+def seats_of(row: AwsRow) -> int:
+    """The number of a row of the dimension that counts users.
+
+    Raises:
+        NoObservationError: it has no whole number of 0 or more.
+    """
     value = row.get("Value")
     number = value.get("IntegerValue") if isinstance(value, dict) and len(value) == 1 else None
     # Exactly: Python takes True for 1 and 5.0 for 5.
     if type(number) is not int:
-        raise NoObservationError("A row of the dimension that counts users has no whole number.")
+        raise NoObservationError("A row of a dimension that counts users has no whole number.")
     if number < 0:
-        raise NoObservationError("A row of the dimension that counts users has a negative number.")
+        raise NoObservationError("A row of a dimension that counts users has a negative number.")
     return number
 
 
-def _expires_at(row: AwsRow) -> datetime:
+def expires_at_of(row: AwsRow) -> datetime:
+    """The date of a row of the dimension that counts users, in UTC.
+
+    Raises:
+        NoObservationError: it has none.
+    """
     expires_at = row.get("ExpirationDate")
     if not isinstance(expires_at, datetime) or expires_at.tzinfo is None:
-        raise NoObservationError("A row of the dimension that counts users has no date.")
+        raise NoObservationError("A row of a dimension that counts users has no date.")
     return expires_at.astimezone(UTC)
 
 
-def _names(row: AwsRow) -> tuple[Name, ...]:
+def names_of(row: AwsRow) -> tuple[Name, ...]:
+    """The names of a license that a row carries; what is none is left out."""
     found: list[Name] = []
     for kind, member, read in (
         (KeyKind.LICENSE_ARN, "LicenseArn", names.license_arn),
