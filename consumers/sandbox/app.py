@@ -16,6 +16,7 @@ from consumers.sandbox.control import ControlApi, problem, problem_of
 from consumers.sandbox.faults import Faults
 from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.page import ControlPage
+from consumers.sandbox.signing import SigningKey
 
 BODY_BYTES_MAX = 1_000_000
 
@@ -25,6 +26,7 @@ def make_app(
     marketplace: Marketplace,
     faults: Faults,
     fulfillment_url: str | None,
+    signing_key: SigningKey,
     environment: Callable[[], Mapping[str, str]],
 ) -> Flask:
     """Put the doors of the sandbox together.
@@ -33,6 +35,7 @@ def make_app(
         marketplace: the contracts.
         faults: how to misbehave.
         fulfillment_url: where "Set up your account" sends the buyer with a registration token.
+        signing_key: that of SNS here, whose certificate is handed out.
         environment: what a boto3 client needs to talk to the sandbox.
     """
     app = Flask(__name__)
@@ -59,6 +62,10 @@ def make_app(
         response.content_type = request.content_type or "application/x-amz-json-1.1"
         response.headers["x-amzn-RequestId"] = str(uuid4())
         return response
+
+    @app.get(signing_key.path)
+    def certificate() -> Response:
+        return Response(signing_key.pem, content_type="application/x-pem-file")
 
     @app.before_request
     def refuse_other_sites() -> Response | None:

@@ -19,6 +19,7 @@ from uuid import UUID
 from consumers.sandbox import contracts
 from consumers.sandbox.contracts import AgreementStatus, Contract, ContractIds, Generation, Product
 from consumers.sandbox.notifications import Announcements, Message
+from consumers.sandbox.signing import passing_key
 from ledger.times import microseconds, moment
 
 CONTRACTS_MAX = 1_000
@@ -67,6 +68,7 @@ class Marketplace:
         clock: Callable[[], datetime],
         ids: Callable[[], UUID],
         deliver: Callable[[Message], bool],
+        sign: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
         raw_delivery: bool = False,
         contracts_before: Sequence[Contract] = (),
         keep: Callable[[Sequence[Contract]], None] | None = None,
@@ -78,6 +80,7 @@ class Marketplace:
             clock: gives the time, aware UTC.
             ids: every id and secret is made from what it gives.
             deliver: hands a message to the seller's queue and says whether the queue took it.
+            sign: adds SNS's signature to a legacy notification; null is with a key of this process.
             raw_delivery: send legacy notifications without the SNS envelope.
             contracts_before: the contracts that there are already.
             keep: is given all contracts after each change, before anybody hears of it.
@@ -86,7 +89,9 @@ class Marketplace:
         self._clock = clock
         self._ids = ids
         self._deliver = deliver
-        self._announcements = Announcements(product=product, ids=ids, raw_delivery=raw_delivery)
+        self._announcements = Announcements(
+            product=product, ids=ids, sign=sign or passing_key().sign, raw_delivery=raw_delivery
+        )
         self._secret = ids().bytes
         self._changing = Lock()
         self._keep = keep

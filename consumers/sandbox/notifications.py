@@ -44,6 +44,8 @@ class Announcements:
 
     product: Product
     ids: Callable[[], UUID]
+    sign: Callable[[Mapping[str, str]], Mapping[str, str]]
+    """Adds SNS's signature to an envelope."""
     raw_delivery: bool = False
     """Whether legacy notifications come without the SNS envelope (`RawMessageDelivery`)."""
 
@@ -174,21 +176,19 @@ class Announcements:
         body = said if self.raw_delivery else json.dumps(self._envelope(topic, said, at=at))
         return Message(agreement_id=contract.agreement_id, title=action, body=body, sent_at=at)
 
-    def _envelope(self, topic: str, said: str, *, at: datetime) -> dict[str, str]:
+    def _envelope(self, topic: str, said: str, *, at: datetime) -> Mapping[str, str]:
         topic_arn = f"arn:aws:sns:{REGION}:{_SNS_OWNER}:aws-mp-{topic}-notification-{self.product.code}"
         sns = f"https://sns.{REGION}.amazonaws.com"
-        return {
-            "Type": "Notification",
-            "MessageId": str(self.ids()),
-            "TopicArn": topic_arn,
-            "Message": said,
-            "Timestamp": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z",
-            "SignatureVersion": "1",
-            # Nothing can sign in AWS's name: whoever verifies must find this one wrong.
-            "Signature": "VGhlIHNhbmRib3ggc2lnbnMgbm90aGluZy4=",
-            "SigningCertURL": f"{sns}/SimpleNotificationService-sandbox.pem",
-            "UnsubscribeURL": f"{sns}/?Action=Unsubscribe&SubscriptionArn={topic_arn}:{self.ids()}",
-        }
+        return self.sign(
+            {
+                "Type": "Notification",
+                "MessageId": str(self.ids()),
+                "TopicArn": topic_arn,
+                "Message": said,
+                "Timestamp": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z",
+                "UnsubscribeURL": f"{sns}/?Action=Unsubscribe&SubscriptionArn={topic_arn}:{self.ids()}",
+            }
+        )
 
 
 def instant(at: datetime) -> str:

@@ -21,6 +21,7 @@ from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.memory import load_contracts, save_contracts
 from consumers.sandbox.notifications import REGION
 from consumers.sandbox.queue import LOCAL_CREDENTIAL, SellersQueue
+from consumers.sandbox.signing import SignatureVersion, kept_key, passing_key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,8 +47,10 @@ class SandboxSettings:
     """Where "Set up your account" sends the buyer with a registration token: the ledger's `/marketplace/register`."""
     raw_delivery: bool = False
     """Send legacy notifications without the SNS envelope."""
+    signature_version: SignatureVersion = SignatureVersion.SHA1
+    """How legacy notifications are signed."""
     contracts_path: Path | None = None
-    """A file that the contracts are kept in from one start to the next."""
+    """A file that the contracts are kept in from one start to the next; the key that signs is kept beside it."""
 
 
 class Sandbox:
@@ -82,6 +85,7 @@ class Sandbox:
             "AWS_ENDPOINT_URL_MARKETPLACE_METERING": self.url,
             "AWS_ENDPOINT_URL_MARKETPLACE_ENTITLEMENT_SERVICE": self.url,
             "AWS_ENDPOINT_URL_MARKETPLACE_AGREEMENT": self.url,
+            "AWS_ENDPOINT_URL_SNS": self.url,
         }
         if not self._queue.is_local:
             return marketplace
@@ -102,6 +106,7 @@ class Sandbox:
         """
         settings = self._settings
         path = settings.contracts_path
+        self._key = kept_key(path.with_suffix(".signing.pem")) if path else passing_key()
         # Moto's server and this one would write a line for every poll of the queue.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         with socket.create_server((settings.host, settings.port)) as listening:
@@ -115,6 +120,7 @@ class Sandbox:
                 clock=self._clock,
                 ids=self._ids,
                 deliver=self._queue.deliver,
+                sign=partial(self._key.sign, version=settings.signature_version),
                 raw_delivery=settings.raw_delivery,
                 contracts_before=load_contracts(path) if path else (),
                 keep=partial(save_contracts, path) if path else None,
@@ -149,6 +155,7 @@ class Sandbox:
             marketplace=self.marketplace,
             faults=self.faults,
             fulfillment_url=self._settings.fulfillment_url,
+            signing_key=self._key,
             environment=lambda: self.environment,
         )
         host, port = listening.getsockname()[:2]

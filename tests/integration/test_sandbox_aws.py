@@ -1,10 +1,14 @@
 """A running sandbox, asked by unmodified boto3 clients."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import boto3
 import pytest
@@ -16,6 +20,7 @@ from mypy_boto3_meteringmarketplace import MarketplaceMeteringClient
 from mypy_boto3_sqs import SQSClient
 
 from consumers.sandbox import Contract, FaultPlan, Generation, Sandbox, SandboxSettings
+from consumers.sandbox.signing import passing_key
 
 PRODUCT_CODE = "74az0btybm649octamy0sktos"
 PRODUCT_ID = "prod-k35yywhyj4eqg"
@@ -293,6 +298,16 @@ def test_legacy_messages_lie_in_the_queue_in_their_envelope(stage: Stage) -> Non
     }
 
 
+def test_the_certificate_of_a_legacy_message_lies_at_the_sandbox(stage: Stage) -> None:
+    """At the path that the message names, by which SNS's own host has it; at another path there is none."""
+    stage.buy(generation=Generation.LEGACY)
+    path = urlsplit(stage.received(2)[0]["SigningCertURL"]).path
+    with urlopen(f"{os.environ['AWS_ENDPOINT_URL_SNS']}{path}", timeout=10) as answer:  # noqa: S310 -- the sandbox's
+        assert answer.read() == passing_key().pem
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(f"{stage.sandbox.url}/SimpleNotificationService-another.pem", timeout=10)  # noqa: S310 -- the same
+
+
 def test_messages_go_to_the_queue_that_the_seller_has(stage: Stage) -> None:
     """A sandbox that is given a queue starts none, and leaves credentials and SQS to the seller."""
     queue_url = stage.sqs.create_queue(QueueName="the-sellers-own")["QueueUrl"]
@@ -305,6 +320,7 @@ def test_messages_go_to_the_queue_that_the_seller_has(stage: Stage) -> None:
             "AWS_ENDPOINT_URL_MARKETPLACE_METERING",
             "AWS_ENDPOINT_URL_MARKETPLACE_ENTITLEMENT_SERVICE",
             "AWS_ENDPOINT_URL_MARKETPLACE_AGREEMENT",
+            "AWS_ENDPOINT_URL_SNS",
         }
         outcome = second.marketplace.buy(
             account_id=ANALYTICAL_ENGINES, seats=1, until=datetime.now(UTC) + timedelta(days=1)
