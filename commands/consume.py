@@ -6,7 +6,7 @@ from commands.parts import access_policy, kafka_in_settings, marketplace_setting
 from commands.settings import SQS_QUEUE_URL, Settings
 from commands.stopping import stop_at_once, stop_on_signals
 from consumers.kafka import Forwarder, KafkaSource
-from consumers.marketplace import Consumer, aws_clients
+from consumers.marketplace import Consumer, MarketplaceSettings, aws_clients
 from consumers.marketplace.sources import Source
 from consumers.marketplace.sqs import SqsQueue
 from ledger.times import system_now
@@ -26,19 +26,18 @@ def sqs(*, to_kafka: bool) -> None:
     if to_kafka:
         _forward(settings, queue_url=queue_url)
         return
-    _consume(settings, source=None, told=queue_url)
+    _consume(settings, marketplace_settings(settings), source=None, told=queue_url)
 
 
 @consume.command(name="kafka")
 def from_kafka() -> None:
     """Consume the messages of the Kafka topic LEDGER_KAFKA_MESSAGES_TOPIC until stopped."""
     settings = read_settings()
-    told = kafka_in_settings(settings)
-    _consume(settings, source=KafkaSource.open(told), told=f"the topic {told.messages_topic}")
+    marketplace, told = marketplace_settings(settings), kafka_in_settings(settings)
+    _consume(settings, marketplace, source=KafkaSource.open(told), told=f"the topic {told.messages_topic}")
 
 
-def _consume(settings: Settings, *, source: Source | None, told: str) -> None:
-    marketplace = marketplace_settings(settings)
+def _consume(settings: Settings, marketplace: MarketplaceSettings, *, source: Source | None, told: str) -> None:
     stop = stop_on_signals()
     with open_ledger(settings, on_fatal=stop_at_once) as ledger:
         ledger.set_access_policy(access_policy(settings))

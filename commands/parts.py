@@ -12,7 +12,6 @@ from commands.settings import (
     BLIND_WAIT,
     DATABASE_URL,
     DECREASE_CONFIRM,
-    DIMENSION,
     EXPIRY_GRACE,
     KAFKA_API_VERSION,
     KAFKA_BOOTSTRAP,
@@ -31,7 +30,6 @@ from commands.settings import (
     KAFKA_SSL_PASSWORD,
     LOG_FORMAT,
     LOG_LEVEL,
-    PRODUCT_CODES,
     QUEUE,
     RECHECK,
     RENEWAL_WAIT,
@@ -169,12 +167,11 @@ def marketplace_settings(settings: Settings) -> MarketplaceSettings:
     """What the Marketplace consumer needs to know.
 
     Raises:
-        SettingIsWrongError: the product codes or the dimension are not set.
+        SettingIsWrongError: no product code is set, or one without a dimension.
     """
     return MarketplaceSettings(
         queue_url=settings.optional(SQS_QUEUE_URL),
-        product_codes=settings[PRODUCT_CODES],
-        dimension=settings[DIMENSION],
+        products={code: frozenset(dimensions) for code, dimensions in settings.products.items()},
         renewal_wait=settings[RENEWAL_WAIT],
         decrease_confirm=settings[DECREASE_CONFIRM],
         recheck=settings[RECHECK],

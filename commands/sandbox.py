@@ -29,11 +29,12 @@ def sandbox_settings(
     public_host: str | None = None,
 ) -> SandboxSettings:
     """A sandbox that sells what the ledger's settings name, or a product of its own."""
+    code, dimensions = next(iter((settings.optional(PRODUCT_CODES) or {PRODUCT_CODE: ()}).items()))
     return SandboxSettings(
-        product_code=(settings.optional(PRODUCT_CODES) or (PRODUCT_CODE,))[0],
+        product_code=code,
         product_id=PRODUCT_ID,
         product_title=PRODUCT_TITLE,
-        dimension=settings.optional(DIMENSION) or USERS_DIMENSION,
+        dimension=(*dimensions, settings.optional(DIMENSION) or USERS_DIMENSION)[0],
         host=host,
         port=port,
         public_host=public_host,

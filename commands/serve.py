@@ -33,7 +33,7 @@ from commands.settings import (
     Settings,
 )
 from commands.stopping import stop_at_once
-from consumers.marketplace import Consumer, MarketplaceRegistration, aws_clients
+from consumers.marketplace import Consumer, MarketplaceRegistration, MarketplaceSettings, aws_clients
 from consumers.sandbox import Marketplace, Sandbox
 from ledger.keys import PREFIX, KeyScope
 from ledger.ledger import Ledger
@@ -71,13 +71,14 @@ def serve(*, with_sandbox: bool, sandbox_port: int) -> None:
 
 
 def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbox: Sandbox | None) -> None:
+    marketplace = _marketplace_settings(settings)
     ledger = stack.enter_context(open_ledger(settings, on_fatal=stop_at_once))
     ledger.set_access_policy(access_policy(settings))
     admin_key = _issue_admin_key(settings, ledger)
     views = stack.enter_context(open_views(settings, ledger))
     views.start()
     publisher = stack.enter_context(publishing(settings, ledger, views))
-    registration = _start_marketplace(stack, settings, ledger, environment=sandbox.environment if sandbox else None)
+    registration = _start_marketplace(stack, marketplace, ledger, environment=sandbox.environment if sandbox else None)
     app = create_app(
         Parts(
             ledger=ledger,
@@ -114,14 +115,23 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
         raise click.ClickException(str(error)) from error
 
 
+def _marketplace_settings(settings: Settings) -> MarketplaceSettings | None:
+    """What is sold, before anything is opened; null where nothing is."""
+    if settings.optional(SQS_QUEUE_URL) is None and settings.optional(PRODUCT_CODES) is None:
+        return None
+    return marketplace_settings(settings)
+
+
 def _start_marketplace(
-    stack: contextlib.ExitStack, settings: Settings, ledger: Ledger, *, environment: Mapping[str, str] | None
+    stack: contextlib.ExitStack,
+    marketplace: MarketplaceSettings | None,
+    ledger: Ledger,
+    *,
+    environment: Mapping[str, str] | None,
 ) -> MarketplaceRegistration | None:
     """Registration where the product is known, and the consumer, also without a queue: for what is due by itself."""
-    queue_url = settings.optional(SQS_QUEUE_URL)
-    if queue_url is None and (settings.optional(PRODUCT_CODES) is None or settings.optional(DIMENSION) is None):
+    if marketplace is None:
         return None
-    marketplace = marketplace_settings(settings)
     clients = aws_clients(environment)
     stop = threading.Event()
     consumer = Consumer(ledger, marketplace, clients, now=system_now)

@@ -16,6 +16,9 @@ from ledger.store.url import DatabaseUrl
 T = TypeVar("T")
 
 _LOGGER: Final = structlog.get_logger(__name__)
+# Opaque to AWS's callers, as the dimensions are; what stands between them here can be in neither.
+_PRODUCT_CODE: Final = re.compile(r"[!-*\--9;-~]{1,255}", re.ASCII)
+_DIMENSION: Final = re.compile(r"[!-*\--9;-~]{1,15}", re.ASCII)
 PREFIX: Final = "LEDGER_"
 
 
@@ -76,11 +79,27 @@ def _positive_duration(text: str) -> timedelta:
     return duration
 
 
-def _list(text: str) -> tuple[str, ...]:
-    parts = tuple(part.strip() for part in text.split(","))
-    if not all(parts):
-        raise ValueError("one or more product codes with commas between them")
-    return parts
+def _products(text: str) -> Mapping[str, tuple[str, ...]]:
+    parts = [part.partition(":") for part in text.split(",")]
+    products = {code.strip(): _dimensions(told) if colon else () for code, colon, told in parts}
+    if not all(_PRODUCT_CODE.fullmatch(code) for code in products):
+        raise ValueError("product codes with commas between them, such as code,code or code:users+admins,code:users")
+    if len(products) < len(parts):
+        raise ValueError("product codes that are named once each")
+    return products
+
+
+def _dimensions(text: str) -> tuple[str, ...]:
+    dimensions = tuple(_dimension(part.strip()) for part in text.split("+"))
+    if len(set(dimensions)) < len(dimensions):
+        raise ValueError("product codes whose dimensions are named once each")
+    return dimensions
+
+
+def _dimension(text: str) -> str:
+    if not _DIMENSION.fullmatch(text):
+        raise ValueError("API names of dimensions, of 1 to 15 characters each, such as users")
+    return text
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -256,15 +275,16 @@ SQS_QUEUE_URL: Final = Setting(
 )
 PRODUCT_CODES: Final = Setting(
     name="LEDGER_PRODUCT_CODES",
-    parse=_list,
+    parse=_products,
     default=None,
-    meaning="The product codes that licenses are issued for, with commas between them. Needed to consume.",
+    meaning="The product codes that licenses are issued for, each with the dimensions that count its users, which add"
+    " up: code:users+admins,code:users. Needed to consume.",
 )
 DIMENSION: Final = Setting(
     name="LEDGER_DIMENSION",
-    parse=_text,
+    parse=_dimension,
     default=None,
-    meaning="The API name of the dimension that counts users. Needed to consume.",
+    meaning="The API name of the dimension that counts users, for each product code that names none itself.",
 )
 KAFKA_BOOTSTRAP: Final = Setting(
     name="LEDGER_KAFKA_BOOTSTRAP",
@@ -434,6 +454,24 @@ class Settings:
         if value is None:
             raise SettingIsWrongError(f"{setting.name} is not set. {setting.meaning}")
         return value
+
+    @property
+    def products(self) -> Mapping[str, tuple[str, ...]]:
+        """Of each product, by its code, the dimensions that count its users, both in the order in which they are told.
+
+        Raises:
+            SettingIsWrongError: no product is set, or one without a dimension.
+        """
+        dimension = self.optional(DIMENSION)
+        of_others = () if dimension is None else (dimension,)
+        products = {code: dimensions or of_others for code, dimensions in self[PRODUCT_CODES].items()}
+        without = [code for code, dimensions in products.items() if not dimensions]
+        if without:
+            raise SettingIsWrongError(
+                f"{PRODUCT_CODES.name} names no dimension of {without[0]!r}. Add it, such as {without[0]}:users, or set"
+                f" {DIMENSION.name}."
+            )
+        return products
 
     @property
     def views_url(self) -> DatabaseUrl:

@@ -41,6 +41,7 @@ _TRIES: Final = 3
 _LOGGER: Final = structlog.get_logger(__name__)
 
 _NO_KEY: Final = "No key of the license is known by which AWS could be asked."
+_PRODUCT_NOT_SERVED: Final = "The license's product is none of LEDGER_PRODUCT_CODES, so AWS is not asked about it."
 _STILL_SHOWN: Final = "AWS still shows the license's seats. It is read again until they are gone."
 _OVERTAKEN: Final = "A later message tells that the license goes on, and AWS shows its seats."
 _SUBSCRIBED_AGAIN: Final = "The customer has subscribed again since."
@@ -202,8 +203,9 @@ class Observer:
         question = _question(license_, license_arn_heard=claim.license_arn_heard)
         if question is None:
             raise NoObservationError(_NO_KEY)
+        dimensions = self._dimensions_of(license_)
         answered = entitlements.read_rows(self._clients, question, budget=self._budget)
-        rows = entitlements.live_rows(answered, question=question, dimension=self._settings.dimension, at=at)
+        rows = entitlements.live_rows(answered, question=question, dimensions=dimensions, at=at)
         if rows:
             self._clients.trust.note(license_.product_code, at=at)
             return _Reading(rows=rows)
@@ -215,6 +217,13 @@ class Observer:
             status = entitlements.agreement_status(self._clients, agreement_id, budget=self._budget)
         return _Reading(rows=(), status=status, trusted=self._is_trusted(license_, at=at))
 
+    def _dimensions_of(self, license_: License) -> frozenset[str]:
+        dimensions = self._settings.products.get(license_.product_code)
+        if not dimensions:
+            # Without them no row would count users, and the license would seem to have no seats.
+            raise NoObservationError(_PRODUCT_NOT_SERVED)
+        return dimensions
+
     def _is_trusted(self, license_: License, *, at: datetime) -> bool:
         subscription, wait = license_.subscription, self._settings.renewal_wait
         if subscription is None or not endings.is_overdue(subscription, renewal_wait=wait, at=at):
@@ -223,7 +232,7 @@ class Observer:
         if trust.holds(code, at=at):
             return True
         seen = entitlements.sees_live_row(
-            self._clients, product_code=code, dimension=self._settings.dimension, at=at, budget=self._budget
+            self._clients, product_code=code, dimensions=self._dimensions_of(license_), at=at, budget=self._budget
         )
         if seen:
             trust.note(code, at=at)

@@ -1,5 +1,6 @@
 """What the consumer of AWS Marketplace needs to know."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,16 +11,20 @@ class MarketplaceSettings:
 
     Attributes:
         queue_url: the SQS queue with AWS's messages; null to do only what is due by itself.
-        product_codes: the listings that this ledger serves, as AWS's calls name them.
-        dimension: API name of the dimension that counts users.
+        products: the listings that this ledger serves, by the codes with which AWS's calls name them: of each the API
+            names of the dimensions that count users, which add up.
         renewal_wait: how long around its date a contract may show nothing without having ended.
         decrease_confirm: how long after the first reading of a number that deletes seats the second one is taken.
         recheck: the first pause between readings that wait for something to happen; it grows to a day.
     """
 
     queue_url: str | None
-    product_codes: tuple[str, ...]
-    dimension: str
+    products: Mapping[str, frozenset[str]]
     renewal_wait: timedelta = timedelta(hours=2)
     decrease_confirm: timedelta = timedelta(minutes=5)
     recheck: timedelta = timedelta(minutes=5)
+
+    @property
+    def product_codes(self) -> tuple[str, ...]:
+        """The codes of the listings that this ledger serves."""
+        return tuple(self.products)

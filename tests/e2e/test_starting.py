@@ -73,6 +73,19 @@ def test_brokers_that_want_a_sign_in_are_one_line(composed: Ledgers, kafka: Kafk
     assert "LEDGER_KAFKA_SECURITY_PROTOCOL" in refusal(composed, "serve", **told)
 
 
+@pytest.mark.parametrize("command", [("serve",), ("consume", "sqs"), ("consume", "kafka")])
+def test_a_product_without_a_dimension_is_one_line(composed: Ledgers, command: tuple[str, ...]) -> None:
+    """Nothing is opened or consumed by a guess of what counts users."""
+    told = {
+        "LEDGER_PRODUCT_CODES": "softphone:users,recorder",
+        "LEDGER_SQS_QUEUE_URL": f"http://{NOBODY}/queue",
+        "LEDGER_KAFKA_BOOTSTRAP": NOBODY,
+        "LEDGER_KAFKA_MESSAGES_TOPIC": "messages",
+    }
+    assert "LEDGER_PRODUCT_CODES names no dimension of 'recorder'" in refusal(composed, *command, **told)
+    assert not (composed.folder / "ledger.db").exists()
+
+
 def test_a_ledger_serves_while_kafka_is_away(tmp_path: Path) -> None:
     """Readiness says which part is not there, and callers lose nothing."""
     told = {"LEDGER_KAFKA_BOOTSTRAP": NOBODY, "LEDGER_KAFKA_EVENTS_TOPIC": "events"}

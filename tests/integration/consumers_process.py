@@ -43,7 +43,7 @@ def main() -> None:
     told = json.loads(sys.stdin.readline())
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    settings = MarketplaceSettings(queue_url=told["queue_url"], product_codes=(PRODUCT_CODE,), dimension="users")
+    settings = MarketplaceSettings(queue_url=told["queue_url"], products={PRODUCT_CODE: frozenset({"users"})})
     ledger = open_ledger(DatabaseUrl.parse(told["url"]), clock=now)
     clients = aws_clients(told["environment"])
     registration = MarketplaceRegistration(ledger, settings, clients, now=now)

@@ -242,7 +242,7 @@ def staged(
         Sandbox(sandbox_settings, clock=clock) as sandbox,
     ):
         settings = change(
-            MarketplaceSettings(queue_url=sandbox.queue_url, product_codes=(PRODUCT_CODE,), dimension="users")
+            MarketplaceSettings(queue_url=sandbox.queue_url, products={PRODUCT_CODE: frozenset({"users"})})
         )
         ledger = open_ledger(url, clock=clock)
         environment = {**ANYBODY, **sandbox.environment, "AWS_ENDPOINT_URL_SQS": sqs_endpoint()}

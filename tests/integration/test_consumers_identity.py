@@ -28,7 +28,7 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A consumer with the patience of production that serves two products."""
 
     def serve_another(settings: MarketplaceSettings) -> MarketplaceSettings:
-        return replace(settings, product_codes=(PRODUCT_CODE, "another"))
+        return replace(settings, products={**settings.products, "another": frozenset({"users"})})
 
     with database(request.param, tmp_path) as url, staged(url, change=serve_another) as stage:
         yield stage

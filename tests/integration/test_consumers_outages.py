@@ -158,7 +158,7 @@ def test_one_odd_row_makes_the_whole_reading_none(stage: Stage, odd: dict[str, A
     show(stage, contract, row({"IntegerValue": 1}), odd)
     poke(stage, contract, id_="odd")
     stage.consume()
-    assert stage.inbox()[-1] == ("waiting", f"A row of the dimension that counts users {what}.")
+    assert stage.inbox()[-1] == ("waiting", f"A row of a dimension that counts users {what}.")
     stage.pass_time(6 * MINUTE)
     assert stage.events() == events
     stage.sandbox.faults.clear()

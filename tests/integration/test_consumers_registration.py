@@ -111,7 +111,7 @@ def test_a_token_that_is_none_is_told_so(stage: Stage, token: str) -> None:
 
 def test_a_token_of_another_product_is_told_so(stage: Stage) -> None:
     """No license of it is issued."""
-    settings = replace(stage.settings, product_codes=("another",))
+    settings = replace(stage.settings, products={"another": frozenset({"users"})})
     registration = MarketplaceRegistration(stage.ledger, settings, stage.clients, now=stage.clock)
     with pytest.raises(ProductIsNotOursError):
         registration.resolve(token_of(stage), cause="request-1")

@@ -13,6 +13,7 @@ from tests.unit.consumers import aws
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=100)
+USERS = frozenset({"users"})
 BY_ARN = Question(product_code=aws.PRODUCT_CODE, kind=KeyKind.LICENSE_ARN, value=aws.LICENSE_ARN)
 BY_CUSTOMER = Question(product_code=aws.PRODUCT_CODE, kind=KeyKind.CUSTOMER, value=f"{aws.PRODUCT_CODE}/{aws.CUSTOMER}")
 
@@ -32,13 +33,13 @@ def row(**members: Any) -> dict[str, Any]:  # noqa: ANN401 -- JSON
 
 def seats(*rows: Mapping[str, Any], question: Question = BY_ARN) -> list[int]:
     """The numbers of the rows that count."""
-    return [live.seats for live in live_rows(rows, question=question, dimension="users", at=NOON)]
+    return [live.seats for live in live_rows(rows, question=question, dimensions=USERS, at=NOON)]
 
 
 def test_a_live_row_says_seats_date_and_names() -> None:
     """The date is in UTC, wherever the machine stands."""
     local = LATER.astimezone(timezone(timedelta(hours=5)))
-    assert live_rows([row(ExpirationDate=local)], question=BY_ARN, dimension="users", at=NOON) == (
+    assert live_rows([row(ExpirationDate=local)], question=BY_ARN, dimensions=USERS, at=NOON) == (
         LiveRow(
             seats=5,
             expires_at=LATER,
@@ -50,6 +51,13 @@ def test_a_live_row_says_seats_date_and_names() -> None:
 def test_rows_of_other_dimensions_and_products_do_not_count() -> None:
     """Whatever they hold."""
     assert seats(row(Dimension="support", Value={"BooleanValue": True}), row(ProductCode="other"), row()) == [5]
+
+
+def test_rows_of_all_dimensions_of_the_product_count() -> None:
+    """Each with its own number and date."""
+    rows = [row(), row(Dimension="admins", Value={"IntegerValue": 2}), row(Dimension="storage"), row(Dimension=["odd"])]
+    both = frozenset({"users", "admins"})
+    assert [live.seats for live in live_rows(rows, question=BY_ARN, dimensions=both, at=NOON)] == [5, 2]
 
 
 def test_rows_of_another_license_do_not_count() -> None:
