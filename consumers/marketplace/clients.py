@@ -97,8 +97,7 @@ def aws_clients(environment: Mapping[str, str] | None = None) -> Clients:
         aws_secret_access_key=environment.get("AWS_SECRET_ACCESS_KEY") if environment else None,
         aws_session_token=environment.get("AWS_SESSION_TOKEN") if environment else None,
     )
-    # boto3 itself reads AWS_DEFAULT_REGION alone.
-    region = names.get("AWS_REGION") or session.region_name or REGION
+    region = region_of(names, session)
 
     def options(service: str, region_name: str) -> Any:  # noqa: ANN401 -- what boto3's typed overloads take
         url = environment.get(f"AWS_ENDPOINT_URL_{service}") if environment else None
@@ -112,3 +111,14 @@ def aws_clients(environment: Mapping[str, str] | None = None) -> Clients:
         ),
         agreements=session.client("marketplace-agreement", config=_ONCE, **options("MARKETPLACE_AGREEMENT", REGION)),
     )
+
+
+def region_of(names: Mapping[str, str], session: boto3.Session) -> str:
+    """The region in which queues are, and tokens are resolved.
+
+    Args:
+        names: the environment.
+        session: what boto3 found for itself.
+    """
+    # boto3 itself reads AWS_DEFAULT_REGION alone.
+    return names.get("AWS_REGION") or session.region_name or REGION

@@ -129,6 +129,10 @@ _UNRELATED_EVENTS: Final = frozenset(
         "Agreement Cancellation Request Validation Failed",
     }
 )
+TELLING: Final = frozenset(_EVENTS)
+"""The detail-types, without the role behind them, after which there is something to read."""
+DETAIL_TYPES: Final = TELLING | _UNRELATED_EVENTS
+"""All that are understood."""
 _ACTIONS: Final = frozenset(
     {
         PokeKind.ENTITLEMENT_UPDATED,

@@ -1,0 +1,171 @@
+"""The channels by which AWS Marketplace's messages come to the queue: rules of EventBridge, subscriptions to SNS."""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, Final
+
+from consumers.marketplace.doctor.asking import AskingFailedError, Instruments, looked_for
+from consumers.marketplace.doctor.findings import Finding, Findings, could_not_look, ok, warning, wrong
+from consumers.marketplace.doctor.queue import describe
+from consumers.marketplace.messages import DETAIL_TYPES, TELLING
+
+if TYPE_CHECKING:
+    from mypy_boto3_events.type_defs import DescribeRuleResponseTypeDef
+    from mypy_boto3_sns.type_defs import SubscriptionTypeDef
+
+SOURCE: Final = "aws.agreement-marketplace"
+ROLES: Final = ("Manufacturer", "Proposer")
+SUBSCRIPTIONS_SEEN_MAX: Final = 1_000
+RULES_SEEN_MAX: Final = 20
+
+_LEGACY_TOPIC: Final = re.compile(r"arn:aws:sns:[a-z0-9-]+:\d+:aws-mp-(?:entitlement|subscription)-notification-.+")
+_STACK_RULE: Final = "Take the rule of the stack."
+
+
+class PatternIsNotJudgedError(Exception):
+    """A pattern says something in a way that is not understood here."""
+
+
+def look_at_rules(instruments: Instruments, url: str) -> Findings:
+    """Whether a rule brings what concurrent agreements say."""
+    check = "rule"
+    try:
+        arn = describe(instruments, url).arn
+    except AskingFailedError:
+        yield could_not_look(check, "The queue itself can't be looked at.")
+        return
+    try:
+        names = instruments.ask(
+            "ListRuleNamesByTarget", lambda: instruments.events.list_rule_names_by_target(TargetArn=arn)
+        ).get("RuleNames", [])
+        rules = [_rule(instruments, name) for name in names[:RULES_SEEN_MAX]]
+    except AskingFailedError as error:
+        yield looked_for(check, error)
+        return
+    yield _judge(check, rules)
+
+
+def look_at_subscriptions(instruments: Instruments, url: str) -> Findings:
+    """Whether the topics of a legacy listing bring their messages, in the envelope."""
+    check = "legacy topics"
+    try:
+        arn = describe(instruments, url).arn
+        subscriptions = instruments.ask("ListSubscriptions", lambda: _subscriptions(instruments, arn))
+        raw = [one["TopicArn"] for one in subscriptions if _is_raw(instruments, one)]
+    except AskingFailedError as error:
+        yield looked_for(check, error)
+        return
+    topics = [one["TopicArn"] for one in subscriptions]
+    pending = [one["TopicArn"] for one in subscriptions if not one["SubscriptionArn"].startswith("arn:")]
+    if pending:
+        told = f"The subscription to {' and '.join(pending)} was never confirmed."
+        yield wrong(
+            check, told, "Make it again with credentials of the account that sells, which needs no confirmation."
+        )
+    elif raw:
+        told = f"{' and '.join(raw)} comes raw: without the envelope nobody can tell that AWS wrote it."
+        yield wrong(check, told, "Set RawMessageDelivery of the subscription to false.")
+    elif topics:
+        yield ok(check, f"The queue is subscribed to {' and '.join(topics)}.")
+    else:
+        yield ok(check, "The queue is subscribed to none, as is right for listings made since June 2026.")
+
+
+def missing_from(pattern: Mapping[str, Any], wanted: Collection[str]) -> list[str]:
+    """Which of these detail-types of AWS Marketplace a rule's pattern leaves out.
+
+    Raises:
+        PatternIsNotJudgedError: it says so in a way that is not understood here.
+    """
+    if pattern.keys() - {"source", "detail-type"}:
+        raise PatternIsNotJudgedError
+    if not _takes(pattern.get("source"), SOURCE):
+        return sorted(wanted)
+    return sorted(one for one in wanted if not _takes(pattern.get("detail-type"), one))
+
+
+def in_every_role(detail_types: Collection[str]) -> frozenset[str]:
+    """Detail-types as AWS sends them, with the seller's role behind them."""
+    return frozenset(f"{one} - {role}" for one in detail_types for role in ROLES)
+
+
+def _rule(instruments: Instruments, name: str) -> "DescribeRuleResponseTypeDef":
+    return instruments.ask("DescribeRule", lambda: instruments.events.describe_rule(Name=name))
+
+
+def _judge(check: str, rules: "Sequence[DescribeRuleResponseTypeDef]") -> Finding:
+    if not rules:
+        told = "No rule of EventBridge sends to the queue: nothing is heard of listings made since June 2026."
+        return wrong(check, told, f"{_STACK_RULE} With a legacy listing alone, none is needed.")
+    enabled = [rule for rule in rules if rule.get("State", "").startswith("ENABLED")]
+    if not enabled:
+        told = f"The rule {rules[0].get('Name')} is switched off."
+        return wrong(check, told, f"aws events enable-rule --name {rules[0].get('Name')}")
+    shown = " and ".join(str(rule.get("Name")) for rule in enabled)
+    try:
+        lacking = [set(missing_from(json.loads(rule.get("EventPattern", "{}")), _ALL)) for rule in enabled]
+    except (PatternIsNotJudgedError, ValueError):
+        told = f"The pattern of {shown} says more than can be judged here."
+        return could_not_look(check, told, "Compare it with that of the stack's rule.")
+    nowhere = set.intersection(*lacking)
+    if deaf := sorted(nowhere & _TELLING):
+        told = f"{shown} leaves out {_listed(deaf)}: what they say of licenses is not heard."
+        return wrong(check, told, _STACK_RULE)
+    if nowhere:
+        told = f"{shown} leaves out {_listed(sorted(nowhere))}, which the ledger would show."
+        return warning(check, told, _STACK_RULE)
+    return ok(check, f"{shown} brings everything that AWS Marketplace says.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
+
+
+def _takes(matchers: object, value: str) -> bool:
+    """Whether a member of a pattern takes a value; a member that is not there takes all."""
+    if matchers is None:
+        return True
+    if not isinstance(matchers, list):
+        raise PatternIsNotJudgedError
+    return any(_matches(matcher, value) for matcher in matchers)
+
+
+def _matches(matcher: object, value: str) -> bool:
+    match matcher:
+        case str():
+            return matcher == value
+        case {"prefix": str(prefix), **others} if not others:
+            return value.startswith(prefix)
+        case {"suffix": str(suffix), **others} if not others:
+            return value.endswith(suffix)
+        case {"wildcard": str(wildcard), **others} if not others:
+            return re.fullmatch(".*".join(re.escape(part) for part in wildcard.split("*")), value) is not None
+        case _:
+            raise PatternIsNotJudgedError
+
+
+def _subscriptions(instruments: Instruments, arn: str) -> "list[SubscriptionTypeDef]":
+    pages = instruments.sns.get_paginator("list_subscriptions").paginate()
+    all_ = chain.from_iterable(page.get("Subscriptions", []) for page in pages)
+    return [
+        one
+        for one in islice(all_, SUBSCRIPTIONS_SEEN_MAX)
+        if one.get("Endpoint") == arn and _LEGACY_TOPIC.fullmatch(one.get("TopicArn", ""))
+    ]
+
+
+def _is_raw(instruments: Instruments, subscription: "SubscriptionTypeDef") -> bool:
+    arn = subscription["SubscriptionArn"]
+    if not arn.startswith("arn:"):
+        return False
+    told = instruments.ask(
+        "GetSubscriptionAttributes", lambda: instruments.sns.get_subscription_attributes(SubscriptionArn=arn)
+    )
+    return told["Attributes"].get("RawMessageDelivery") == "true"
+
+
+_ALL: Final = in_every_role(DETAIL_TYPES)
+_TELLING: Final = in_every_role(TELLING)

@@ -1,0 +1,116 @@
+"""Who may put messages into the queue, by its policy."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from consumers.marketplace.doctor.asking import AskingFailedError, Instruments
+from consumers.marketplace.doctor.findings import Findings, could_not_look, ok, warning, wrong
+from consumers.marketplace.doctor.queue import describe
+
+ANYBODY: Final = "*"
+EVENTBRIDGE: Final = "events.amazonaws.com"
+SNS: Final = "sns.amazonaws.com"
+
+_SENDING: Final = frozenset({"*", "sqs:*", "sqs:sendmessage", "sqs:send*"})
+_SOURCE: Final = "aws:sourcearn"
+_NARROWING: Final = frozenset(
+    {_SOURCE, "aws:sourceaccount", "aws:sourceorgid", "aws:principalarn", "aws:principalaccount", "aws:principalorgid"}
+)
+_STACK: Final = "Take the queue's policy of the stack: it lets in its rule and the listing's topics alone."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sender:
+    """Somebody who may send.
+
+    Attributes:
+        who: a service of AWS's, an account or role, or `*`.
+        sources: the ARNs of rules and topics on whose behalf; none if that is not asked.
+        is_narrowed: whether it is narrowed in any way.
+    """
+
+    who: str
+    sources: tuple[str, ...]
+    is_narrowed: bool
+
+
+def senders_of(policy: str) -> tuple[Sender, ...]:
+    """Who may send, by the statements of a policy that allow it. What others deny is not looked at.
+
+    Raises:
+        ValueError: it is no policy.
+    """
+    document = json.loads(policy)
+    statements = _many(document.get("Statement")) if isinstance(document, dict) else ()
+    return tuple(sender for statement in statements if isinstance(statement, dict) for sender in _senders(statement))
+
+
+def look_at_senders(instruments: Instruments, url: str) -> Findings:
+    """Whether AWS Marketplace gets its messages in, and nobody else."""
+    check = "senders"
+    try:
+        policy = describe(instruments, url).attributes.get("Policy")
+        senders = senders_of(policy) if policy else ()
+    except AskingFailedError:
+        yield could_not_look(check, "The queue itself can't be looked at.")
+        return
+    except ValueError:
+        yield could_not_look(check, "The queue's policy can't be read.")
+        return
+    if not senders:
+        told = "Nobody but this account may send into the queue: EventBridge and SNS are turned away."
+        yield wrong(check, told, _STACK)
+        return
+    if any(sender.who == ANYBODY and not sender.is_narrowed for sender in senders):
+        yield wrong(check, "Anybody in the world may send into the queue.", _STACK)
+        return
+    if not any(sender.who in (EVENTBRIDGE, SNS, ANYBODY) for sender in senders):
+        told = f"Neither EventBridge nor SNS may send into the queue, but {_shown(senders)}."
+        yield wrong(check, told, _STACK)
+        return
+    if unnamed := [sender for sender in senders if not sender.sources]:
+        yield warning(check, f"Not bound to a rule or a topic may send: {_shown(unnamed)}.", _STACK)
+        return
+    yield ok(check, f"Into the queue may send {_shown(senders)}.")
+
+
+def _senders(statement: Mapping[str, Any]) -> Iterator[Sender]:
+    actions = {str(action).lower() for action in _many(statement.get("Action"))}
+    if statement.get("Effect") != "Allow" or not actions & _SENDING:
+        return
+    conditions = dict(_conditions(statement.get("Condition")))
+    sources = conditions.get(_SOURCE, ())
+    for who in _principals(statement.get("Principal")):
+        yield Sender(who=who, sources=sources, is_narrowed=bool(conditions.keys() & _NARROWING))
+
+
+def _conditions(condition: object) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for keys in condition.values() if isinstance(condition, dict) else ():
+        for key, values in keys.items() if isinstance(keys, dict) else ():
+            yield str(key).lower(), tuple(str(value) for value in _many(values))
+
+
+def _principals(principal: object) -> Iterator[str]:
+    if not isinstance(principal, dict):
+        yield from (str(one) for one in _many(principal))
+        return
+    for values in principal.values():
+        yield from (str(value) for value in _many(values))
+
+
+def _many(value: object) -> tuple[object, ...]:
+    """AWS writes one of a kind without a list."""
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _shown(senders: Iterable[Sender]) -> str:
+    names = {EVENTBRIDGE: "EventBridge", SNS: "SNS", ANYBODY: "anybody"}
+    told = (
+        f"{names.get(sender.who, sender.who)}{' for ' if sender.sources else ''}{' and '.join(sender.sources)}"
+        for sender in senders
+    )
+    return "; ".join(dict.fromkeys(told))

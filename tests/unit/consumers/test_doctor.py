@@ -1,0 +1,90 @@
+"""How the doctor reads a queue's policy and a rule's pattern."""
+
+import json
+from typing import Any
+
+import pytest
+
+from consumers.marketplace.doctor.channels import PatternIsNotJudgedError, in_every_role, missing_from
+from consumers.marketplace.doctor.senders import Sender, senders_of
+
+RULE = "arn:aws:events:us-east-1:444455556666:rule/ledger"
+SOURCE = "aws.agreement-marketplace"
+LICENSES = in_every_role(["License Updated", "License Deprovisioned"])
+
+
+def statement(**members: object) -> str:
+    """A policy of one statement, which lets the rule in but for these members."""
+    rule: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Condition": {"ArnEquals": {"aws:SourceArn": RULE}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": rule | members})
+
+
+def test_a_rule_is_a_sender_with_its_source() -> None:
+    """AWS writes one of a kind without a list, and the doctor reads both."""
+    assert senders_of(statement()) == (Sender(who="events.amazonaws.com", sources=(RULE,), is_narrowed=True),)
+
+
+def test_a_principal_may_be_written_as_a_star() -> None:
+    """And an action in any case."""
+    (anybody,) = senders_of(statement(Principal="*", Action=["SQS:*"], Condition=None))
+    assert anybody == Sender(who="*", sources=(), is_narrowed=False)
+
+
+def test_what_is_denied_or_about_other_actions_sends_nothing() -> None:
+    """Only what is allowed to send is a sender."""
+    assert senders_of(statement(Effect="Deny")) == ()
+    assert senders_of(statement(Action="sqs:ReceiveMessage")) == ()
+
+
+def test_a_policy_without_statements_lets_nobody_in() -> None:
+    """Nor does one that is no object."""
+    assert senders_of("{}") == ()
+    assert senders_of("[]") == ()
+
+
+def test_a_pattern_that_names_every_detail_type_lacks_none() -> None:
+    """The stack's rule is written so."""
+    assert missing_from({"source": [SOURCE], "detail-type": [*LICENSES, "another"]}, LICENSES) == []
+
+
+def test_a_pattern_without_detail_types_takes_all() -> None:
+    """A member that is not there takes everything."""
+    assert missing_from({"source": [SOURCE]}, LICENSES) == []
+
+
+def test_a_pattern_of_another_source_takes_nothing() -> None:
+    """Whatever else it says."""
+    assert missing_from({"source": ["aws.ec2"]}, LICENSES) == sorted(LICENSES)
+
+
+@pytest.mark.parametrize(
+    ("matcher", "lacking"),
+    [
+        ({"prefix": "License "}, []),
+        ({"suffix": " - Manufacturer"}, ["License Deprovisioned - Proposer", "License Updated - Proposer"]),
+        ({"wildcard": "License U*"}, ["License Deprovisioned - Manufacturer", "License Deprovisioned - Proposer"]),
+    ],
+)
+def test_what_begins_ends_or_looks_like_something_is_matched(matcher: object, lacking: list[str]) -> None:
+    """Whoever wrote the rule may have written it shorter than the stack does."""
+    assert missing_from({"source": [SOURCE], "detail-type": [matcher]}, LICENSES) == lacking
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"source": [SOURCE], "detail-type": [{"anything-but": "License Updated - Manufacturer"}]},
+        {"source": [SOURCE], "detail-type": [{"prefix": {"equals-ignore-case": "license"}}]},
+        {"source": [SOURCE], "detail": {"product": {"code": ["74az0btybm649octamy0sktos"]}}},
+        {"source": SOURCE},
+    ],
+)
+def test_a_pattern_that_says_more_is_not_judged(pattern: dict[str, Any]) -> None:
+    """The doctor says that it does not know, rather than that something is wrong."""
+    with pytest.raises(PatternIsNotJudgedError):
+        missing_from(pattern, LICENSES)
