@@ -41,6 +41,7 @@ class Priority(IntEnum):
     MESSAGE = 1
     DATE = 2
     RECHECK = 3
+    SWEEP = 4
 
 
 class NoCallIsLeftError(Exception):

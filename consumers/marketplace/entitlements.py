@@ -126,7 +126,7 @@ def live_rows(
     Raises:
         NoObservationError: a row of one of the dimensions has no whole number of 0 or more, or no date.
     """
-    ours = [row for row in rows if _counts_users(row, dimensions) and _answers(row, question)]
+    ours = [row for row in rows if counts_users(row, dimensions) and _answers(row, question)]
     judged = [LiveRow(seats=seats_of(row), expires_at=expires_at_of(row), names=names_of(row)) for row in ours]
     return tuple(row for row in judged if row.expires_at > at)
 
@@ -220,7 +220,7 @@ def _answers(row: AwsRow, question: Question) -> bool:
 
 
 def _is_live(row: AwsRow, *, dimensions: frozenset[str], at: datetime) -> bool:
-    if not _counts_users(row, dimensions):
+    if not counts_users(row, dimensions):
         return False
     try:
         return expires_at_of(row) > at
@@ -228,7 +228,8 @@ def _is_live(row: AwsRow, *, dimensions: frozenset[str], at: datetime) -> bool:
         return False
 
 
-def _counts_users(row: AwsRow, dimensions: frozenset[str]) -> bool:
+def counts_users(row: AwsRow, dimensions: frozenset[str]) -> bool:
+    """Whether a row is of one of these dimensions."""
     # What stands there may be anything, also what no set can hold.
     return any(row.get("Dimension") == dimension for dimension in dimensions)
 

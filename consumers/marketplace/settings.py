@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +17,8 @@ class MarketplaceSettings:
         renewal_wait: how long around its date a contract may show nothing without having ended.
         decrease_confirm: how long after the first reading of a number that deletes seats the second one is taken.
         recheck: the first pause between readings that wait for something to happen; it grows to a day.
+        reconcile_every: how often all of AWS's entitlements are compared with the ledger; null is when asked for.
+        reconcile_max_loss: how many of a hundred seats, or licenses, a comparison lets go within a day.
     """
 
     queue_url: str | None
@@ -23,6 +26,8 @@ class MarketplaceSettings:
     renewal_wait: timedelta = timedelta(hours=2)
     decrease_confirm: timedelta = timedelta(minutes=5)
     recheck: timedelta = timedelta(minutes=5)
+    reconcile_every: timedelta | None = None
+    reconcile_max_loss: Decimal = Decimal(5)
 
     @property
     def product_codes(self) -> tuple[str, ...]:

@@ -1,0 +1,172 @@
+"""Checking: each difference that the sweep found is read again by itself, before anything is said or done about it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy
+
+from consumers.marketplace import observations
+from consumers.marketplace.budget import Budget
+from consumers.marketplace.clients import Clients
+from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
+from consumers.marketplace.reconcile import findings, held, looking, runs
+from consumers.marketplace.reconcile.comparing import Claims, Found, Row, compare, missing_here, running
+from consumers.marketplace.reconcile.findings import Finding, Stage
+from consumers.marketplace.reconcile.runs import Run
+from consumers.marketplace.reconcile.tables import FINDINGS, UNSEEN
+from consumers.marketplace.settings import MarketplaceSettings
+from ledger.drift import Standing
+from ledger.ledger import Ledger
+from ledger.license.events import LicenseId
+from ledger.license.state import License
+from ledger.times import microseconds
+from ledger.transaction import Transaction, Work
+from ledger.writer import SYSTEM_CALLER
+
+RENEWS_WITHIN: Final = timedelta(days=1)
+"""How long after its date a contract that AWS does not show is left to the readings that its date brings about."""
+
+_DATE_PASSED: Final = "Its date has passed. AWS is asked again and again until it is renewed or has ended."
+
+
+class Checker:
+    """Reads what differs again, and compares anew."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: MarketplaceSettings,
+        clients: Clients,
+        *,
+        budget: Budget,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Read with these clients, as often as the budget lets; `now` is the clock, aware UTC."""
+        self._ledger = ledger
+        self._settings = settings
+        self._clients = clients
+        self._budget = budget
+        self._now = now
+
+    def check(self, run: Run, finding: Finding) -> None:
+        """Read one license, and say where the difference stands now.
+
+        Raises:
+            NoCallIsLeftError: AWS must not be asked by this process now.
+            NoAnswerError: AWS did not answer.
+            LedgerError: the database can't be written.
+        """
+        license_id = finding.difference.license_id
+        try:
+            rows = self._look(finding, license_id)
+        except NoAnswerError:
+            raise
+        except NoObservationError as error:
+            self._settle_unread(run, finding, reason=error.reason)
+            return
+        at = self._now()
+        with self._ledger.reading.connect() as reading:
+            claims = held.claims_on(reading, rows)
+        if any(row.is_live(at=at) for row in rows):
+            self._clients.trust.note(finding.difference.product_code, at=at)
+        if license_id is None:
+            self._check_missing_here(run, finding, next(iter(missing_here(rows, claims=claims, at=at)), None))
+        else:
+            self._check_license(run, finding, license_id, rows, claims=claims, at=at)
+
+    def _look(self, finding: Finding, license_id: LicenseId | None) -> list[Row]:
+        known_by = finding.names
+        heard = None
+        if license_id is not None:
+            known_by = self._ledger.past.license_now(license_id).names
+            with self._ledger.reading.connect() as reading:
+                observation = observations.find(reading, license_id)
+            heard = None if observation is None else observation.license_arn_heard
+        return looking.look(
+            self._clients,
+            known_by,
+            product_code=finding.difference.product_code,
+            license_arn_heard=heard,
+            dimensions=self._settings.products,
+            budget=self._budget,
+        )
+
+    def _check_missing_here(self, run: Run, finding: Finding, found: Found | None) -> None:
+        def decide(transaction: Transaction) -> None:
+            if not _is_found(transaction, finding):
+                return
+            if found is None:
+                findings.drop(transaction, finding)
+            elif run.dry_run:
+                findings.settle(transaction, finding, Standing.LEFT, reason=None, found=found)
+            else:
+                findings.confirm(transaction, finding, found)
+            runs.write(transaction, run)
+
+        self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+
+    def _check_license(
+        self, run: Run, finding: Finding, license_id: LicenseId, rows: list[Row], *, claims: Claims, at: datetime
+    ) -> None:
+        ours = [row for row in rows if claims.owner(row) == license_id]
+        shown = any(row.is_live(at=at) for row in ours)
+
+        def decide(transaction: Transaction) -> None:
+            if not _is_found(transaction, finding):
+                return
+            license_ = transaction.license(license_id)
+            found = compare(license_, ours, claims=claims, at=at)
+            note_unseen(transaction, license_, shown=shown)
+            if found is None:
+                findings.drop(transaction, finding)
+            else:
+                self._place(transaction, run, finding, found, license_)
+            runs.write(transaction, run)
+
+        self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, licenses=(license_id,), writes_rows=True))
+
+    def _place(self, transaction: Transaction, run: Run, finding: Finding, found: Found, license_: License) -> None:
+        """There is a difference still: somebody has to look, it is on its way, or it can be mended."""
+        way = looking.on_its_way(transaction.rows, license_.license_id)
+        way = way or self._awaits_renewal(found, license_, at=transaction.at)
+        if found.reason is not None:
+            findings.settle(transaction, finding, Standing.LEFT, reason=found.reason, found=found)
+        elif way is not None:
+            findings.settle(transaction, finding, Standing.ON_ITS_WAY, reason=way, found=found)
+        elif run.dry_run:
+            findings.settle(transaction, finding, Standing.LEFT, reason=None, found=found)
+        else:
+            findings.confirm(transaction, finding, found)
+
+    def _awaits_renewal(self, found: Found, license_: License, *, at: datetime) -> str | None:
+        subscription = running(license_)
+        if found.there is not None or subscription is None or subscription.renews_at > at:
+            return None
+        waits = max(RENEWS_WITHIN, self._settings.renewal_wait)
+        return _DATE_PASSED if at - subscription.renews_at < waits else None
+
+    def _settle_unread(self, run: Run, finding: Finding, *, reason: str) -> None:
+        def decide(transaction: Transaction) -> None:
+            if _is_found(transaction, finding):
+                findings.settle(transaction, finding, Standing.LEFT, reason=reason)
+                runs.write(transaction, run)
+
+        self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+
+
+def note_unseen(transaction: Transaction, license_: License, *, shown: bool) -> None:
+    """Keep since when AWS shows nothing of a license that runs and has not come to its date."""
+    rows, this = transaction.rows, UNSEEN.c.license_id == license_.license_id
+    subscription = running(license_)
+    if shown or subscription is None or subscription.renews_at <= transaction.at:
+        rows.execute(sqlalchemy.delete(UNSEEN).where(this))
+    elif rows.scalar(sqlalchemy.select(UNSEEN.c.since).where(this)) is None:
+        values = {"license_id": license_.license_id, "since": microseconds(transaction.at)}
+        rows.execute(sqlalchemy.insert(UNSEEN).values(values))
+
+
+def _is_found(transaction: Transaction, finding: Finding) -> bool:
+    """Whether nobody has placed the finding meanwhile."""
+    query = sqlalchemy.select(FINDINGS.c.stage).where(FINDINGS.c.number == finding.number)
+    return transaction.rows.scalar(query) == Stage.FOUND

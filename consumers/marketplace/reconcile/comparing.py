@@ -1,0 +1,278 @@
+"""Comparing: what AWS shows of a license against what the ledger holds. Pure; nothing here asks or writes.
+
+Rows belong to the license that has their ARN; a row whose ARN nobody has belongs to the legacy license of its customer,
+as long as that has no ARN of its own. What AWS shows beyond that is another license, which is missing here.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from consumers.marketplace.names import Name
+from ledger.drift import DriftKind, Terms
+from ledger.license.events import KeyKind, LicenseId
+from ledger.license.state import License, Subscription
+
+LICENSES_LOST_MIN: Final = 3
+"""Fewer licenses than this lose what AWS says they lose, whatever part of all they are."""
+_HUNDRED: Final = 100
+
+_OF_ANOTHER_PRODUCT: Final = "AWS names the license under another product than the ledger. A person has to look at it."
+_OF_ANOTHER_ACCOUNT: Final = "AWS names the license for another account than the ledger. A person has to look at it."
+_OF_TWO: Final = "AWS's row carries the keys of two licenses of the ledger. A person has to look at it."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A row of GetEntitlements that counts users.
+
+    Attributes:
+        product_code: the product.
+        license_arn: the license's ARN, in the ledger's form; null where the row carries none.
+        customer: the legacy customer, as `product_code/customer_identifier`; null where the row carries none.
+        account: the buyer's AWS account; null where the row carries none.
+        seats: the bought number; null if it can't be read.
+        expires_at: the row's date; null if it can't be read.
+        odd: why it can't be read; null if it can.
+    """
+
+    product_code: str
+    license_arn: str | None = None
+    customer: str | None = None
+    account: str | None = None
+    seats: int | None = None
+    expires_at: datetime | None = None
+    odd: str | None = None
+
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """What it says of whose it is."""
+        told = (
+            (KeyKind.LICENSE_ARN, self.license_arn),
+            (KeyKind.CUSTOMER, self.customer),
+            (KeyKind.ACCOUNT, self.account),
+        )
+        return tuple((kind, value) for kind, value in told if value is not None)
+
+    def is_live(self, *, at: datetime) -> bool:
+        """Whether it can be read, and its date has not passed."""
+        return self.odd is None and self.expires_at is not None and self.expires_at > at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claims:
+    """Whose the keys are.
+
+    Attributes:
+        owners: by key, the license that has it.
+        with_arn: the licenses that are known by an ARN.
+    """
+
+    owners: Mapping[Name, LicenseId] = field(default_factory=dict)
+    with_arn: Collection[LicenseId] = frozenset()
+
+    def owner(self, row: Row) -> LicenseId | None:
+        """The license that a row is of; null if the ledger has none."""
+        by_arn = self._owner(KeyKind.LICENSE_ARN, row.license_arn)
+        if by_arn is not None:
+            return by_arn
+        by_customer = self._owner(KeyKind.CUSTOMER, row.customer)
+        is_another = row.license_arn is not None and by_customer in self.with_arn
+        return None if is_another else by_customer
+
+    def other_owner(self, row: Row) -> LicenseId | None:
+        """Another license to which the same row belongs as well, so that it is not sure whose it is; else null."""
+        by_arn = self._owner(KeyKind.LICENSE_ARN, row.license_arn)
+        by_customer = self._owner(KeyKind.CUSTOMER, row.customer)
+        if by_arn is None or by_customer in (None, by_arn) or by_customer in self.with_arn:
+            return None
+        return by_customer
+
+    def _owner(self, kind: KeyKind, value: str | None) -> LicenseId | None:
+        return None if value is None else self.owners.get((kind, value))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A difference between the two sides.
+
+    Attributes:
+        kinds: in what they differ.
+        license_id: the license; null for one that the ledger does not have.
+        product_code: of the license.
+        names: by which it is known.
+        here: what the ledger says.
+        there: what AWS says.
+        seats_lost: how many seats mending it takes away.
+        is_loss: whether mending it takes something away.
+        reason: why it can't be mended without a person; null if it can.
+    """
+
+    kinds: tuple[DriftKind, ...]
+    license_id: LicenseId | None
+    product_code: str
+    names: tuple[Name, ...]
+    here: Terms | None
+    there: Terms | None
+    seats_lost: int = 0
+    is_loss: bool = False
+    reason: str | None = None
+
+
+def running(license_: License) -> Subscription | None:
+    """The subscription of a license, as long as it has started and not ended."""
+    subscription = license_.subscription
+    return None if subscription is None or subscription.lapse is not None else subscription
+
+
+def compare(license_: License, rows: Sequence[Row], *, claims: Claims, at: datetime) -> Found | None:
+    """In what a license differs from the rows that are of it; null if in nothing.
+
+    Args:
+        license_: as the ledger has it.
+        rows: all rows that AWS shows of it, in any order.
+        claims: whose the rows' keys are.
+        at: the clock by which rows are live.
+    """
+    odd = next((row.odd for row in rows if row.odd is not None), None)
+    live = [row for row in rows if row.is_live(at=at)]
+    subscription = running(license_)
+    here = None if subscription is None else Terms(seats_max=subscription.seats_max, renews_at=subscription.renews_at)
+    if odd is not None:
+        return _found(license_, (DriftKind.UNREADABLE,), here=here, there=None, reason=odd)
+    conflict = _conflict(license_, live, claims=claims)
+    shown = _shown(live)
+    if conflict is not None:
+        return _found(license_, (DriftKind.KEY,), here=here, there=shown[0] if shown else None, reason=conflict)
+    if not shown:
+        return None if here is None else _found(license_, (DriftKind.MISSING_THERE,), here=here, there=None)
+    there = shown[0]
+    agreed = here is None if there.seats_max == 0 else here in shown
+    kinds = () if agreed else _kinds(here or Terms(seats_max=0, renews_at=None), there, started=here is not None)
+    new = _new_arns(license_, live)
+    kinds += (DriftKind.KEY,) if here is not None and new else ()
+    return _found(license_, kinds, here=here, there=there, new=new) if kinds else None
+
+
+def missing_here(rows: Iterable[Row], *, claims: Claims, at: datetime) -> list[Found]:
+    """The licenses that AWS shows and the ledger does not have, each once."""
+    by_key: dict[Name, list[Row]] = {}
+    for row in rows:
+        if row.is_live(at=at) and claims.owner(row) is None and row.names:
+            by_key.setdefault(row.names[0], []).append(row)
+    found = []
+    for of_key in by_key.values():
+        (there, *_) = _shown(of_key)
+        if there.seats_max > 0:
+            names = tuple(dict.fromkeys(name for row in of_key for name in row.names))
+            found.append(
+                Found(
+                    kinds=(DriftKind.MISSING_HERE,),
+                    license_id=None,
+                    product_code=of_key[0].product_code,
+                    names=names,
+                    here=None,
+                    there=there,
+                )
+            )
+    return found
+
+
+def exceeds(losses: Mapping[LicenseId, int], *, licenses: int, seats: int, percent_max: Decimal) -> bool:
+    """Whether so many losses together look more like a mistake than like customers who leave.
+
+    Args:
+        losses: by license, how many seats it loses.
+        licenses: how many licenses run.
+        seats: how many seats they have together.
+        percent_max: how many of a hundred, of either, may be lost.
+    """
+    if len(losses) < LICENSES_LOST_MIN:
+        return False
+    return len(losses) * _HUNDRED > licenses * percent_max or sum(losses.values()) * _HUNDRED > seats * percent_max
+
+
+def _kinds(here: Terms, there: Terms, *, started: bool) -> tuple[DriftKind, ...]:
+    number = (DriftKind.NUMBER,) if here.seats_max != there.seats_max else ()
+    date = (DriftKind.DATE,) if started and here.renews_at != there.renews_at else ()
+    return number + date
+
+
+def _shown(live: Sequence[Row]) -> tuple[Terms, ...]:
+    """What the rows may be taken to say, the likeliest first; empty if there are none.
+
+    Rows of one ARN add up. Where a license has rows of two, of an old agreement and of the one that follows, the larger
+    number counts as long as both are live; until the new one counts, the ledger may hold either.
+    """
+    by_arn: dict[str | None, list[Row]] = {}
+    for row in live:
+        by_arn.setdefault(row.license_arn, []).append(row)
+    told = [
+        Terms(
+            seats_max=sum(row.seats or 0 for row in rows),
+            renews_at=max(row.expires_at for row in rows if row.expires_at is not None),
+        )
+        for rows in by_arn.values()
+    ]
+    if not told:
+        return ()
+    largest = Terms(
+        seats_max=max(one.seats_max for one in told),
+        renews_at=max(one.renews_at for one in told if one.renews_at is not None),
+    )
+    return tuple(dict.fromkeys((largest, *told)))
+
+
+def _conflict(license_: License, live: Sequence[Row], *, claims: Claims) -> str | None:
+    """Why the rows can't be this license's without a doubt."""
+    if any(row.product_code != license_.product_code for row in live):
+        return _OF_ANOTHER_PRODUCT
+    accounts = {value for kind, value in license_.names if kind is KeyKind.ACCOUNT}
+    if accounts and any(row.account is not None and row.account not in accounts for row in live):
+        return _OF_ANOTHER_ACCOUNT
+    return _OF_TWO if any(claims.other_owner(row) for row in live) else None
+
+
+def _new_arns(license_: License, live: Sequence[Row]) -> tuple[Name, ...]:
+    """The ARNs of which the ledger did not know that they are this license's."""
+    known = set(license_.names)
+    told = dict.fromkeys((KeyKind.LICENSE_ARN, row.license_arn) for row in live if row.license_arn is not None)
+    return tuple(name for name in told if name not in known)
+
+
+def _found(
+    license_: License,
+    kinds: tuple[DriftKind, ...],
+    *,
+    here: Terms | None,
+    there: Terms | None,
+    reason: str | None = None,
+    new: tuple[Name, ...] = (),
+) -> Found:
+    lost = 0 if reason is not None else _seats_lost(here, there)
+    return Found(
+        kinds=kinds,
+        license_id=license_.license_id,
+        product_code=license_.product_code,
+        names=(*license_.names, *new),
+        here=here,
+        there=there,
+        seats_lost=lost or 0,
+        is_loss=reason is None and lost is not None,
+        reason=reason,
+    )
+
+
+def _seats_lost(here: Terms | None, there: Terms | None) -> int | None:
+    """How many seats are lost; all of them where they end earlier. Null where nothing is."""
+    if here is None:
+        return None
+    if there is None or _ends_earlier(here, there):
+        return here.seats_max
+    return here.seats_max - there.seats_max if there.seats_max < here.seats_max else None
+
+
+def _ends_earlier(here: Terms, there: Terms) -> bool:
+    return here.renews_at is not None and there.renews_at is not None and there.renews_at < here.renews_at

@@ -1,0 +1,196 @@
+"""The findings of a run: each difference, from the sweep that found it to what became of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy
+
+from consumers.marketplace.names import Name, customer_identifier, value_of
+from consumers.marketplace.reconcile.comparing import Found
+from consumers.marketplace.reconcile.runs import Run
+from consumers.marketplace.reconcile.tables import FINDINGS
+from ledger.drift import Difference, Standing
+from ledger.license.events import KeyKind, LicenseId
+from ledger.transaction import Transaction
+
+_NAMES: Final = msgspec.json.Decoder(tuple[tuple[KeyKind, str], ...])
+_DIFFERENCE: Final = msgspec.json.Decoder(Difference)
+
+
+class Stage(StrEnum):
+    """How far a finding is."""
+
+    FOUND = "found"
+    CONFIRMED = "confirmed"
+    RELEASED = "released"
+    REQUESTED = "requested"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """A difference on its way.
+
+    Attributes:
+        number: its place.
+        names: by which the license is known, as far as either side says.
+        seats_lost: how many seats mending it takes away.
+        difference: as it stands.
+    """
+
+    number: int
+    names: tuple[Name, ...]
+    seats_lost: int
+    difference: Difference
+
+
+def add(transaction: Transaction, run: Run, found: Sequence[Found]) -> None:
+    """Differences were found by the sweep."""
+    if found:
+        values = [{"run": run.number, **_values(one, stage=Stage.FOUND, standing=Standing.LEFT)} for one in found]
+        transaction.rows.execute(sqlalchemy.insert(FINDINGS), values)
+
+
+def at_stage(
+    rows: sqlalchemy.Connection,
+    run: Run,
+    stage: Stage,
+    *,
+    limit: int = 1,
+    where: "sqlalchemy.ColumnElement[bool] | None" = None,
+) -> list[Finding]:
+    """The first findings of a stage, of those that meet a condition."""
+    query = sqlalchemy.select(FINDINGS).where(FINDINGS.c.run == run.number, FINDINGS.c.stage == stage)
+    if where is not None:
+        query = query.where(where)
+    return [_finding(row) for row in rows.execute(query.order_by(FINDINGS.c.number).limit(limit))]
+
+
+def confirm(transaction: Transaction, finding: Finding, found: Found) -> None:
+    """A reading of its own shows the difference too, perhaps another one."""
+    _write(transaction, finding, **_values(found, stage=Stage.CONFIRMED, standing=Standing.LEFT))
+
+
+def drop(transaction: Transaction, finding: Finding) -> None:
+    """There is no difference, or none any more."""
+    transaction.rows.execute(sqlalchemy.delete(FINDINGS).where(FINDINGS.c.number == finding.number))
+
+
+def drop_all(transaction: Transaction, run: Run) -> None:
+    """What was found tells nothing."""
+    transaction.rows.execute(sqlalchemy.delete(FINDINGS).where(FINDINGS.c.run == run.number))
+
+
+def move(transaction: Transaction, finding: Finding, stage: Stage, *, license_id: LicenseId | None = None) -> None:
+    """The next thing was done about it; `license_id` is the license that was issued for it."""
+    difference = finding.difference
+    if license_id is not None:
+        difference = msgspec.structs.replace(difference, license_id=license_id)
+    _write(transaction, finding, stage=stage, license_id=difference.license_id, difference=_encode(difference))
+
+
+def settle(
+    transaction: Transaction, finding: Finding, standing: Standing, *, reason: str | None, found: Found | None = None
+) -> None:
+    """What became of it; `found` is the difference as a later reading shows it."""
+    difference = finding.difference if found is None else difference_of(found, standing=standing)
+    difference = msgspec.structs.replace(difference, standing=standing, reason=reason)
+    _write(transaction, finding, stage=Stage.SETTLED, standing=standing, difference=_encode(difference))
+
+
+def losses(rows: sqlalchemy.Connection, run: Run) -> list[Finding]:
+    """The losses that readings of their own have confirmed."""
+    query = sqlalchemy.select(FINDINGS).where(
+        FINDINGS.c.run == run.number, FINDINGS.c.stage == Stage.CONFIRMED, FINDINGS.c.is_loss == 1
+    )
+    return [_finding(row) for row in rows.execute(query.order_by(FINDINGS.c.number))]
+
+
+def release_confirmed(transaction: Transaction, run: Run) -> None:
+    """What is confirmed and not settled may be mended."""
+    these = (FINDINGS.c.run == run.number) & (FINDINGS.c.stage == Stage.CONFIRMED)
+    transaction.rows.execute(sqlalchemy.update(FINDINGS).where(these).values(stage=Stage.RELEASED))
+
+
+def counts(rows: sqlalchemy.Connection, run: Run) -> dict[Standing, int]:
+    """How many findings stand how."""
+    query = (
+        sqlalchemy.select(FINDINGS.c.standing, sqlalchemy.func.count())
+        .where(FINDINGS.c.run == run.number)
+        .group_by(FINDINGS.c.standing)
+    )
+    counted = {Standing(standing): number for standing, number in rows.execute(query)}
+    return {standing: counted.get(standing, 0) for standing in Standing}
+
+
+def stages(rows: sqlalchemy.Connection, run_number: int) -> dict[Stage, int]:
+    """How many findings are at which stage."""
+    query = (
+        sqlalchemy.select(FINDINGS.c.stage, sqlalchemy.func.count())
+        .where(FINDINGS.c.run == run_number)
+        .group_by(FINDINGS.c.stage)
+    )
+    return {Stage(stage): number for stage, number in rows.execute(query)}
+
+
+def differences(rows: sqlalchemy.Connection, run: Run, *, limit: int) -> tuple[Difference, ...]:
+    """The first differences, in the order in which a person wants to see them."""
+    order = {Standing.WITHHELD: 0, Standing.LEFT: 1, Standing.ON_ITS_WAY: 2, Standing.MENDED: 3}
+    query = (
+        sqlalchemy.select(FINDINGS.c.difference)
+        .where(FINDINGS.c.run == run.number)
+        .order_by(sqlalchemy.case(order, value=FINDINGS.c.standing), FINDINGS.c.number)
+        .limit(limit)
+    )
+    return tuple(_DIFFERENCE.decode(stored) for stored in rows.scalars(query))
+
+
+def difference_of(found: Found, *, standing: Standing) -> Difference:
+    """A difference as it is reported."""
+    account, customer = value_of(found.names, KeyKind.ACCOUNT), value_of(found.names, KeyKind.CUSTOMER)
+    legacy = None if customer is None else customer_identifier(customer, code=found.product_code)
+    latest = tuple(reversed(found.names))
+    return Difference(
+        kinds=found.kinds,
+        standing=standing,
+        license_id=found.license_id,
+        product_code=found.product_code,
+        customer_id=account or legacy,
+        key=value_of(latest, KeyKind.LICENSE_ARN) or value_of(latest, KeyKind.AGREEMENT) or legacy,
+        here=found.here,
+        there=found.there,
+        is_loss=found.is_loss,
+        reason=found.reason,
+    )
+
+
+def _values(found: Found, *, stage: Stage, standing: Standing) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "standing": standing,
+        "license_id": found.license_id,
+        "is_loss": int(found.is_loss),
+        "seats_lost": found.seats_lost,
+        "names": msgspec.json.encode(found.names).decode(),
+        "difference": _encode(difference_of(found, standing=standing)),
+    }
+
+
+def _encode(difference: Difference) -> bytes:
+    return msgspec.json.encode(difference)
+
+
+def _write(transaction: Transaction, finding: Finding, **values: Any) -> None:  # noqa: ANN401 -- columns
+    transaction.rows.execute(sqlalchemy.update(FINDINGS).where(FINDINGS.c.number == finding.number).values(values))
+
+
+def _finding(row: "sqlalchemy.Row[Any]") -> Finding:
+    return Finding(
+        number=row.number,
+        names=_NAMES.decode(row.names),
+        seats_lost=row.seats_lost,
+        difference=_DIFFERENCE.decode(row.difference),
+    )

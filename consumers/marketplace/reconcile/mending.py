@@ -1,0 +1,220 @@
+"""Mending: losses are weighed together, then every difference goes to the observer, which reads and decides by itself.
+
+Reconciliation changes no license: a license that is missing is issued as for a message, and everything else is a
+request to read, so that the same evidence is needed as at any other time.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+import sqlalchemy
+import structlog
+
+from consumers.marketplace import observations
+from consumers.marketplace.budget import Priority
+from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
+from consumers.marketplace.inbox import MARKETPLACE
+from consumers.marketplace.names import Name
+from consumers.marketplace.reconcile import findings, looking, runs
+from consumers.marketplace.reconcile.comparing import exceeds, running
+from consumers.marketplace.reconcile.findings import Finding, Stage
+from consumers.marketplace.reconcile.runs import Phase, Run
+from consumers.marketplace.reconcile.tables import FINDINGS, LOSSES, RUNS
+from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.tables import OBSERVATIONS
+from ledger.drift import Standing, Terms
+from ledger.ledger import Ledger
+from ledger.license.events import LicenseId
+from ledger.license.state import License
+from ledger.times import microseconds
+from ledger.transaction import Caller, Transaction, Work
+from ledger.writer import SYSTEM_CALLER
+
+Introduce = Callable[[Sequence[Name], str, str], LicenseId]
+"""Finds or issues the license of these names, of a product, because of a cause."""
+
+LOSSES_COUNT_FOR: Final = timedelta(hours=24)
+_AT_ONCE: Final = 100
+
+_WITHHELD: Final = "Too much would be lost at once. `licensing-ledger reconcile --apply-losses` lets it go."
+_NO_EVIDENCE: Final = "AWS does not say that it has ended, so that nothing is taken."
+_STANDS: Final = "AWS was read again, and the ledger stands by what it holds."
+_LOGGER: Final = structlog.get_logger(__name__)
+
+
+class Mender:
+    """Lets the observer mend what may be mended."""
+
+    def __init__(self, ledger: Ledger, settings: MarketplaceSettings, *, introduce: Introduce) -> None:
+        """Mend in this ledger; `introduce` issues licenses that are missing."""
+        self._ledger = ledger
+        self._settings = settings
+        self._introduce = introduce
+
+    def weigh(self, run: Run) -> None:
+        """Withhold the losses if they are too many, and release everything else."""
+
+        def decide(transaction: Transaction) -> int:
+            if not runs.is_at(transaction, run):
+                return 0
+            losses = findings.losses(transaction.rows, run)
+            withheld = not run.apply_losses and self._exceed(transaction, run, losses)
+            for finding in losses:
+                if withheld:
+                    findings.settle(transaction, finding, Standing.WITHHELD, reason=_WITHHELD)
+                else:
+                    _note_loss(transaction, finding)
+            findings.release_confirmed(transaction, run)
+            runs.write(transaction, run, phase=Phase.MENDING)
+            return len(losses) if withheld else 0
+
+        withheld = self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+        if withheld:
+            _LOGGER.error("losses are withheld", licenses=withheld, reconciliation=run.number)
+
+    def mend(self, run: Run) -> bool:
+        """Go on with some of what is released; false if all of it was.
+
+        Raises:
+            NoAnswerError: AWS did not tell the lineage of a license that is missing.
+            LedgerError: the database can't be written.
+        """
+        with self._ledger.reading.connect() as reading:
+            released = findings.at_stage(reading, run, Stage.RELEASED, limit=_AT_ONCE)
+        known = [finding for finding in released if finding.difference.license_id is not None]
+        if known:
+            self._request(run, known)
+        elif released:
+            self._issue(run, released[0])
+        return bool(released)
+
+    def settle(self, run: Run) -> bool:
+        """See what became of what was requested; whether anything came of it."""
+
+        def decide(transaction: Transaction) -> bool:
+            concluded = _concluded(transaction, run)
+            for finding in concluded:
+                _settle(transaction, finding)
+            if concluded:
+                runs.write(transaction, run)
+            return bool(concluded)
+
+        return self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+
+    def _exceed(self, transaction: Transaction, run: Run, losses: Sequence[Finding]) -> bool:
+        if not losses:
+            return False
+        since = microseconds(transaction.at - LOSSES_COUNT_FOR)
+        recent = sqlalchemy.select(LOSSES.c.license_id, LOSSES.c.seats).where(LOSSES.c.released_at > since)
+        together = {LicenseId(row.license_id): row.seats for row in transaction.rows.execute(recent)}
+        together.update(
+            (finding.difference.license_id, finding.seats_lost)
+            for finding in losses
+            if finding.difference.license_id is not None
+        )
+        totals = transaction.rows.execute(
+            sqlalchemy.select(RUNS.c.licenses_running, RUNS.c.seats_running).where(RUNS.c.number == run.number)
+        ).one()
+        return exceeds(
+            together,
+            licenses=totals.licenses_running,
+            seats=totals.seats_running,
+            percent_max=self._settings.reconcile_max_loss,
+        )
+
+    def _request(self, run: Run, known: Sequence[Finding]) -> None:
+        def decide(transaction: Transaction) -> None:
+            for finding in known:
+                if finding.difference.license_id is not None:
+                    _request_reading(transaction, finding.difference.license_id)
+                    findings.move(transaction, finding, Stage.REQUESTED)
+            runs.write(transaction, run)
+
+        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+
+    def _issue(self, run: Run, finding: Finding) -> None:
+        try:
+            license_id = self._introduce(finding.names, finding.difference.product_code, f"reconciliation-{run.number}")
+        except NoAnswerError:
+            raise
+        except NoObservationError as error:
+            self._leave(run, finding, reason=error.reason)
+            return
+
+        def decide(transaction: Transaction) -> None:
+            _request_reading(transaction, license_id)
+            findings.move(transaction, finding, Stage.REQUESTED, license_id=license_id)
+            runs.write(transaction, run)
+
+        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+
+    def _leave(self, run: Run, finding: Finding, *, reason: str) -> None:
+        def decide(transaction: Transaction) -> None:
+            findings.settle(transaction, finding, Standing.LEFT, reason=reason)
+            runs.write(transaction, run)
+
+        self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+
+
+def _request_reading(transaction: Transaction, license_id: LicenseId) -> None:
+    observation = observations.find(transaction.rows, license_id)
+    # What is due already is read before that, in its own turn.
+    if observation is None or observation.due_at is None or observation.due_at > transaction.at:
+        observations.request(transaction, license_id, priority=Priority.SWEEP)
+
+
+def _note_loss(transaction: Transaction, finding: Finding) -> None:
+    """Remember what was let go; what was within the last day counts with what comes later."""
+    rows, license_id = transaction.rows, finding.difference.license_id
+    too_old = LOSSES.c.released_at <= microseconds(transaction.at - LOSSES_COUNT_FOR)
+    rows.execute(sqlalchemy.delete(LOSSES).where((LOSSES.c.license_id == license_id) | too_old))
+    values = {"license_id": license_id, "released_at": microseconds(transaction.at), "seats": finding.seats_lost}
+    rows.execute(sqlalchemy.insert(LOSSES).values(values))
+
+
+def _concluded(transaction: Transaction, run: Run) -> list[Finding]:
+    """Some of the findings whose licenses the observer is done with."""
+    at = microseconds(transaction.at)
+    busy = sqlalchemy.select(OBSERVATIONS.c.license_id).where(
+        OBSERVATIONS.c.license_id == FINDINGS.c.license_id,
+        (OBSERVATIONS.c.due_at <= at) | (OBSERVATIONS.c.leased_until > at),
+    )
+    return findings.at_stage(transaction.rows, run, Stage.REQUESTED, limit=_AT_ONCE, where=~busy.exists())
+
+
+def _settle(transaction: Transaction, finding: Finding) -> None:
+    license_id = finding.difference.license_id
+    if license_id is None:
+        return
+    license_ = transaction.any_license(license_id)
+    observation = observations.find(transaction.rows, license_id)
+    reason = None if observation is None else _reason_of(transaction, license_id)
+    if _is_mended(finding, license_):
+        findings.settle(transaction, finding, Standing.MENDED, reason=None)
+        return
+    way = looking.on_its_way(transaction.rows, license_id)
+    if way is None and observation is not None and observation.failures:
+        way = reason
+    if way is not None:
+        findings.settle(transaction, finding, Standing.ON_ITS_WAY, reason=way)
+        return
+    why = _NO_EVIDENCE if finding.difference.there is None else _STANDS
+    findings.settle(transaction, finding, Standing.LEFT, reason=reason or why)
+
+
+def _is_mended(finding: Finding, license_: License) -> bool:
+    """Whether the license says what AWS says, or the reading after the sweep has led to something newer."""
+    subscription = running(license_)
+    now = None if subscription is None else Terms(seats_max=subscription.seats_max, renews_at=subscription.renews_at)
+    difference = finding.difference
+    if now == difference.here != difference.there:
+        return False
+    arns = [value for kind, value in finding.names if kind.value == "license-arn"]
+    return all(value in {known for _, known in license_.names} for value in arns)
+
+
+def _reason_of(transaction: Transaction, license_id: LicenseId) -> str | None:
+    query = sqlalchemy.select(OBSERVATIONS.c.reason).where(OBSERVATIONS.c.license_id == license_id)
+    reason: str | None = transaction.rows.scalar(query)
+    return reason

@@ -1,0 +1,323 @@
+"""The reconciler: carries a run on, one small step at a time, so that whatever else is due goes before the next one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy
+import structlog
+
+from consumers.marketplace.budget import Budget, NoCallIsLeftError
+from consumers.marketplace.clients import Clients
+from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
+from consumers.marketplace.reconcile import candidates, findings, held, reporting, runs, searching, sweeping
+from consumers.marketplace.reconcile.checking import Checker
+from consumers.marketplace.reconcile.comparing import Found, Row, compare, missing_here, running
+from consumers.marketplace.reconcile.findings import Stage
+from consumers.marketplace.reconcile.mending import Introduce, Mender
+from consumers.marketplace.reconcile.runs import TROUBLE_MAX, Phase, Run
+from consumers.marketplace.reconcile.searching import AgreementsPage, SearchIsRefusedError
+from consumers.marketplace.reconcile.sweeping import TokenIsForgottenError
+from consumers.marketplace.reconcile.tables import RUNS, UNSEEN
+from consumers.marketplace.settings import MarketplaceSettings
+from ledger.errors import QueueIsFullError, UnavailableError
+from ledger.ledger import Ledger
+from ledger.license.state import License
+from ledger.store import StoreError
+from ledger.times import microseconds
+from ledger.transaction import Transaction, Work
+from ledger.writer import SYSTEM_CALLER
+
+if TYPE_CHECKING:
+    from ledger.license.events import LicenseId
+
+LICENSES_AT_ONCE: Final = 200
+"""How many licenses are compared in one step."""
+SEARCHES_MAX: Final = 3
+
+_NOT_CONFIGURED: Final = "It is not among the products of this ledger any more."
+_NOT_SEARCHED: Final = "News of agreements could not be read: {reason}"
+_OF_OTHER_PRODUCTS: Final = "Licenses of the product {code} were not compared: it is not among those of this ledger."
+_LOGGER: Final = structlog.get_logger(__name__)
+
+Hear = Callable[[Transaction, AgreementsPage], None]
+"""Writes down what AWS told of agreements, and lets their licenses be read again."""
+
+
+class Step(Enum):
+    """What became of a step."""
+
+    NOTHING_DUE = "nothing-due"
+    DONE = "done"
+    NO_ANSWER = "no-answer"
+
+
+class Reconciler:
+    """Compares the ledger with AWS, when somebody asks for it or when it is time."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: MarketplaceSettings,
+        clients: Clients,
+        *,
+        introduce: Introduce,
+        hear: Hear,
+        budget: Budget,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Reconcile this ledger.
+
+        Args:
+            ledger: what is compared.
+            settings: what is sold.
+            clients: by which AWS is asked.
+            introduce: issues a license that is missing.
+            hear: takes in what AWS told of agreements.
+            budget: says when AWS may be asked.
+            now: the clock, aware UTC.
+        """
+        self._ledger = ledger
+        self._settings = settings
+        self._clients = clients
+        self._hear = hear
+        self._budget = budget
+        self._now = now
+        self._checker = Checker(ledger, settings, clients, budget=budget, now=now)
+        self._mender = Mender(ledger, settings, introduce=introduce)
+        self._steps: Mapping[Phase, Callable[[Run], Step]] = {
+            Phase.ASKED: self._begin,
+            Phase.SWEEPING: self._sweep,
+            Phase.SEARCHING: self._search,
+            Phase.COMPARING: self._compare,
+            Phase.CHECKING: self._check,
+            Phase.WEIGHING: self._weigh,
+            Phase.MENDING: self._mend,
+            Phase.SETTLING: self._settle,
+        }
+
+    def step(self, *, at: datetime) -> Step:
+        """Do the next thing of the run that is under way, or begin one if it is time.
+
+        Raises:
+            LedgerError, StoreError: the database can't be written or read.
+        """
+        with self._ledger.reading.connect() as reading:
+            run = runs.current(reading)
+            every = self._settings.reconcile_every
+            due = run is None and every is not None and runs.is_due(reading, every=every, at=at)
+        if due and every is not None:
+            runs.ask_if_due(self._ledger, every=every)
+            return Step.DONE
+        if run is None:
+            return Step.NOTHING_DUE
+        try:
+            return self._steps[run.phase](run)
+        except NoCallIsLeftError:
+            return Step.NOTHING_DUE
+        except NoAnswerError as error:
+            return Step.NOTHING_DUE if isinstance(error.__cause__, NoCallIsLeftError) else self._troubled(run, error)
+        except (QueueIsFullError, UnavailableError, StoreError):
+            raise
+        except Exception as error:
+            _LOGGER.exception("a reconciliation could not go on", number=run.number)
+            return self._troubled(run, NoAnswerError(f"The program failed: {type(error).__name__}."))
+
+    def _troubled(self, run: Run, error: NoAnswerError) -> Step:
+        if run.failures + 1 >= TROUBLE_MAX:
+            reporting.report_failure(self._ledger, run, reason=error.reason)
+            return Step.DONE
+
+        def decide(transaction: Transaction) -> None:
+            runs.note_trouble(transaction, run, reason=error.reason)
+
+        self._write(decide)
+        return Step.NO_ANSWER
+
+    # -- reading AWS ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, run: Run) -> Step:
+        def decide(transaction: Transaction) -> None:
+            if not runs.is_at(transaction, run):
+                return
+            after = searching.begin_after(transaction)
+            sweeping.begin(transaction, run, product_codes=sorted(self._settings.products))
+            runs.write(
+                transaction,
+                run,
+                phase=Phase.SWEEPING,
+                begun_at=microseconds(transaction.at),
+                agreements_after=None if after is None else microseconds(after),
+            )
+
+        return self._write(decide)
+
+    def _sweep(self, run: Run) -> Step:
+        with self._ledger.reading.connect() as reading:
+            sweep = sweeping.unfinished(reading, run)
+        if sweep is None:
+            return self._go_to(run, Phase.SEARCHING)
+        if sweep.product_code not in self._settings.products:
+            return self._write(lambda transaction: sweeping.give_up(transaction, run, sweep, reason=_NOT_CONFIGURED))
+        if sweep.pages and self._now() - sweep.begun_at > sweeping.AGE_MAX:
+            return self._write(lambda transaction: sweeping.begin_anew(transaction, run, sweep))
+        try:
+            page = sweeping.read_page(self._clients, sweep, dimensions=self._settings.products, budget=self._budget)
+        except TokenIsForgottenError:
+            return self._write(lambda transaction: sweeping.begin_anew(transaction, run, sweep))
+        except NoAnswerError:
+            raise
+        except NoObservationError as error:
+            reason = error.reason
+            return self._write(lambda transaction: sweeping.give_up(transaction, run, sweep, reason=reason))
+        at = self._now()
+        if any(row.is_live(at=at) for row in page.rows):
+            self._clients.trust.note(sweep.product_code, at=at)
+        return self._write(lambda transaction: sweeping.keep_page(transaction, run, sweep, page))
+
+    def _search(self, run: Run) -> Step:
+        try:
+            page = searching.read_page(self._clients, run, budget=self._budget)
+        except SearchIsRefusedError as error:
+            return self._search_refused(run, reason=str(error))
+
+        def decide(transaction: Transaction) -> None:
+            if not runs.is_at(transaction, run):
+                return
+            if not run.dry_run:
+                self._hear(transaction, page)
+            done = page.next_token is None
+            runs.write(
+                transaction,
+                run,
+                agreements=run.agreements + len(page.agreements),
+                agreements_token=page.next_token,
+                searched=int(done),
+                phase=Phase.COMPARING if done else Phase.SEARCHING,
+            )
+
+        return self._write(decide)
+
+    def _search_refused(self, run: Run, *, reason: str) -> Step:
+        """A token may have expired; then it begins anew. Else there is a report without news of agreements."""
+        again = run.agreements_token is not None and run.search_restarts < SEARCHES_MAX
+
+        def decide(transaction: Transaction) -> None:
+            if again:
+                restarts = run.search_restarts + 1
+                runs.write(transaction, run, agreements_token=None, agreements=0, search_restarts=restarts)
+                return
+            runs.add_note(transaction, run, _NOT_SEARCHED.format(reason=reason))
+            runs.write(transaction, run, phase=Phase.COMPARING)
+
+        return self._write(decide)
+
+    # -- comparing -----------------------------------------------------------------------------------------------------
+
+    def _compare(self, run: Run) -> Step:
+        licenses = held.licenses_after(self._ledger, run.compared_to, limit=LICENSES_AT_ONCE)
+        if not licenses:
+            return self._compare_rest(run)
+        with self._ledger.reading.connect() as reading:
+            swept = self._settings.products.keys() - sweeping.not_swept(reading, run).keys()
+            rows = held.rows_of(reading, run, licenses)
+            claims = held.claims_on(reading, rows)
+        at = self._now()
+        ours = [license_ for license_ in licenses if license_.product_code in swept]
+        rows_by_owner: dict[LicenseId | None, list[Row]] = {}
+        for row in rows:
+            rows_by_owner.setdefault(claims.owner(row), []).append(row)
+        compared = (compare(one, rows_by_owner.get(one.license_id, ()), claims=claims, at=at) for one in ours)
+        found = [one for one in compared if one is not None]
+
+        def decide(transaction: Transaction) -> None:
+            if not runs.is_at(transaction, run):
+                return
+            findings.add(transaction, run, found)
+            candidates.note(transaction, run, ours, found)
+            _forget_unseen(transaction, ours, found)
+            for code in sorted({one.product_code for one in licenses} - self._settings.products.keys()):
+                runs.add_note(transaction, run, _OF_OTHER_PRODUCTS.format(code=code))
+            runs.write(transaction, run, compared_to=licenses[-1].license_id, **_counted(ours, at=at))
+
+        return self._write(decide)
+
+    def _compare_rest(self, run: Run) -> Step:
+        """What AWS shows and the ledger does not have; and whether AWS shows anything at all."""
+        at = self._now()
+        with self._ledger.reading.connect() as reading:
+            rows = held.rows_of_nobody(reading, run)
+            found = missing_here(rows, claims=held.claims_on(reading, rows), at=at)
+            this = RUNS.c.number == run.number
+            before_date = reading.scalar(sqlalchemy.select(RUNS.c.licenses_before_date).where(this))
+            sees = sweeping.saw_live_row(reading, run, at=at) or run.agreements > 0
+        sees_nothing = not sees and bool(before_date)
+
+        def decide(transaction: Transaction) -> None:
+            if not runs.is_at(transaction, run):
+                return
+            findings.add(transaction, run, found)
+            if sees_nothing:
+                findings.drop_all(transaction, run)
+            runs.write(transaction, run, phase=Phase.CHECKING, sees_nothing=int(sees_nothing))
+
+        return self._write(decide)
+
+    def _check(self, run: Run) -> Step:
+        with self._ledger.reading.connect() as reading:
+            found = findings.at_stage(reading, run, Stage.FOUND)
+        if not found:
+            return self._go_to(run, Phase.WEIGHING)
+        self._checker.check(run, found[0])
+        return Step.DONE
+
+    # -- mending -------------------------------------------------------------------------------------------------------
+
+    def _weigh(self, run: Run) -> Step:
+        self._mender.weigh(run)
+        return Step.DONE
+
+    def _mend(self, run: Run) -> Step:
+        return Step.DONE if self._mender.mend(run) else self._go_to(run, Phase.SETTLING)
+
+    def _settle(self, run: Run) -> Step:
+        if self._mender.settle(run):
+            return Step.DONE
+        with self._ledger.reading.connect() as reading:
+            if findings.at_stage(reading, run, Stage.REQUESTED):
+                return Step.NOTHING_DUE
+        reporting.report(self._ledger, run)
+        return Step.DONE
+
+    # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def _go_to(self, run: Run, phase: Phase) -> Step:
+        def decide(transaction: Transaction) -> None:
+            if runs.is_at(transaction, run):
+                runs.write(transaction, run, phase=phase)
+
+        return self._write(decide)
+
+    def _write(self, decide: Callable[[Transaction], None]) -> Step:
+        self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+        return Step.DONE
+
+
+def _counted(licenses: Sequence[License], *, at: datetime) -> "dict[str, sqlalchemy.ColumnElement[int]]":
+    """The counters of a run, with these licenses added."""
+    run_ = [subscription for one in licenses if (subscription := running(one)) is not None]
+    return {
+        "licenses": RUNS.c.licenses + len(licenses),
+        "licenses_running": RUNS.c.licenses_running + len(run_),
+        "seats_running": RUNS.c.seats_running + sum(one.seats_max for one in run_),
+        "licenses_before_date": RUNS.c.licenses_before_date + sum(one.renews_at > at for one in run_),
+    }
+
+
+def _forget_unseen(transaction: Transaction, licenses: Sequence[License], found: Sequence[Found]) -> None:
+    """AWS shows these licenses again, or they run no more."""
+    not_shown: set[LicenseId | None] = {one.license_id for one in found if one.there is None}
+    shown = [one.license_id for one in licenses if one.license_id not in not_shown]
+    if shown:
+        transaction.rows.execute(sqlalchemy.delete(UNSEEN).where(UNSEEN.c.license_id.in_(shown)))

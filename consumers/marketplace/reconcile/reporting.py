@@ -1,0 +1,161 @@
+"""Reporting: what a run ends with: its report, and what a person has to look at in the log."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy
+import structlog
+
+from consumers.marketplace.reconcile import candidates, findings, reports, runs, sweeping
+from consumers.marketplace.reconcile.comparing import running
+from consumers.marketplace.reconcile.runs import Phase, Run
+from consumers.marketplace.reconcile.tables import RUNS, UNSEEN
+from ledger.drift import OPEN, Alarm, AlarmCode, DriftReport, Standing, Terms, Unexplained
+from ledger.ledger import Ledger
+from ledger.license.events import KeyKind, LicenseId
+from ledger.license.state import License
+from ledger.times import microseconds, moment
+from ledger.transaction import Transaction, Work
+from ledger.writer import SYSTEM_CALLER
+
+UNEXPLAINED_AFTER: Final = timedelta(days=1)
+"""From when on it is an alarm that AWS shows nothing of a license that runs."""
+UNEXPLAINED_MAX: Final = 200
+
+_SEES_NOTHING: Final = (
+    "AWS shows nothing at all to these credentials, though licenses run here. Credentials of an account that is not the"
+    " seller's see nothing. Nothing was taken. Check whose credentials these are."
+)
+_LOSSES_WITHHELD: Final = (
+    "So much would be lost at once that it is held back: {licenses}. Look at the licenses below. If AWS is right, run"
+    " `licensing-ledger reconcile --apply-losses`."
+)
+_UNEXPLAINED: Final = (
+    "AWS has shown nothing for a day or longer of {licenses}, before the renewal date and without saying that the"
+    " contract ended. Nothing was taken. Ask AWS or the customer; `licensing-ledger lapse` ends what has ended."
+)
+_NOT_SWEPT: Final = "The product {code} could not be read, and nothing is said about its licenses: {reason}"
+_LOGGER: Final = structlog.get_logger(__name__)
+
+
+def report(ledger: Ledger, run: Run) -> None:
+    """End a run with its report.
+
+    Raises:
+        LedgerError: the database can't be written.
+    """
+    _finish(ledger, run, phase=Phase.DONE, failure=None)
+
+
+def report_failure(ledger: Ledger, run: Run, *, reason: str) -> None:
+    """End a run that can't go on.
+
+    Raises:
+        LedgerError: the database can't be written.
+    """
+    _finish(ledger, run, phase=Phase.FAILED, failure=reason)
+
+
+def _finish(ledger: Ledger, run: Run, *, phase: Phase, failure: str | None) -> None:
+    at = ledger.submit(_TIME)
+    with ledger.reading.connect() as reading:
+        unseen = [] if failure else _unseen(reading, ledger, at=at)
+        proposed = () if failure else candidates.find(reading, run, ledger, at=at)
+
+    def decide(transaction: Transaction) -> DriftReport | None:
+        if not runs.is_at(transaction, run):
+            return None
+        rows = transaction.rows
+        row = rows.execute(sqlalchemy.select(RUNS).where(RUNS.c.number == run.number)).one()
+        counts, (swept, pages) = findings.counts(rows, run), sweeping.totals(rows, run)
+        alarms = (
+            *([Alarm(code=AlarmCode.FAILED, detail=failure)] if failure else []),
+            *_alarms(row, counts, unseen),
+            *_not_swept(rows, run),
+        )
+        made = DriftReport(
+            number=run.number,
+            begun_at=moment(row.begun_at or row.asked_at),
+            finished_at=transaction.at,
+            dry_run=run.dry_run,
+            apply_losses=run.apply_losses,
+            agrees=not alarms and not any(counts[standing] for standing in OPEN),
+            licenses=row.licenses,
+            rows=swept,
+            pages=pages,
+            agreements=row.agreements,
+            counts=counts,
+            alarms=alarms,
+            differences=findings.differences(rows, run, limit=reports.DIFFERENCES_MAX),
+            unexplained=tuple(unseen),
+            candidates=proposed,
+            notes=tuple(row.notes.splitlines()),
+        )
+        runs.finish(transaction, run, phase=phase, report=reports.encode(made))
+        return made
+
+    made = ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+    if made is not None:
+        _tell(made)
+
+
+def _tell(made: DriftReport) -> None:
+    counts = {standing.value: number for standing, number in made.counts.items() if number}
+    for alarm in made.alarms:
+        _LOGGER.error("the reconciliation raises an alarm", alarm=alarm.code.value, detail=alarm.detail)
+    told = _LOGGER.info if made.agrees else _LOGGER.warning
+    told("a reconciliation is done", number=made.number, agrees=made.agrees, licenses=made.licenses, differences=counts)
+
+
+def _alarms(row: "sqlalchemy.Row[Any]", counts: dict[Standing, int], unseen: Sequence[Unexplained]) -> Sequence[Alarm]:
+    alarms = []
+    if row.sees_nothing:
+        alarms.append(Alarm(code=AlarmCode.SEES_NOTHING, detail=_SEES_NOTHING))
+    if counts[Standing.WITHHELD]:
+        detail = _LOSSES_WITHHELD.format(licenses=_counted(counts[Standing.WITHHELD]))
+        alarms.append(Alarm(code=AlarmCode.LOSSES_WITHHELD, detail=detail))
+    if unseen and not row.sees_nothing:
+        detail = _UNEXPLAINED.format(licenses=_counted(len(unseen)))
+        alarms.append(Alarm(code=AlarmCode.UNEXPLAINED, detail=detail))
+    return alarms
+
+
+def _not_swept(rows: sqlalchemy.Connection, run: Run) -> Sequence[Alarm]:
+    return [
+        Alarm(code=AlarmCode.NOT_SWEPT, detail=_NOT_SWEPT.format(code=code, reason=reason))
+        for code, reason in sorted(sweeping.not_swept(rows, run).items())
+    ]
+
+
+def _counted(licenses: int) -> str:
+    return f"{licenses:,} license" if licenses == 1 else f"{licenses:,} licenses"
+
+
+def _unseen(reading: sqlalchemy.Connection, ledger: Ledger, *, at: datetime) -> list[Unexplained]:
+    """The licenses that run before their date, and of which AWS has shown nothing for a day."""
+    query = (
+        sqlalchemy.select(UNSEEN)
+        .where(UNSEEN.c.since <= microseconds(at - UNEXPLAINED_AFTER))
+        .order_by(UNSEEN.c.since)
+        .limit(UNEXPLAINED_MAX)
+    )
+    known = [(ledger.past.license_now(LicenseId(row.license_id)), moment(row.since)) for row in reading.execute(query)]
+    told = (_unexplained(license_, since=since, at=at) for license_, since in known)
+    return [one for one in told if one is not None]
+
+
+def _unexplained(license_: License, *, since: datetime, at: datetime) -> Unexplained | None:
+    subscription = running(license_)
+    if subscription is None or subscription.renews_at <= at:
+        return None
+    return Unexplained(
+        license_id=license_.license_id,
+        since=since,
+        product_code=license_.product_code,
+        customer_id=license_.name(KeyKind.ACCOUNT),
+        here=Terms(seats_max=subscription.seats_max, renews_at=subscription.renews_at),
+    )
+
+
+_TIME: Final = Work(decide=lambda transaction: transaction.at, caller=SYSTEM_CALLER, only_asks=True)

@@ -1,0 +1,205 @@
+"""Drift: where what AWS sells and what the ledger holds are not the same. The words in which it is reported.
+
+The consumers find it; the interface, the pages and the command line show it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from ledger.license.events import LicenseId
+
+
+class DriftKind(StrEnum):
+    """In what a license differs from what AWS sells."""
+
+    MISSING_HERE = "missing-here"
+    MISSING_THERE = "missing-there"
+    NUMBER = "number"
+    DATE = "date"
+    KEY = "key"
+    UNREADABLE = "unreadable"
+
+
+KINDS: Final[Mapping[DriftKind, str]] = {
+    DriftKind.MISSING_HERE: "AWS has it, the ledger does not",
+    DriftKind.MISSING_THERE: "The ledger has it, AWS shows nothing",
+    DriftKind.NUMBER: "The number of seats differs",
+    DriftKind.DATE: "The renewal date differs",
+    DriftKind.KEY: "AWS calls it by another key",
+    DriftKind.UNREADABLE: "AWS's rows can't be read",
+}
+"""Each kind in words."""
+
+
+class Standing(StrEnum):
+    """Where a difference stands when the report is made."""
+
+    LEFT = "left"
+    WITHHELD = "withheld"
+    ON_ITS_WAY = "on-its-way"
+    MENDED = "mended"
+
+
+OPEN: Final = frozenset({Standing.LEFT, Standing.WITHHELD})
+"""What makes ledger and AWS disagree: the rest is mended, or about to be."""
+
+
+class AlarmCode(StrEnum):
+    """What somebody has to look at."""
+
+    SEES_NOTHING = "sees-nothing"
+    LOSSES_WITHHELD = "losses-withheld"
+    UNEXPLAINED = "unexplained"
+    NOT_SWEPT = "not-swept"
+    FAILED = "failed"
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What one side says of a license.
+
+    Attributes:
+        seats_max: the bought number.
+        renews_at: the date; null where nothing runs.
+    """
+
+    seats_max: int
+    renews_at: datetime | None
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One license in which the two sides differ.
+
+    Attributes:
+        kinds: in what.
+        standing: what became of it.
+        license_id: the license; null for one that the ledger does not have.
+        product_code: of the license.
+        customer_id: whose it is, as far as either side says.
+        key: by which AWS names it.
+        here: what the ledger says; null if it has none.
+        there: what AWS says; null if it shows nothing.
+        is_loss: whether mending it takes something away.
+        reason: why it stands so, in words; null if there is nothing to say.
+    """
+
+    kinds: tuple[DriftKind, ...]
+    standing: Standing
+    license_id: LicenseId | None
+    product_code: str
+    customer_id: str | None
+    key: str | None
+    here: Terms | None
+    there: Terms | None
+    is_loss: bool
+    reason: str | None
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """Two licenses of one account and product, of which the newer may be the older one renewed. Never applied.
+
+    Attributes:
+        license_id: the older one.
+        ended_at: when it ended, or is to end.
+        successor_id: the newer one.
+        began_at: when that began.
+        key: of the newer one, by which an operator says that it succeeds the older one.
+        product_code: of both.
+        customer_id: of both.
+    """
+
+    license_id: LicenseId
+    ended_at: datetime
+    successor_id: LicenseId
+    began_at: datetime
+    key: str
+    product_code: str
+    customer_id: str
+
+
+class Unexplained(msgspec.Struct, frozen=True, kw_only=True):
+    """A license that runs, and of which AWS has shown nothing for a day or longer without saying why.
+
+    Attributes:
+        license_id: the license.
+        since: of the first reading that showed nothing.
+        product_code: of the license.
+        customer_id: whose it is.
+        here: what the ledger says.
+    """
+
+    license_id: LicenseId
+    since: datetime
+    product_code: str
+    customer_id: str | None
+    here: Terms
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person has to look at, and what to do."""
+
+    code: AlarmCode
+    detail: str
+
+
+class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one reconciliation found.
+
+    Attributes:
+        number: grows from one reconciliation to the next.
+        begun_at: when it began.
+        finished_at: when it was done.
+        dry_run: it only looked.
+        apply_losses: it applied losses however many there were.
+        agrees: the ledger and AWS agree now, but for what is on its way.
+        licenses: how many licenses were compared.
+        rows: how many rows AWS showed.
+        pages: in how many pages.
+        agreements: how many agreements had news.
+        counts: how many differences stand how.
+        alarms: what a person has to look at first.
+        differences: the first thousand, what is open before what is done.
+        unexplained: what AWS shows nothing of.
+        candidates: possible successions.
+        notes: what could not be asked, in words.
+    """
+
+    number: int
+    begun_at: datetime
+    finished_at: datetime
+    dry_run: bool
+    apply_losses: bool
+    agrees: bool
+    licenses: int
+    rows: int
+    pages: int
+    agreements: int
+    counts: dict[Standing, int]
+    alarms: tuple[Alarm, ...]
+    differences: tuple[Difference, ...]
+    unexplained: tuple[Unexplained, ...]
+    candidates: tuple[Candidate, ...]
+    notes: tuple[str, ...]
+
+
+class DriftProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a reconciliation is.
+
+    Attributes:
+        number: of its report to come.
+        begun_at: when it began; null if others go before it.
+        doing: what is done now, in words.
+        done: how much of that is done.
+        total: of how much, as far as that is known.
+        trouble: why it does not go on; null if it does.
+    """
+
+    number: int
+    begun_at: datetime | None
+    doing: str
+    done: int
+    total: int | None
+    trouble: str | None
