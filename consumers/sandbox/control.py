@@ -2,21 +2,50 @@
 
 | call | what it does |
 | --- | --- |
-| `GET /sandbox/contracts` | all contracts, the first bought first |
-| `POST /sandbox/contracts` | 201: a buyer buys: `account_id`, `seats`, `until`, `generation`, `auto_renews` |
-| `POST /sandbox/contracts/{agreement_id}/seats` | `{"seats"}`: the buyer has that many from now on |
-| `POST /sandbox/contracts/{agreement_id}/renew` | `{"until"}`: the same agreement goes on to a later date |
-| `POST /sandbox/contracts/{agreement_id}/cancel` | the buyer cancels |
-| `POST /sandbox/contracts/{agreement_id}/expire` | the end date passes now |
-| `POST /sandbox/contracts/{agreement_id}/token` | a registration token: `token`, `expires_at`, `fulfillment_url` |
+| `GET /sandbox/products` | what is sold: `code`, `id`, `title`, `dimensions` |
+| `GET /sandbox/contracts` | all contracts, the first signed first |
+| `GET /sandbox/contracts/{agreement_id}` | one of them |
+| `POST /sandbox/contracts` | 201: a buyer buys: terms of a purchase, below |
+| `POST …/{agreement_id}/successor` | 201: another agreement takes its place: terms of a successor, below |
+| `POST …/{agreement_id}/seats` | `{"seats"}`: the buyer has that many from now on |
+| `POST …/{agreement_id}/renew` | `{"until"}`: the same agreement goes on to a later date |
+| `POST …/{agreement_id}/at-end` | `{"at_end", "by"}`: somebody decides what becomes of it at its end |
+| `POST …/{agreement_id}/start` | the day of a future-dated contract comes now |
+| `POST …/{agreement_id}/opt-in` | a legacy contract gets a license ARN: Concurrent Agreements |
+| `POST …/{agreement_id}/cancel` | the buyer cancels |
+| `POST …/{agreement_id}/terminate` | AWS ends it, as after a payment that failed |
+| `POST …/{agreement_id}/expire` | the end date passes now: RENEWED or REPLACED if a successor waits, else EXPIRED |
+| `POST …/{agreement_id}/end` | `{"status"}`: it ends in this way, successor or not |
+| `POST …/{agreement_id}/archive` | it is ARCHIVED; no message is sent |
+| `POST …/{agreement_id}/notices` | `{"notice", "days"}`: AWS says something beside |
+| `POST …/{agreement_id}/token` | a registration token: `token`, `expires_at`, `fulfillment_url`, `is_of_trial` |
 | `GET /sandbox/messages` | the last messages sent, newest first; `body` is what lies in the queue |
+| `POST /sandbox/messages/{number}/send` | the same message once more, as it was |
 | `GET /sandbox/faults` | how the sandbox misbehaves, with the counts that are left |
 | `PUT /sandbox/faults` | misbehave by this whole plan from now on |
 | `DELETE /sandbox/faults` | behave again |
 
-`generation` is `concurrent` (if absent) or `legacy`, `auto_renews` is true if absent. A time is RFC 3339 with a zone,
-or a day, which means its last millisecond in UTC, as with AWS. Changes answer `{"contract", "messages"}`: the contract
-as it now is, and what was sent about it (`delivered` is false for a message that the queue did not take).
+A time is RFC 3339 with a zone, or a day, which means its last millisecond in UTC as an end and its first as a start, as
+with AWS. `seats` is a number of the product's first dimension, or an object of numbers by dimension.
+
+A purchase is `account_id`, `seats`, `until`, and if not the ordinary way: `generation` (`concurrent`, `legacy` or
+`opted-in`: a legacy listing that opted into Concurrent Agreements), `auto_renews` (true if absent), `product_code`,
+`starts_at` (a future-dated agreement), `trial_ends_at` (a free trial), `via_partner` (sold by a channel partner),
+`at_end` (`RENEW`, `REPLACE` or `EXPIRE`, in place of `auto_renews`).
+
+A successor is `until`, and if not the ordinary way: `intent` (`RENEW` or `REPLACE`), `seats`, `starts_at`,
+`keeps_license` (its license is the older one's), `is_linked` (false: AWS does not know that one follows the other) and
+`predecessor_ends`. It starts at once and ends the agreement before, unless `starts_at` is later or `predecessor_ends`
+is `on-its-date`: then both are there until the date of the older one passes (`expire`). With `predecessor_ends` `now`
+and a later `starts_at` there is a gap.
+
+Changes answer `{"contract", "messages", "predecessor"}`: the contract as it now is, what was sent about it (`fate` is
+`not-taken` for a message that the queue did not take), and the agreement whose place it took.
+
+`by` is `ACCEPTOR` (the buyer, if absent) or `PROPOSER`. `notice` is one of `ending` (with `days` 180, 120, 90, 60 or
+30), `renewal-upcoming`, `renewal-terms-finalized`, `advisory-issued`, `advisory-resolved`, `cancellation-pending`,
+`cancellation-approved`, `cancellation-rejected`, `cancellation-withdrawn`, `cancellation-invalid`, `refund-completed`,
+`refund-failed`.
 
 A plan of faults is `{"throttle": {operation: calls}, "fail": {operation: calls}, "hang_seconds", "as_buyer",
 "page_size", "empty_pages", "rows": {agreement_id: [row of AWS's JSON]}}`, each absent for good behavior.
@@ -26,103 +55,48 @@ Errors are `application/problem+json` with `code` and `detail`, and `errors` by 
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from consumers.sandbox import contracts
-from consumers.sandbox.contracts import Contract, Generation, MarketplaceRefusedError
-from consumers.sandbox.faults import OPERATIONS, FaultPlan, Faults
-from consumers.sandbox.marketplace import Marketplace, Outcome
+from consumers.sandbox.contracts import Contract, MarketplaceRefusedError
+from consumers.sandbox.faults import FaultPlan, Faults
+from consumers.sandbox.marketplace import Marketplace, MessageNotFoundError, Outcome
 from consumers.sandbox.notifications import Message
-
-CALLS_MAX = 10_000
-HANG_SECONDS_MAX = 600
-EMPTY_PAGES_MAX = 100
+from consumers.sandbox.schemas import (
+    DecisionSchema,
+    EndSchema,
+    FaultPlanSchema,
+    NoticeSchema,
+    PurchaseSchema,
+    RenewalSchema,
+    SeatsSchema,
+    SuccessorSchema,
+)
 
 _STATUS_OF_REFUSAL: Mapping[type[MarketplaceRefusedError], HTTPStatus] = {
     contracts.ContractNotFoundError: HTTPStatus.NOT_FOUND,
     contracts.ContractHasEndedError: HTTPStatus.CONFLICT,
     contracts.AnotherContractIsActiveError: HTTPStatus.CONFLICT,
+    contracts.ContractHasStartedError: HTTPStatus.CONFLICT,
+    contracts.ContractIsNotLegacyError: HTTPStatus.CONFLICT,
     contracts.TooManyContractsError: HTTPStatus.CONFLICT,
+    MessageNotFoundError: HTTPStatus.NOT_FOUND,
 }
 _CODE_OF_REFUSAL: Mapping[type[MarketplaceRefusedError], str] = {
     contracts.ContractNotFoundError: "CONTRACT_NOT_FOUND",
     contracts.ContractHasEndedError: "CONTRACT_HAS_ENDED",
     contracts.AnotherContractIsActiveError: "ANOTHER_CONTRACT_IS_ACTIVE",
+    contracts.ContractHasStartedError: "CONTRACT_HAS_STARTED",
+    contracts.ContractIsNotLegacyError: "CONTRACT_IS_NOT_LEGACY",
     contracts.TooManyContractsError: "TOO_MANY_CONTRACTS",
+    MessageNotFoundError: "MESSAGE_NOT_FOUND",
 }
-
-
-def _read_end(text: object) -> datetime:
-    try:
-        return _parse_end(str(text))
-    except (ValueError, OverflowError) as error:
-        raise ValidationError(
-            "Give a day, such as 2027-05-31, or a time with its zone, such as 2027-05-31T23:59:59Z."
-        ) from error
-
-
-def _parse_end(text: str) -> datetime:
-    if len(text) == len("2027-05-31"):
-        return datetime.combine(date.fromisoformat(text), time(23, 59, 59, 999_000), UTC)
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(text)
-    return at.astimezone(UTC)
-
-
-class StrictSchema(Schema):
-    """A body with known fields only."""
-
-    class Meta:
-        """What a field that nobody knows does."""
-
-        unknown = RAISE
-
-
-class PurchaseSchema(StrictSchema):
-    """What a buyer accepts."""
-
-    account_id = fields.String(required=True)
-    seats = fields.Integer(strict=True, required=True)
-    until = fields.Function(deserialize=_read_end, required=True)
-    generation = fields.Enum(Generation, by_value=True, load_default=Generation.CONCURRENT)
-    auto_renews = fields.Boolean(load_default=True)
-
-
-class SeatsSchema(StrictSchema):
-    """Another number of seats."""
-
-    seats = fields.Integer(strict=True, required=True)
-
-
-class RenewalSchema(StrictSchema):
-    """A later end."""
-
-    until = fields.Function(deserialize=_read_end, required=True)
-
-
-class FaultPlanSchema(StrictSchema):
-    """A whole plan of faults."""
-
-    throttle = fields.Dict(
-        keys=fields.String(validate=validate.OneOf(OPERATIONS)),
-        values=fields.Integer(strict=True, validate=validate.Range(0, CALLS_MAX)),
-    )
-    fail = fields.Dict(
-        keys=fields.String(validate=validate.OneOf(OPERATIONS)),
-        values=fields.Integer(strict=True, validate=validate.Range(0, CALLS_MAX)),
-    )
-    hang_seconds = fields.Float(validate=validate.Range(0, HANG_SECONDS_MAX))
-    as_buyer = fields.Boolean()
-    page_size = fields.Integer(strict=True, allow_none=True, validate=validate.Range(1, 25))
-    empty_pages = fields.Integer(strict=True, validate=validate.Range(0, EMPTY_PAGES_MAX))
-    rows = fields.Dict(keys=fields.String(), values=fields.List(fields.Dict(keys=fields.String())))
 
 
 class ControlApi:
@@ -138,20 +112,39 @@ class ControlApi:
         """Tie paths and methods to what they do."""
         api = Blueprint("control", __name__, url_prefix="/sandbox")
         contract = "/contracts/<agreement_id>"
+        api.get("/products")(self.products)
         api.get("/contracts")(self.contracts)
+        api.get(contract)(self.contract)
         api.post("/contracts")(self.buy)
+        api.post(f"{contract}/successor")(self.succeed)
         api.post(f"{contract}/seats")(self.set_seats)
         api.post(f"{contract}/renew")(self.renew)
+        api.post(f"{contract}/at-end")(self.decide_end)
+        api.post(f"{contract}/start")(self.start)
+        api.post(f"{contract}/opt-in")(self.opt_in)
         api.post(f"{contract}/cancel")(self.cancel)
+        api.post(f"{contract}/terminate")(self.terminate)
         api.post(f"{contract}/expire")(self.expire)
+        api.post(f"{contract}/end")(self.end)
+        api.post(f"{contract}/archive")(self.archive)
+        api.post(f"{contract}/notices")(self.give_notice)
         api.post(f"{contract}/token")(self.issue_token)
         api.get("/messages")(self.messages)
+        api.post("/messages/<int:number>/send")(self.send_again)
         api.get("/faults")(self.show_faults)
         api.put("/faults")(self.set_faults)
         api.delete("/faults")(self.clear_faults)
         api.register_error_handler(MarketplaceRefusedError, _refused)
         api.register_error_handler(ValidationError, _invalid)
         return api
+
+    def products(self) -> Response:
+        """List what is sold."""
+        return jsonify(items=[asdict(product) for product in self._marketplace.products])
+
+    def contract(self, agreement_id: str) -> Response:
+        """Tell of one contract."""
+        return jsonify(_contract(self._marketplace.find(agreement_id)))
 
     def contracts(self) -> Response:
         """List all contracts."""
@@ -161,6 +154,11 @@ class ControlApi:
         """Let a buyer accept the offer."""
         return _outcome(self._marketplace.buy(**PurchaseSchema().load(request.get_json()))), HTTPStatus.CREATED
 
+    def succeed(self, agreement_id: str) -> tuple[Response, HTTPStatus]:
+        """Let another agreement take the place of one."""
+        terms = SuccessorSchema().load(request.get_json())
+        return _outcome(self._marketplace.succeed(agreement_id, terms)), HTTPStatus.CREATED
+
     def set_seats(self, agreement_id: str) -> Response:
         """Give a contract another number of seats."""
         return _outcome(self._marketplace.set_seats(agreement_id, **SeatsSchema().load(request.get_json())))
@@ -169,22 +167,59 @@ class ControlApi:
         """Let a contract go on to a later date."""
         return _outcome(self._marketplace.renew(agreement_id, **RenewalSchema().load(request.get_json())))
 
+    def decide_end(self, agreement_id: str) -> Response:
+        """Decide what becomes of a contract at its end."""
+        return _outcome(self._marketplace.decide_end(agreement_id, **DecisionSchema().load(request.get_json())))
+
+    def start(self, agreement_id: str) -> Response:
+        """Let the day of a future-dated contract come."""
+        return _outcome(self._marketplace.start(agreement_id))
+
+    def opt_in(self, agreement_id: str) -> Response:
+        """Opt a legacy contract into Concurrent Agreements."""
+        return _outcome(self._marketplace.opt_in(agreement_id))
+
     def cancel(self, agreement_id: str) -> Response:
         """Let the buyer cancel."""
         return _outcome(self._marketplace.cancel(agreement_id))
+
+    def terminate(self, agreement_id: str) -> Response:
+        """Let AWS end it."""
+        return _outcome(self._marketplace.terminate(agreement_id))
 
     def expire(self, agreement_id: str) -> Response:
         """Let the end date pass now."""
         return _outcome(self._marketplace.expire(agreement_id))
 
+    def end(self, agreement_id: str) -> Response:
+        """Let it end in a way of one's choice."""
+        return _outcome(self._marketplace.end(agreement_id, **EndSchema().load(request.get_json())))
+
+    def archive(self, agreement_id: str) -> Response:
+        """Put it away."""
+        return _outcome(self._marketplace.archive(agreement_id))
+
+    def give_notice(self, agreement_id: str) -> Response:
+        """Let AWS say something that changes nothing."""
+        return _outcome(self._marketplace.give_notice(agreement_id, **NoticeSchema().load(request.get_json())))
+
     def issue_token(self, agreement_id: str) -> Response:
         """Give a registration token."""
         issued = self._marketplace.issue_token(agreement_id)
-        return jsonify(token=issued.token, expires_at=_time(issued.expires_at), fulfillment_url=self._fulfillment_url)
+        return jsonify(
+            token=issued.token,
+            expires_at=_time(issued.expires_at),
+            fulfillment_url=self._fulfillment_url,
+            is_of_trial=issued.is_of_trial,
+        )
 
     def messages(self) -> Response:
         """List the last messages."""
         return jsonify(items=[_message(message) for message in self._marketplace.messages])
+
+    def send_again(self, number: int) -> Response:
+        """Send a message once more."""
+        return jsonify(_message(self._marketplace.send_again(number)))
 
     def show_faults(self) -> Response:
         """Tell the plan of faults in force."""
@@ -235,15 +270,16 @@ def _invalid(error: ValidationError) -> Response:
 
 
 def _contract(contract: Contract) -> dict[str, Any]:
-    return asdict(contract) | {
-        "generation": contract.generation,
-        "accepted_at": _time(contract.accepted_at),
-        "ends_at": _time(contract.ends_at),
-    }
+    told = {name: _time(value) if isinstance(value, datetime) else value for name, value in asdict(contract).items()}
+    return told | {"seats": contract.seats, "auto_renews": contract.auto_renews}
 
 
 def _outcome(outcome: Outcome) -> Response:
-    return jsonify(contract=_contract(outcome.contract), messages=[_message(message) for message in outcome.messages])
+    return jsonify(
+        contract=_contract(outcome.contract),
+        messages=[_message(message) for message in outcome.messages],
+        predecessor=None if outcome.predecessor is None else _contract(outcome.predecessor),
+    )
 
 
 def _message(message: Message) -> dict[str, Any]:

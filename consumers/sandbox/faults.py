@@ -6,7 +6,13 @@ from enum import Enum
 from threading import Condition
 from typing import Any
 
-OPERATIONS = ("ResolveCustomer", "GetEntitlements", "DescribeAgreement")
+OPERATIONS = (
+    "ResolveCustomer",
+    "GetEntitlements",
+    "DescribeAgreement",
+    "SearchAgreements",
+    "GetAgreementEntitlements",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,8 @@
 """The sandbox Marketplace itself: it holds the contracts, lets them be changed, and says what became of them.
 
 Nothing happens by itself: a contract whose date passes has no entitlements any more and stays ACTIVE, as with AWS in
-the time around a renewal, until it is renewed or let expire.
+the time around a renewal, until it is renewed or let expire. A contract that is signed for a later day has entitlements
+from that day on; the messages of its start are sent when it is told to start.
 """
 
 import base64
@@ -12,20 +13,36 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from threading import Lock
-from types import MappingProxyType
+from threading import RLock
 from uuid import UUID
 
 from consumers.sandbox import contracts
-from consumers.sandbox.contracts import AgreementStatus, Contract, ContractIds, Generation, Product
-from consumers.sandbox.notifications import Announcements, Message
+from consumers.sandbox.book import Book
+from consumers.sandbox.contracts import (
+    AgreementStatus,
+    AtEnd,
+    Buyer,
+    Contract,
+    ContractIds,
+    Generation,
+    Offer,
+    Party,
+    PredecessorEnds,
+    Product,
+    Seats,
+    SuccessorTerms,
+)
+from consumers.sandbox.memory import State, StateFile
+from consumers.sandbox.notices import Notice
+from consumers.sandbox.notifications import Announcements, Fate, Message
 from consumers.sandbox.signing import passing_key
 from ledger.times import microseconds, moment
 
-CONTRACTS_MAX = 1_000
+CONTRACTS_MAX = 50_000
 MESSAGES_KEPT = 500
 TOKEN_LIFETIME = timedelta(hours=4)
 """AWS: a registration token has an expiration window of 4 hours, and answers the same as long as it lives."""
+PUBLIC_OFFER = Offer()
 
 _SIGNATURE_BYTES = 16
 
@@ -38,12 +55,21 @@ class TokenHasExpiredError(Exception):
     """The registration token was issued longer ago than it lives."""
 
 
+class MessageNotFoundError(contracts.MarketplaceRefusedError):
+    """No message has this number, or it was sent too long ago to be remembered."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"No message has the number {number} any more.")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """What an operation made of a contract, and the messages that went out about it."""
 
     contract: Contract
     messages: tuple[Message, ...]
+    predecessor: Contract | None = None
+    """The agreement whose place it took, as it is now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,56 +78,68 @@ class RegistrationToken:
 
     token: str
     expires_at: datetime
+    is_of_trial: bool
+    """Whether the form says `x-amzn-marketplace-offer-type=free-trial` beside it."""
 
 
 class Marketplace:
-    """A place where one product is sold. Safe to use from many threads.
+    """A place where a seller's products are sold. Safe to use from many threads.
 
     Changes go one after the other, each with its messages, so the queue gets them in the order in which they happened.
-    Readers never wait: they see the contracts as they were after the last change.
+    Readers never wait for a change: they see the contracts as they were after the last one.
     """
 
     def __init__(
         self,
         *,
-        product: Product,
+        products: Sequence[Product],
         clock: Callable[[], datetime],
         ids: Callable[[], UUID],
         deliver: Callable[[Message], bool],
         sign: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
         raw_delivery: bool = False,
-        contracts_before: Sequence[Contract] = (),
-        keep: Callable[[Sequence[Contract]], None] | None = None,
+        memory: StateFile | None = None,
     ) -> None:
         """Open for business.
 
         Args:
-            product: what is sold.
+            products: what is sold, at least one.
             clock: gives the time, aware UTC.
             ids: every id and secret is made from what it gives.
             deliver: hands a message to the seller's queue and says whether the queue took it.
             sign: adds SNS's signature to a legacy notification; null is with a key of this process.
             raw_delivery: send legacy notifications without the SNS envelope.
-            contracts_before: the contracts that there are already.
-            keep: is given all contracts after each change, before anybody hears of it.
+            memory: keeps what is new after each change, before anybody hears of it, for the next Marketplace.
         """
-        self.product = product
+        self.products = tuple(products)
         self._clock = clock
         self._ids = ids
         self._deliver = deliver
-        self._announcements = Announcements(
-            product=product, ids=ids, sign=sign or passing_key().sign, raw_delivery=raw_delivery
-        )
-        self._secret = ids().bytes
-        self._changing = Lock()
-        self._keep = keep
-        self._contracts: Mapping[str, Contract] = MappingProxyType({one.agreement_id: one for one in contracts_before})
+        self._announcements = {
+            product.code: Announcements(
+                product=product, ids=ids, sign=sign or passing_key().sign, raw_delivery=raw_delivery
+            )
+            for product in products
+        }
+        before = memory.state if memory else State()
+        self._memory = memory
+        self.contracts_max = CONTRACTS_MAX
+        self._changing = RLock()
+        self.book = Book(before.contracts)
+        self._secret = before.secret or ids().bytes
         self._messages: deque[Message] = deque(maxlen=MESSAGES_KEPT)
+        self._messages_sent = 0
+        self._keep(State(secret=self._secret))
+
+    @property
+    def product(self) -> Product:
+        """The first of the products: that of a purchase which names none."""
+        return self.products[0]
 
     @property
     def contracts(self) -> tuple[Contract, ...]:
-        """All contracts, the first bought first."""
-        return tuple(self._contracts.values())
+        """All contracts, the first signed first."""
+        return self.book.contracts
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -119,61 +157,98 @@ class Marketplace:
         Raises:
             ContractNotFoundError: there is none.
         """
-        try:
-            return self._contracts[agreement_id]
-        except KeyError:
-            raise contracts.ContractNotFoundError(agreement_id) from None
+        return self.book.find(agreement_id)
+
+    def product_of(self, contract: Contract) -> Product:
+        """Tell what a contract is of."""
+        return self._announcements[contract.product_code].product
 
     def buy(
         self,
         *,
         account_id: str,
-        seats: int,
+        seats: Seats,
         until: datetime,
         generation: Generation = Generation.CONCURRENT,
         auto_renews: bool = True,
+        offer: Offer = PUBLIC_OFFER,
     ) -> Outcome:
         """Let the buyer with this AWS account accept an offer.
 
         Raises:
             AccountIdMalformedError: the account id is not twelve digits.
+            ProductNotFoundError: there is no such product.
+            DimensionNotFoundError: the product has no such dimension.
             SeatsOutOfRangeError: fewer than one seat, or more than AWS can count.
+            StartIsPastError: it would start before it is signed.
             EndNotLaterError: it would end before it begins.
             AnotherContractIsActiveError: the listing is a legacy one, and this buyer has a contract.
             TooManyContractsError: the sandbox is full.
         """
         with self._changing:
-            if len(self._contracts) >= CONTRACTS_MAX:
-                raise contracts.TooManyContractsError(CONTRACTS_MAX)
             at = self._clock()
-            contract = contracts.sign(
-                ids=ContractIds.made_from(self._ids(), self._ids(), self._ids()),
+            product = self._find_product(offer.product_code)
+            buyer = Buyer(
                 account_id=account_id,
-                customer_identifier=self._legacy_name(account_id) if generation is Generation.LEGACY else None,
+                customer_identifier=self._legacy_name(account_id, product, generation),
+                generation=generation,
+            )
+            contract = contracts.sign(
+                ids=self._name_contract(),
+                buyer=buyer,
+                product=product,
                 seats=seats,
                 until=until,
-                auto_renews=auto_renews,
+                offer=offer if offer.at_end else replace(offer, at_end=AtEnd.RENEW if auto_renews else AtEnd.EXPIRE),
                 at=at,
             )
-            return self._settle(contract, self._announcements.of_purchase(contract, at=at))
+            return self._settle(contract, lambda about, settled: about.of_purchase(settled, at=at), at=at)
 
-    def set_seats(self, agreement_id: str, *, seats: int) -> Outcome:
+    def succeed(self, agreement_id: str, terms: SuccessorTerms) -> Outcome:
+        """Let another agreement take the place of one: a renewal, or an agreement-based offer that replaces it.
+
+        Raises:
+            ContractNotFoundError: there is no such contract.
+            ContractHasEndedError: it was cancelled, terminated or archived.
+            DimensionNotFoundError: the product has no such dimension.
+            SeatsOutOfRangeError: fewer than one seat, or more than AWS can count.
+            StartIsPastError: the new one would start before it is signed.
+            EndNotLaterError: the new one would end before it begins.
+            TooManyContractsError: the sandbox is full.
+        """
+        with self._changing:
+            at = self._clock()
+            before = self.find(agreement_id)
+            successor = contracts.succeed(
+                before, ids=self._name_contract(), product=self.product_of(before), terms=terms, at=at
+            )
+            if not before.is_active or not _ends_now(terms, successor):
+                settled = self._settle(successor, lambda about, new: about.of_purchase(new, at=at), at=at)
+                return replace(settled, predecessor=before)
+            ended = contracts.end(before, status=successor.intent.ends_predecessor_as, at=at)
+            return self._settle(
+                successor,
+                lambda about, new: about.of_succession(ended, new, at=at),
+                at=at,
+                predecessor=ended,
+            )
+
+    def set_seats(self, agreement_id: str, *, seats: Seats) -> Outcome:
         """Let the buyer have more or fewer seats. The same number again changes nothing and sends nothing.
 
         Raises:
             ContractNotFoundError: there is no such contract.
             ContractHasEndedError: it is over.
+            DimensionNotFoundError: the product has no such dimension.
             SeatsOutOfRangeError: a negative number, or more than AWS can count.
         """
         with self._changing:
             before = self.find(agreement_id)
-            after = contracts.set_seats(before, seats=seats)
-            if after == before:
-                return Outcome(contract=before, messages=())
-            return self._settle(after, self._announcements.of_amendment(after, at=self._clock()))
+            after = contracts.set_seats(before, seats=seats, product=self.product_of(before))
+            return self._amend(before, after)
 
     def renew(self, agreement_id: str, *, until: datetime) -> Outcome:
-        """Let the same agreement go on to a later date.
+        """Let the same agreement go on to a later date. AWS renews by another agreement: see `succeed`.
 
         Raises:
             ContractNotFoundError: there is no such contract.
@@ -181,8 +256,48 @@ class Marketplace:
             EndNotLaterError: the new end is not later than the present one.
         """
         with self._changing:
-            after = contracts.renew(self.find(agreement_id), until=until)
-            return self._settle(after, self._announcements.of_amendment(after, at=self._clock()))
+            before = self.find(agreement_id)
+            return self._amend(before, contracts.renew(before, until=until))
+
+    def decide_end(self, agreement_id: str, *, at_end: AtEnd, by: Party = Party.ACCEPTOR) -> Outcome:
+        """Let the buyer, or the seller, decide what becomes of a contract at its end.
+
+        Raises:
+            ContractNotFoundError: there is no such contract.
+            ContractHasEndedError: it is over.
+        """
+        with self._changing:
+            at = self._clock()
+            before = self.find(agreement_id)
+            after = contracts.decide_end(before, at_end=at_end, by=by)
+            if after == before:
+                return Outcome(contract=before, messages=())
+            return self._settle(after, lambda about, settled: about.of_decision(settled, at=at), at=at)
+
+    def start(self, agreement_id: str) -> Outcome:
+        """Let the day come on which a future-dated contract starts.
+
+        Raises:
+            ContractNotFoundError: there is no such contract.
+            ContractHasEndedError: it is over.
+            ContractHasStartedError: it runs already.
+        """
+        with self._changing:
+            at = self._clock()
+            after = contracts.start(self.find(agreement_id), at=at)
+            return self._settle(after, lambda about, settled: about.of_start(settled, at=at), at=at)
+
+    def opt_in(self, agreement_id: str) -> Outcome:
+        """Opt a legacy contract into Concurrent Agreements. AWS says nothing of it.
+
+        Raises:
+            ContractNotFoundError: there is no such contract.
+            ContractHasEndedError: it is over.
+            ContractIsNotLegacyError: it is none of a legacy listing, or was opted in before.
+        """
+        with self._changing:
+            after = contracts.opt_in(self.find(agreement_id))
+            return self._settle(after, lambda _about, _settled: (), at=self._clock())
 
     def cancel(self, agreement_id: str) -> Outcome:
         """Let the buyer cancel.
@@ -193,14 +308,77 @@ class Marketplace:
         """
         return self._end(agreement_id, status=AgreementStatus.CANCELLED)
 
-    def expire(self, agreement_id: str) -> Outcome:
-        """Let the end date pass now, without a renewal.
+    def terminate(self, agreement_id: str) -> Outcome:
+        """Let AWS end it, as when a payment failed.
 
         Raises:
             ContractNotFoundError: there is no such contract.
             ContractHasEndedError: it is over already.
         """
-        return self._end(agreement_id, status=AgreementStatus.EXPIRED)
+        return self._end(agreement_id, status=AgreementStatus.TERMINATED)
+
+    def expire(self, agreement_id: str) -> Outcome:
+        """Let the end date pass now: it is renewed or replaced if another agreement waits for that, else expired.
+
+        Raises:
+            ContractNotFoundError: there is no such contract.
+            ContractHasEndedError: it is over already.
+        """
+        with self._changing:
+            successors = self.book.having("previous_agreement_id", agreement_id)
+            intents = [successor.intent for successor in successors if successor.is_active]
+            status = intents[0].ends_predecessor_as if intents else AgreementStatus.EXPIRED
+            return self._end(agreement_id, status=status)
+
+    def end(self, agreement_id: str, *, status: AgreementStatus) -> Outcome:
+        """Let it end in this way, whether or not that is how AWS would end it.
+
+        Raises:
+            ContractNotFoundError: there is no such contract.
+            ContractHasEndedError: it is over already.
+        """
+        return self._end(agreement_id, status=status)
+
+    def archive(self, agreement_id: str) -> Outcome:
+        """Put an agreement away. AWS says nothing of it.
+
+        Raises:
+            ContractNotFoundError: there is no such contract.
+            ContractHasEndedError: it is archived already.
+        """
+        with self._changing:
+            at = self._clock()
+            after = contracts.archive(self.find(agreement_id), at=at)
+            return self._settle(after, lambda _about, _settled: (), at=at)
+
+    def give_notice(self, agreement_id: str, notice: Notice, *, days: int = 30) -> Outcome:
+        """Let AWS say something about a contract that changes nothing of it.
+
+        Args:
+            agreement_id: which contract.
+            notice: what is said.
+            days: how many days before its end an ending contract is told of.
+
+        Raises:
+            ContractNotFoundError: there is no such contract.
+        """
+        with self._changing:
+            contract = self.find(agreement_id)
+            about = self._announcements[contract.product_code]
+            said = about.of_notice(contract, notice, days=days, at=self._clock())
+            return Outcome(contract=contract, messages=self._send(said))
+
+    def send_again(self, number: int) -> Message:
+        """Hand a message to the queue once more, as it was.
+
+        Raises:
+            MessageNotFoundError: there is none with this number any more.
+        """
+        with self._changing:
+            for message in self._messages:
+                if message.number == number:
+                    return self._deliver_now(message)
+            raise MessageNotFoundError(number)
 
     def issue_token(self, agreement_id: str) -> RegistrationToken:
         """Give the registration token that AWS sends to the seller when the buyer chooses "Set up your account".
@@ -212,12 +390,15 @@ class Marketplace:
             ContractHasEndedError: AWS shows the button on active contracts only.
         """
         contract = self.find(agreement_id)
-        if contract.status is not AgreementStatus.ACTIVE:
+        if not contract.is_active:
             raise contracts.ContractHasEndedError(contract)
         issued_at = self._clock()
         said = f"{contract.agreement_id} {microseconds(issued_at)}".encode()
-        token = base64.urlsafe_b64encode(self._sign(said) + said).decode()
-        return RegistrationToken(token=token, expires_at=issued_at + TOKEN_LIFETIME)
+        return RegistrationToken(
+            token=base64.urlsafe_b64encode(self._sign(said) + said).decode(),
+            expires_at=issued_at + TOKEN_LIFETIME,
+            is_of_trial=contract.trial_ends_at is not None,
+        )
 
     def resolve_token(self, token: str) -> Contract:
         """Find the contract that a registration token stands for. The same token answers the same until it expires.
@@ -242,28 +423,81 @@ class Marketplace:
         with self._changing:
             at = self._clock()
             after = contracts.end(self.find(agreement_id), status=status, at=at)
-            return self._settle(after, self._announcements.of_end(after, at=at))
+            others = self.book.having("license_arn", after.license_arn)
+            gone = not any(other.is_active for other in others if other.agreement_id != agreement_id)
+            return self._settle(after, lambda about, settled: about.of_end(settled, license_gone=gone, at=at), at=at)
 
-    def _settle(self, contract: Contract, messages: tuple[Message, ...]) -> Outcome:
-        # The contract first: who reads the message at once must find in AWS what it is about.
-        after = {**self._contracts, contract.agreement_id: contract}
-        if self._keep is not None:
-            self._keep(tuple(after.values()))
-        self._contracts = MappingProxyType(after)
-        sent = tuple(replace(message, delivered=self._deliver(message)) for message in messages)
+    def _amend(self, before: Contract, after: Contract) -> Outcome:
+        if after == before:
+            return Outcome(contract=before, messages=())
+        at = self._clock()
+        return self._settle(after, lambda about, settled: about.of_amendment(settled, at=at), at=at)
+
+    def _settle(
+        self,
+        contract: Contract,
+        announce: Callable[[Announcements, Contract], tuple[Message, ...]],
+        *,
+        at: datetime,
+        predecessor: Contract | None = None,
+    ) -> Outcome:
+        # The contracts first: who reads the message at once must find in AWS what it is about.
+        settled = tuple(replace(one, last_update_at=at) for one in (predecessor, contract) if one is not None)
+        self._keep(State(contracts=settled))
+        for one in settled:
+            self.book.put(one)
+        messages = announce(self._announcements[contract.product_code], settled[-1])
+        return Outcome(
+            contract=settled[-1],
+            messages=self._send(messages),
+            predecessor=settled[0] if predecessor is not None else None,
+        )
+
+    def _keep(self, changed: State) -> None:
+        if self._memory is not None:
+            self._memory.keep(changed)
+
+    def _send(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        sent = []
+        for message in messages:
+            self._messages_sent += 1
+            sent.append(self._deliver_now(replace(message, number=self._messages_sent)))
         self._messages.extend(sent)
-        return Outcome(contract=contract, messages=sent)
+        return tuple(sent)
 
-    def _legacy_name(self, account_id: str) -> str:
-        earlier = [
-            contract
-            for contract in self._contracts.values()
-            if contract.account_id == account_id and contract.generation is Generation.LEGACY
-        ]
-        if any(contract.status is AgreementStatus.ACTIVE for contract in earlier):
+    def _deliver_now(self, message: Message) -> Message:
+        delivered = self._deliver(message)
+        return replace(message, delivered=delivered, fate=Fate.SENT if delivered else Fate.NOT_TAKEN)
+
+    def _find_product(self, code: str | None) -> Product:
+        if code is None:
+            return self.product
+        if code not in self._announcements:
+            raise contracts.ProductNotFoundError(code)
+        return self._announcements[code].product
+
+    def _name_contract(self) -> ContractIds:
+        if len(self.book) >= self.contracts_max:
+            raise contracts.TooManyContractsError(self.contracts_max)
+        return ContractIds.made_from(self._ids(), self._ids(), self._ids())
+
+    def _legacy_name(self, account_id: str, product: Product, generation: Generation) -> str | None:
+        if generation is Generation.CONCURRENT:
+            return None
+        earlier = [one for one in self.book.having("account_id", account_id) if one.customer_identifier is not None]
+        if generation is Generation.LEGACY and any(
+            one.is_active and one.product_code == product.code and one.generation is Generation.LEGACY
+            for one in earlier
+        ):
             raise contracts.AnotherContractIsActiveError(account_id)
-        names = (contract.customer_identifier for contract in earlier if contract.customer_identifier is not None)
+        names = (one.customer_identifier for one in earlier)
         return next(names, None) or contracts.name_legacy_buyer(self._ids())
 
     def _sign(self, said: bytes) -> bytes:
         return hmac.digest(self._secret, said, hashlib.sha256)[:_SIGNATURE_BYTES]
+
+
+def _ends_now(terms: SuccessorTerms, successor: Contract) -> bool:
+    if terms.predecessor_ends is None:
+        return successor.has_started
+    return terms.predecessor_ends is PredecessorEnds.NOW

@@ -1,38 +1,124 @@
-"""The contracts of a sandbox in a file, so that a laptop's Marketplace is the same one tomorrow."""
+"""What a sandbox keeps in a file, so that a laptop's Marketplace is the same one tomorrow.
 
-from collections.abc import Sequence
+A file of lines, each a JSON document that says how one thing is from then on: the later line counts. So a change costs
+one line however many contracts there are. The file is written anew, each thing once, when it is opened and when most of
+its lines are stale.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
 
 import msgspec
 
 from consumers.sandbox.contracts import Contract
 
+STALE_LINES_MAX = 20_000
+_SINGLE = ("secret",)
 
-class ContractsFileIsUnreadableError(Exception):
+
+class StateFileIsUnreadableError(Exception):
     """The file holds something else; the text says what to do."""
 
 
-def load_contracts(path: Path) -> tuple[Contract, ...]:
-    """The contracts as they were last saved; none where the file is missing.
+class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What there is to keep, all of it or what is new."""
 
-    Raises:
-        ContractsFileIsUnreadableError: the file holds something else.
-        OSError: it can't be read.
-    """
+    contracts: tuple[Contract, ...] = ()
+    secret: bytes | None = None
+    """Signs the registration tokens."""
+
+
+class StateFile:
+    """The file of one sandbox. Safe to use from many threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, which may be missing.
+
+        Raises:
+            StateFileIsUnreadableError: it holds something else.
+            OSError: it can't be read or written.
+        """
+        self._path = path
+        self._lock = Lock()
+        self._latest: dict[str, bytes] = {}
+        for line in _read(path):
+            self._note(line)
+        self._file = self._write_anew()
+
+    @property
+    def state(self) -> State:
+        """All that is kept."""
+        with self._lock:
+            lines = [_decode(encoded) for encoded in self._latest.values()]
+        newest = {name: value for line in lines for name, value in msgspec.structs.asdict(line).items() if value}
+        return State(**newest | {"contracts": tuple(contract for line in lines for contract in line.contracts)})
+
+    def keep(self, changed: State) -> None:
+        """Write down what is new.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        with self._lock:
+            lines = [self._note(line) for line in _split(changed)]
+            self._file.write(b"".join(lines))
+            self._file.flush()
+            self._stale += len(lines)
+            if self._stale > STALE_LINES_MAX + len(self._latest):
+                self._file.close()
+                self._file = self._write_anew()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _note(self, line: State) -> bytes:
+        encoded = msgspec.json.encode(line) + b"\n"
+        self._latest[_key_of(line)] = encoded
+        return encoded
+
+    def _write_anew(self) -> BinaryIO:
+        beside = self._path.with_name(f"{self._path.name}.new")
+        beside.write_bytes(b"".join(self._latest.values()))
+        beside.replace(self._path)
+        self._stale = 0
+        return self._path.open("ab")
+
+
+def _read(path: Path) -> Iterator[State]:
     if not path.exists():
-        return ()
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=tuple[Contract, ...])
-    except msgspec.MsgspecError as error:
-        raise ContractsFileIsUnreadableError(f"{path} holds no contracts of a sandbox. Remove it.") from error
+        return
+    *lines, rest = path.read_bytes().split(b"\n")
+    # A line without its end was being written when the sandbox was killed: nobody heard of it.
+    if rest and not lines:
+        raise StateFileIsUnreadableError(_unreadable(path))
+    for line in lines:
+        try:
+            yield _decode(line)
+        except msgspec.MsgspecError as error:
+            raise StateFileIsUnreadableError(_unreadable(path)) from error
 
 
-def save_contracts(path: Path, contracts: Sequence[Contract]) -> None:
-    """Put all contracts into the file, in one step.
+def _unreadable(path: Path) -> str:
+    return f"{path} holds no state of a sandbox. Remove it."
 
-    Raises:
-        OSError: it can't be written.
-    """
-    beside = path.with_name(f"{path.name}.new")
-    beside.write_bytes(msgspec.json.format(msgspec.json.encode(contracts)))
-    beside.replace(path)
+
+def _decode(line: bytes) -> State:
+    return msgspec.json.decode(line, type=State)
+
+
+def _split(changed: State) -> Iterator[State]:
+    for contract in changed.contracts:
+        yield State(contracts=(contract,))
+    for name in _SINGLE:
+        value = getattr(changed, name)
+        if value is not None:
+            yield State(**{name: value})
+
+
+def _key_of(line: State) -> str:
+    if line.contracts:
+        return line.contracts[0].agreement_id
+    return next(name for name in _SINGLE if getattr(line, name) is not None)

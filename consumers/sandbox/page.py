@@ -11,9 +11,10 @@ from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
 
 from consumers.sandbox.contracts import AgreementStatus, Contract, Generation, MarketplaceRefusedError
-from consumers.sandbox.control import PurchaseSchema, RenewalSchema, SeatsSchema, status_of
+from consumers.sandbox.control import status_of
 from consumers.sandbox.faults import FaultPlan, Faults
 from consumers.sandbox.marketplace import Marketplace, Outcome
+from consumers.sandbox.schemas import PurchaseSchema, RenewalSchema, SeatsSchema
 
 _BUY = "buy"
 _ACCOUNT_IN_EXAMPLES = "111122223333"

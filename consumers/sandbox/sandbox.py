@@ -18,7 +18,7 @@ from consumers.sandbox.app import make_app
 from consumers.sandbox.contracts import Product
 from consumers.sandbox.faults import Faults
 from consumers.sandbox.marketplace import Marketplace
-from consumers.sandbox.memory import load_contracts, save_contracts
+from consumers.sandbox.memory import StateFile
 from consumers.sandbox.notifications import REGION
 from consumers.sandbox.queue import LOCAL_CREDENTIAL, SellersQueue
 from consumers.sandbox.signing import SignatureVersion, kept_key, passing_key
@@ -32,6 +32,8 @@ class SandboxSettings:
     product_id: str
     product_title: str
     dimension: str = "users"
+    products: tuple[Product, ...] = ()
+    """What it sells beside this first product."""
     host: str = "127.0.0.1"
     port: int = 0
     """0 is any free port."""
@@ -54,7 +56,7 @@ class SandboxSettings:
 
 
 class Sandbox:
-    """A local AWS Marketplace for one product. A context manager; `start` and `stop` do the same."""
+    """A local AWS Marketplace. A context manager; `start` and `stop` do the same."""
 
     url: str
     """Of the control page, the control API and AWS's calls."""
@@ -102,10 +104,11 @@ class Sandbox:
 
         Raises:
             OSError: the port is taken, or the host is not of this machine.
-            ContractsFileIsUnreadableError: the file of contracts holds something else.
+            StateFileIsUnreadableError: the file of contracts holds something else.
         """
         settings = self._settings
         path = settings.contracts_path
+        self._file = StateFile(path) if path else None
         self._key = kept_key(path.with_suffix(".signing.pem")) if path else passing_key()
         # Moto's server and this one would write a line for every poll of the queue.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -116,14 +119,13 @@ class Sandbox:
             self.queue_url, self.sqs_endpoint = self._queue.url, self._queue.endpoint
             self.faults = Faults()
             self.marketplace = Marketplace(
-                product=_product(settings),
+                products=(_first_product(settings), *settings.products),
                 clock=self._clock,
                 ids=self._ids,
                 deliver=self._queue.deliver,
                 sign=partial(self._key.sign, version=settings.signature_version),
                 raw_delivery=settings.raw_delivery,
-                contracts_before=load_contracts(path) if path else (),
-                keep=partial(save_contracts, path) if path else None,
+                memory=self._file,
             )
             self._server = self._make_server(listening)
         self._thread = Thread(
@@ -139,6 +141,8 @@ class Sandbox:
         self._thread.join()
         self._server.server_close()
         self._queue.close()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         """Start."""
@@ -171,10 +175,10 @@ def _open_queue(settings: SandboxSettings) -> SellersQueue:
     )
 
 
-def _product(settings: SandboxSettings) -> Product:
+def _first_product(settings: SandboxSettings) -> Product:
     return Product(
         code=settings.product_code,
         id=settings.product_id,
         title=settings.product_title,
-        dimension=settings.dimension,
+        dimensions=(settings.dimension,),
     )

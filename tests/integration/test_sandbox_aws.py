@@ -219,7 +219,11 @@ def test_an_agreement_tells_how_it_ended_or_will_end(stage: Stage) -> None:
     def described(contract: Contract) -> dict[str, Any]:
         return without_metadata(stage.agreement.describe_agreement(agreementId=contract.agreement_id))
 
-    assert described(once)["endTimeBehavior"] == {"type": "EXPIRE", "reasonCode": "ACCEPTOR_RENEW_OPTED_OUT"}
+    assert described(once)["endTimeBehavior"] == {
+        "type": "EXPIRE",
+        "reasonCode": "ACCEPTOR_RENEW_OPTED_OUT",
+        "renewalSummary": {"offerId": once.offer_id},
+    }
     assert described(cancelled)["status"] == "CANCELLED"
     assert described(expired)["status"] == "EXPIRED"
     assert described(expired)["endTime"] == NOON

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consumers.sandbox import Contract, Marketplace, Sandbox, SandboxSettings
-from consumers.sandbox.memory import ContractsFileIsUnreadableError
+from consumers.sandbox.memory import StateFileIsUnreadableError
 
 
 def _settings(path: Path) -> SandboxSettings:
@@ -31,7 +31,7 @@ def test_a_file_with_something_else_is_said_in_one_line(tmp_path: Path) -> None:
     """A file that is none of a sandbox is not overwritten: the line says what to do."""
     path = tmp_path / "contracts.json"
     path.write_text('{"not": "contracts"}')
-    with pytest.raises(ContractsFileIsUnreadableError, match="Remove it"):
+    with pytest.raises(StateFileIsUnreadableError, match="Remove it"):
         Sandbox(_settings(path)).start()
     assert path.read_text() == '{"not": "contracts"}'
 

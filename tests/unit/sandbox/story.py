@@ -1,7 +1,7 @@
 """The story of the sandbox's tests: one product, two buyers, one noon."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -10,7 +10,7 @@ from uuid import UUID
 from consumers.sandbox import Marketplace, Message, Product
 
 SOFTPHONE = Product(
-    code="74az0btybm649octamy0sktos", id="prod-k35yywhyj4eqg", title="Amazon Connect SoftPhone", dimension="users"
+    code="74az0btybm649octamy0sktos", id="prod-k35yywhyj4eqg", title="Amazon Connect SoftPhone", dimensions=("users",)
 )
 ANALYTICAL_ENGINES = "111122223333"
 """The AWS account of the company where Ada works."""
@@ -46,13 +46,19 @@ def numbered_ids() -> Callable[[], UUID]:
 class Stage:
     """A Marketplace at noon, whose messages land in a list."""
 
-    def __init__(self, *, raw_delivery: bool = False, queue_takes: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        raw_delivery: bool = False,
+        queue_takes: bool = True,
+        products: Sequence[Product] = (SOFTPHONE,),
+    ) -> None:
         """Open with or without the SNS envelope, and with a queue that works or not."""
         self.clock = Clock()
         self.sent: list[Message] = []
         self.queue_takes = queue_takes
         self.marketplace = Marketplace(
-            product=SOFTPHONE,
+            products=products,
             clock=self.clock,
             ids=numbered_ids(),
             deliver=self._deliver,

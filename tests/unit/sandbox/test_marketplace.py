@@ -18,7 +18,7 @@ from consumers.sandbox.contracts import (
     SeatsOutOfRangeError,
     TooManyContractsError,
 )
-from consumers.sandbox.marketplace import CONTRACTS_MAX, TOKEN_LIFETIME, TokenHasExpiredError, TokenIsInvalidError
+from consumers.sandbox.marketplace import TOKEN_LIFETIME, TokenHasExpiredError, TokenIsInvalidError
 from tests.unit.sandbox.story import (
     ANALYTICAL_ENGINES,
     COMPILERS_INC,
@@ -190,7 +190,8 @@ def test_an_unknown_agreement_is_named_in_the_refusal() -> None:
 def test_a_full_sandbox_takes_no_more_contracts() -> None:
     """Everything has a limit."""
     marketplace = Stage().marketplace
-    for _ in range(CONTRACTS_MAX):
+    marketplace.contracts_max = 3
+    for _ in range(3):
         marketplace.buy(account_id=ANALYTICAL_ENGINES, seats=1, until=END_OF_MAY)
     with pytest.raises(TooManyContractsError):
         marketplace.buy(account_id=ANALYTICAL_ENGINES, seats=1, until=END_OF_MAY)
@@ -246,7 +247,7 @@ def test_a_message_is_sent_after_the_contract_has_changed() -> None:
         seen.append(marketplace.find(message.agreement_id).seats)
         return True
 
-    marketplace = Marketplace(product=SOFTPHONE, clock=Clock(), ids=numbered_ids(), deliver=read_at_once)
+    marketplace = Marketplace(products=(SOFTPHONE,), clock=Clock(), ids=numbered_ids(), deliver=read_at_once)
     contract = marketplace.buy(account_id=ANALYTICAL_ENGINES, seats=5, until=END_OF_MAY).contract
     marketplace.set_seats(contract.agreement_id, seats=3)
     assert seen == [5, 5, 3, 3]

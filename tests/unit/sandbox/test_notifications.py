@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from consumers.sandbox import Contract, Generation
-from consumers.sandbox.notifications import instant
+from consumers.sandbox.notices import instant
 from tests.unit.sandbox.story import ANALYTICAL_ENGINES, END_OF_MAY, END_OF_NEXT_MAY, NOON, SOFTPHONE, Stage
 
 SELLER = "444455556666"
