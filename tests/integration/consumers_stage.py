@@ -201,7 +201,8 @@ def _queues() -> "SQSClient":
 
 
 @cache
-def _descriptions() -> Loader:
+def descriptions() -> Loader:
+    """What boto3 knows of AWS's services, read once for all tests of a process."""
     return create_loader()
 
 
@@ -238,7 +239,7 @@ def staged(
     with (
         patch.dict(os.environ, ANYBODY),
         # boto3 reads its descriptions of AWS for each session again, which takes longer than most of the tests.
-        patch("botocore.session.create_loader", lambda _: _descriptions()),
+        patch("botocore.session.create_loader", lambda _: descriptions()),
         Sandbox(sandbox_settings, clock=clock) as sandbox,
     ):
         settings = change(
