@@ -20,16 +20,18 @@ class Permission(StrEnum):
     CHANGE_SEATS = "change seats"
     PREVIEW_LIMIT = "preview a seat limit"
     SIGN_USERS_IN = "sign users in"
+    SIGN_USERS_IN_BY_KEY = "sign users in without naming a license"
     SEE_SIGN_INS = "see who is signed in"
     KEEP_KEYS = "issue and revoke keys"
 
 
 _PERMISSIONS: Final[Mapping[KeyRole, frozenset[Permission]]] = {
-    KeyRole.OPERATOR: frozenset(Permission),
+    # An operator's key tells no customer, so that there is nothing to choose a license from.
+    KeyRole.OPERATOR: frozenset(Permission) - {Permission.SIGN_USERS_IN_BY_KEY},
     KeyRole.ADMIN: frozenset(
         {Permission.READ, Permission.CHANGE_SEATS, Permission.PREVIEW_LIMIT, Permission.SEE_SIGN_INS}
     ),
-    KeyRole.CLIENT: frozenset({Permission.SIGN_USERS_IN}),
+    KeyRole.CLIENT: frozenset({Permission.SIGN_USERS_IN, Permission.SIGN_USERS_IN_BY_KEY}),
     KeyRole.AUDITOR: frozenset({Permission.READ}),
 }
 
@@ -77,7 +79,7 @@ class Principal:
         return (
             self.names(information.license_id)
             and self.scope.customer_id in (None, information.customer_id)
-            and self.scope.product_id in (None, information.product_id)
+            and self.scope.product_id in (None, information.product_id, information.product_code)
         )
 
     def names(self, license_id: LicenseId) -> bool:

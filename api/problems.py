@@ -48,6 +48,7 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     "NOT_RECORDED": ProblemKind(HTTPStatus.NOT_FOUND, "The ledger has no such version or position"),
     "METHOD_NOT_ALLOWED": ProblemKind(HTTPStatus.METHOD_NOT_ALLOWED, "The path does not take this method"),
     "NO_SEAT_FREE": ProblemKind(HTTPStatus.CONFLICT, "No seat is free"),
+    "TOO_MANY_LICENSES": ProblemKind(HTTPStatus.CONFLICT, "There are too many licenses to choose from"),
     "REGISTRATION_TOKEN_EXPIRED": ProblemKind(HTTPStatus.GONE, "The registration link has expired"),
     "STALE": ProblemKind(HTTPStatus.PRECONDITION_FAILED, "It has changed since it was read"),
     "TOO_LARGE": ProblemKind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large"),

@@ -6,7 +6,7 @@ is kept. A sign-in made with a key ends when the key does.
 
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
@@ -233,13 +233,15 @@ class SignIns:
         scope = KeyScope(licenses=(LicenseId(row.license_id),))
         return Principal.of(role=KeyRole(row.role), scope=scope, actor_id=row.sign_in_id, key_id=None)
 
-    def of_license(self, license_id: LicenseId, *, customer_id: str | None, product_id: str | None) -> Sequence[SignIn]:
+    def of_license(
+        self, license_id: LicenseId, *, customer_id: str | None, products: Collection[str | None]
+    ) -> Sequence[SignIn]:
         """The sign-ins that reach this license and not everything, the latest first.
 
         Args:
             license_id: the license.
             customer_id: whose it is; sign-ins with a key of this customer reach it too.
-            product_id: of which product.
+            products: of which product: its id and its code.
         """
         now = self._ledger.now()
         found = []
@@ -247,7 +249,7 @@ class SignIns:
             if key is None:
                 reaches = row.license_id == license_id
             else:
-                reaches = key.is_valid(at=now) and _names(key.scope, license_id, customer_id, product_id)
+                reaches = key.is_valid(at=now) and _names(key.scope, license_id, customer_id, products)
             if reaches:
                 found.append(_sign_in(row, key))
         return found
@@ -366,13 +368,13 @@ def _link_is_open(row: sqlalchemy.Row[Any], *, at: datetime) -> bool:
     return row.session_hash is None and at < moment(row.ends_at_microseconds)
 
 
-def _names(scope: KeyScope, license_id: LicenseId, customer_id: str | None, product_id: str | None) -> bool:
+def _names(scope: KeyScope, license_id: LicenseId, customer_id: str | None, products: Collection[str | None]) -> bool:
     """Whether a scope reaches this license without reaching everything."""
     if scope.licenses is not None:
         return license_id in scope.licenses
     if scope.customer_id is None or scope.customer_id != customer_id:
         return False
-    return scope.product_id is None or scope.product_id == product_id
+    return scope.product_id is None or scope.product_id in products
 
 
 def _sign_in(row: sqlalchemy.Row[Any], key: Key | None) -> SignIn:

@@ -96,6 +96,20 @@ class TooManyNewUsersError(LedgerError):
         )
 
 
+class TooManyLicensesError(LedgerError):
+    """More licenses come into question than can be looked at for one user."""
+
+    CODE: ClassVar[str] = "TOO_MANY_LICENSES"
+
+    def __init__(self, *, licenses_max: int) -> None:
+        """Say what to do."""
+        super().__init__(
+            f"This customer has more than {licenses_max:,} licenses of the product. Name the license, or use a key that"
+            " lists the licenses which are to be looked at.",
+            licenses_max=licenses_max,
+        )
+
+
 class QueueIsFullError(LedgerError):
     """Too many commands wait already."""
 

@@ -31,7 +31,10 @@ class KeyIsNotFoundError(LedgerError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyScope:
-    """What a key reaches: these licenses, or those of a customer (and product), or, all null, everything."""
+    """What a key reaches: these licenses, or those of a customer (and product), or, all null, everything.
+
+    A product is named by its id or by its code.
+    """
 
     licenses: tuple[LicenseId, ...] | None = None
     customer_id: str | None = None

@@ -11,6 +11,7 @@ from ledger.errors import IdempotencyKeyIsReusedError, IsStaleError, RefusedErro
 from ledger.ids import random_id
 from ledger.license import access, decisions
 from ledger.license.access import AccessCode
+from ledger.license.choice import Place, license_to_work_under
 from ledger.license.decisions import LimitPreview, SeatIsNotFoundError
 from ledger.license.events import (
     Actor,
@@ -22,6 +23,7 @@ from ledger.license.events import (
     SeatBlocked,
     SeatId,
 )
+from ledger.license.holding import Holding
 from ledger.license.state import License, Seat, SeatStatus
 from ledger.replay import Moment, Past
 from ledger.store import REMEMBERED_FOR, RememberedAnswer
@@ -35,6 +37,8 @@ USERS_PREVIEWED_MAX: Final = 1_000
 # What the caller believes to change: a version, or "*" for "it exists".
 IfMatch: TypeAlias = int | Literal["*"] | None
 NamingEvent: TypeAlias = SeatActivated | SeatBlocked
+# The licenses among which one is chosen: these, or whatever a customer holds of a product.
+Among: TypeAlias = Holding | Sequence[LicenseId]
 
 R = TypeVar("R")
 
@@ -112,8 +116,9 @@ class AccessAnswer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         code: the answer; `ALLOWED` alone is yes.
         user: the spelling that was asked with.
-        license: as it stood.
-        seat_id: the user's seat, null if the user was never heard of.
+        license: as it stood; null if there was none to choose.
+        seat_id: the user's seat there, null if the license never heard of the user.
+        is_new: no license that was looked at ever heard of the user.
         usable_until: until when anybody may use this license as things stand.
         at: when this was decided.
         position: up to which this is true.
@@ -121,8 +126,9 @@ class AccessAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     code: AccessCode
     user: str
-    license: License
+    license: License | None
     seat_id: SeatId | None
+    is_new: bool
     usable_until: datetime | None
     at: datetime
     position: int
@@ -293,37 +299,38 @@ class Seats:
         Raises:
             TooManyNewUsersError: this would be one more.
         """
+        return self._sign_in(_asks(license_id, user, caller=caller), user=user, new_users_max=new_users_max)
 
-        def decide(transaction: Transaction) -> AccessAnswer:
-            answer = _access(transaction, license_id, user)
-            if answer.code is not AccessCode.NO_SEAT:
-                return answer
-            return _take_seat(transaction, license_id, user, answer, counter=counter, new_users_max=new_users_max)
+    def sign_in_among(
+        self, among: Among, *, user: User, caller: Caller, new_users_max: int | None = None
+    ) -> AccessAnswer:
+        """May this user work under one of these licenses? A user without a seat takes one, where one is free.
 
-        # Most who sign in have a seat, or get none: they need not wait for those who take one.
-        answer = self.access(license_id, user=user, caller=caller)
-        if answer.code is not AccessCode.NO_SEAT:
-            return answer
-        counter = (caller.actor.id, _hour(self._past.now()))
-        return self._writer.submit(
-            Work(
-                decide=decide,
-                caller=caller,
-                licenses=(license_id,),
-                users=((license_id, user),),
-                counters=() if new_users_max is None else (counter,),
-            )
-        )
+        The license is chosen by `license_to_work_under`; where there is none the answer is `LICENSE_NOT_FOUND`.
+
+        Args:
+            among: at most 1,000 licenses.
+            user: who signs in.
+            caller: the client program's key.
+            new_users_max: how many users never heard of this caller may bring in an hour; null is no limit.
+
+        Raises:
+            TooManyNewUsersError: this would be one more.
+            TooManyLicensesError: the customer holds more than 1,000 licenses of the product.
+        """
+        return self._sign_in(_asks_among(among, user, caller=caller), user=user, new_users_max=new_users_max)
 
     def access(self, license_id: LicenseId, *, user: User, caller: Caller) -> AccessAnswer:
         """May this user work, as things stand? Changes nothing."""
+        return self._writer.submit(_asks(license_id, user, caller=caller))
 
-        def decide(transaction: Transaction) -> AccessAnswer:
-            return _access(transaction, license_id, user)
+    def access_among(self, among: Among, *, user: User, caller: Caller) -> AccessAnswer:
+        """May this user work under one of these licenses, as things stand? Changes nothing.
 
-        return self._writer.submit(
-            Work(decide=decide, caller=caller, licenses=(license_id,), users=((license_id, user),), only_asks=True)
-        )
+        Raises:
+            TooManyLicensesError: the customer holds more than 1,000 licenses of the product.
+        """
+        return self._writer.submit(_asks_among(among, user, caller=caller))
 
     def preview(self, license_id: LicenseId, *, seats_max: int, caller: Caller) -> Preview:
         """What the limit `seats_max` would do to the users. Changes nothing.
@@ -347,6 +354,22 @@ class Seats:
             license_version=license_.version,
             position=position,
         )
+
+    def _sign_in(self, asks: Work[AccessAnswer], *, user: User, new_users_max: int | None) -> AccessAnswer:
+        # Most who sign in have a seat, or get none: they need not wait for those who take one.
+        answer = self._writer.submit(asks)
+        if answer.code is not AccessCode.NO_SEAT:
+            return answer
+        counter = (asks.caller.actor.id, _hour(self._past.now()))
+
+        def decide(transaction: Transaction) -> AccessAnswer:
+            answer = asks.decide(transaction)
+            if answer.code is not AccessCode.NO_SEAT or answer.license is None:
+                return answer
+            return _take_seat(transaction, answer.license, user, answer, counter=counter, new_users_max=new_users_max)
+
+        counters = () if new_users_max is None else (counter,)
+        return self._writer.submit(msgspec.structs.replace(asks, decide=decide, counters=counters, only_asks=False))
 
     def _change_one(
         self, license_id: LicenseId, change: SeatChange, *, caller: Caller, if_match: IfMatch, once: Once | None
@@ -517,15 +540,51 @@ def _personal_name(seat_id: SeatId, change: SeatChange, named: NamingEvent | Non
     return named.user
 
 
-def _access(transaction: Transaction, license_id: LicenseId, user: User) -> AccessAnswer:
-    license_ = transaction.any_license(license_id)
-    seat_id = transaction.seat_of(license_id, user)
+def _asks(license_id: LicenseId, user: User, *, caller: Caller) -> Work[AccessAnswer]:
+    def decide(transaction: Transaction) -> AccessAnswer:
+        license_ = transaction.any_license(license_id)
+        seat_id = transaction.seat_of(license_id, user)
+        code = access.access(license_, seat_id, policy=transaction.policy, at=transaction.at)
+        place = Place(license=license_, seat_id=seat_id)
+        return _access_answer(transaction, user, code=code, place=place, is_new=seat_id is None)
+
+    return Work(decide=decide, caller=caller, licenses=(license_id,), users=((license_id, user),), only_asks=True)
+
+
+def _asks_among(among: Among, user: User, *, caller: Caller) -> Work[AccessAnswer]:
+    def decide(transaction: Transaction) -> AccessAnswer:
+        places = [
+            Place(license=license_, seat_id=transaction.seat_of(license_.license_id, user))
+            for license_ in _licenses_among(transaction, among)
+        ]
+        choice = license_to_work_under(places, policy=transaction.policy, at=transaction.at)
+        is_new = all(place.seat_id is None for place in places)
+        return _access_answer(transaction, user, code=choice.code, place=choice.place, is_new=is_new)
+
+    if isinstance(among, Holding):
+        return Work(decide=decide, caller=caller, holdings=((among, user),), only_asks=True)
+    users = tuple((license_id, user) for license_id in among)
+    return Work(decide=decide, caller=caller, licenses=tuple(among), users=users, only_asks=True)
+
+
+def _licenses_among(transaction: Transaction, among: Among) -> Sequence[License]:
+    if isinstance(among, Holding):
+        return transaction.licenses_held(among)
+    licenses = map(transaction.any_license, among)
+    return [license_ for license_ in licenses if license_.issued]
+
+
+def _access_answer(
+    transaction: Transaction, user: User, *, code: AccessCode, place: Place | None, is_new: bool
+) -> AccessAnswer:
+    license_ = None if place is None else place.license
     return AccessAnswer(
-        code=access.access(license_, seat_id, policy=transaction.policy, at=transaction.at),
+        code=code,
         user=user.name,
         license=license_,
-        seat_id=seat_id,
-        usable_until=access.usable_until(license_.subscription, policy=transaction.policy),
+        seat_id=None if place is None else place.seat_id,
+        is_new=is_new,
+        usable_until=access.usable_until(license_.subscription, policy=transaction.policy) if license_ else None,
         at=transaction.at,
         position=transaction.position,
     )
@@ -533,16 +592,16 @@ def _access(transaction: Transaction, license_id: LicenseId, user: User) -> Acce
 
 def _take_seat(
     transaction: Transaction,
-    license_id: LicenseId,
+    license_: License,
     user: User,
     answer: AccessAnswer,
     *,
     counter: tuple[str, int],
     new_users_max: int | None,
 ) -> AccessAnswer:
-    if answer.license.seats_active >= answer.license.seats_max:
+    if license_.seats_active >= license_.seats_max:
         return msgspec.structs.replace(answer, code=AccessCode.NO_SEAT_FREE)
-    if answer.seat_id is None and new_users_max is not None:
+    if answer.is_new and new_users_max is not None:
         if transaction.new_users(counter) >= new_users_max:
             raise TooManyNewUsersError(
                 users_max=new_users_max, retry_after_seconds=_seconds_to_next_hour(transaction.at)
@@ -550,15 +609,15 @@ def _take_seat(
         transaction.count_new_user(counter)
     seat_id = answer.seat_id or SeatId(random_id())
     events = decisions.activate_seat(
-        answer.license,
+        license_,
         seat_id=seat_id,
         user=Personal(seat_id, user.name),
         policy=transaction.policy,
         at=transaction.at,
     )
-    license_ = transaction.append(license_id, events)
+    after = transaction.append(license_.license_id, events)
     return msgspec.structs.replace(
-        answer, code=AccessCode.ALLOWED, license=license_, seat_id=seat_id, position=transaction.position
+        answer, code=AccessCode.ALLOWED, license=after, seat_id=seat_id, position=transaction.position
     )
 
 

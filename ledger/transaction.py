@@ -4,13 +4,14 @@ import hmac
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy
 
 from ledger.envelope import Event, encode
-from ledger.errors import KeyIsClaimedError, LicenseIsNotFoundError
+from ledger.errors import KeyIsClaimedError, LicenseIsNotFoundError, TooManyLicensesError
 from ledger.ids import random_id
 from ledger.license import state as license_state
 from ledger.license.access import AccessPolicy
@@ -24,6 +25,7 @@ from ledger.license.events import (
     SeatBlocked,
     SeatId,
 )
+from ledger.license.holding import Holding, holdings_of
 from ledger.license.state import License, Seat
 from ledger.store import (
     CounterKey,
@@ -44,6 +46,8 @@ from ledger.users import User, identity_of
 
 # `account` and `product` name a license but claim nothing: one account can hold many licenses.
 CLAIMING_KINDS: Final = frozenset({KeyKind.LICENSE_ARN, KeyKind.AGREEMENT, KeyKind.CUSTOMER})
+LICENSES_HELD_MAX: Final = 1_000
+"""Of one customer and product: that many are looked at for one user, and of more none, so that no block is missed."""
 _HASH_BYTES: Final = 16
 _EVENTS_BETWEEN_SIGNS: Final = 5_000
 _TICK: Final = timedelta(microseconds=1)
@@ -70,6 +74,8 @@ class Work(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
         caller: who sends it.
         licenses: the licenses it will look at.
         users: the users whose seats it will look up.
+        holdings: what a customer holds of a product, all licenses of which it will look at, each with the user whose
+            seats there it will look up.
         keys: the keys whose licenses it will look up.
         answers: the Idempotency-Keys it will look up.
         counters: the counters of new users it will look up.
@@ -81,6 +87,7 @@ class Work(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     caller: Caller
     licenses: tuple[LicenseId, ...] = ()
     users: tuple[tuple[LicenseId, User], ...] = ()
+    holdings: tuple[tuple[Holding, User], ...] = ()
     keys: tuple[tuple[KeyKind, str], ...] = ()
     answers: tuple[bytes, ...] = ()
     counters: tuple[CounterKey, ...] = ()
@@ -90,6 +97,9 @@ class Work(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 
 class States(Protocol):
     """Where a batch finds the states before it."""
+
+    def gather(self, license_ids: Collection[LicenseId]) -> None:
+        """Read those of these licenses that are not known, and bring the others up to date, many at once."""
 
     def license(self, license_id: str) -> License:
         """A license as the ledger has it, of version 0 if it does not exist."""
@@ -148,17 +158,31 @@ class Batch:
         self._keys: dict[tuple[LicenseId, str], DirectoryKey] = {}
         self._directory = _Found(store.directory)
         self._licenses_of = _Found(store.licenses_of)
+        self._held = _Found(partial(store.licenses_held, limit=LICENSES_HELD_MAX + 1))
         self._remembered = _Found(store.remembered)
         self._new_users = _Found(store.new_users)
 
     def look_up(self, works: Sequence[Work[object]]) -> None:
         """Ask once for all that the works will look up."""
+        held = self._look_up_held([pair for work in works for pair in work.holdings])
         self._directory.look_up(
-            {self.directory_key(license_id, user.identity) for work in works for license_id, user in work.users}
+            {self.directory_key(license_id, user.identity) for license_id, user in held}
+            | {self.directory_key(license_id, user.identity) for work in works for license_id, user in work.users}
         )
         self._licenses_of.look_up({(kind.value, value) for work in works for kind, value in work.keys})
         self._remembered.look_up({key for work in works for key in work.answers})
         self._new_users.look_up({counter for work in works for counter in work.counters})
+
+    def _look_up_held(self, holdings: Sequence[tuple[Holding, User]]) -> Sequence[tuple[LicenseId, User]]:
+        if not holdings:
+            return ()
+        self._held.look_up({holding for holding, _ in holdings})
+        counted = [(self.licenses_held(holding), user) for holding, user in holdings]
+        # Of too many none is looked at.
+        few = [(license_ids, user) for license_ids, user in counted if len(license_ids) <= LICENSES_HELD_MAX]
+        held = [(license_id, user) for license_ids, user in few for license_id in license_ids]
+        self._states.gather({license_id for license_id, _ in held})
+        return held
 
     def decide(self, work: Work[R]) -> R:
         """Run one decision; what it raises undoes all that it did."""
@@ -182,6 +206,7 @@ class Batch:
         ours.rows.events.extend(stored)
         ours.rows.directory.update(rows.directory)
         ours.rows.license_keys.update(rows.license_keys)
+        ours.rows.holdings.update(rows.holdings)
         ours.rows.answers.update(rows.answers)
         ours.rows.new_users.update(rows.new_users)
         ours.states.update(effects.states)
@@ -224,6 +249,12 @@ class Batch:
     def license_of(self, key: LicenseKey) -> str | None:
         """The license that has a key."""
         return self.effects.rows.license_keys.get(key) or self._licenses_of.get(key)
+
+    def licenses_held(self, holding: Holding) -> Sequence[LicenseId]:
+        """The licenses that are, or once were, what a customer holds of a product: at most one more than the limit."""
+        found = {*(self._held.get(holding) or ())}
+        found.update(license_id for held, license_id in self.effects.rows.holdings if held == holding)
+        return [LicenseId(license_id) for license_id in sorted(found)[: LICENSES_HELD_MAX + 1]]
 
     def remembered(self, key_hash: bytes) -> RememberedAnswer | None:
         """The answer given to an Idempotency-Key."""
@@ -295,6 +326,18 @@ class Transaction:
         found = self.effects.rows.license_keys.get(key) or self._batch.license_of(key)
         return LicenseId(found) if found else None
 
+    def licenses_held(self, holding: Holding) -> Sequence[License]:
+        """What a customer holds of a product now, by license id.
+
+        Raises:
+            TooManyLicensesError: they are more than are looked at.
+        """
+        license_ids = self._batch.licenses_held(holding)
+        if len(license_ids) > LICENSES_HELD_MAX:
+            raise TooManyLicensesError(licenses_max=LICENSES_HELD_MAX)
+        licenses = map(self.any_license, license_ids)
+        return [license_ for license_ in licenses if holding in holdings_of(license_.product_code, license_.names)]
+
     def seat_of(self, license_id: LicenseId, user: User) -> SeatId | None:
         """The seat of a user; null if the user was never heard of."""
         key = self._batch.directory_key(license_id, user.identity)
@@ -323,12 +366,16 @@ class Transaction:
         if not events:
             return license_
         self._refuse_claimed(license_id, events)
+        names_before = license_.names
         first = license_.version + 1
         for version, event in enumerate(events, first):
             self._stay(version)
             license_ = license_state.evolve(license_, event, version=version, at=self.at, actor=self._caller.actor)
             self.effects.events[license_id, version] = event
             self._note(license_id, event, version=version)
+        if license_.names is not names_before:
+            held = holdings_of(license_.product_code, license_.names)
+            self.effects.rows.holdings.update((holding, license_id) for holding in held)
         self.effects.states[license_id] = license_
         self.effects.appends.setdefault(license_id, (first, []))[1].extend(events)
         return license_

@@ -5,12 +5,13 @@ the disk is asked once for many. The thread of the caller who came first decides
 the handing over to a thread of its own and back.
 """
 
+import contextlib
 import contextvars
 import queue
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar, cast
@@ -19,7 +20,7 @@ import sqlalchemy
 import structlog
 
 from ledger import snapshots
-from ledger.envelope import EventTypeIsUnknownError, decode
+from ledger.envelope import EventTypeIsUnknownError, StoredEventDisagreesError, decode
 from ledger.errors import LedgerError, QueueIsFullError, UnavailableError
 from ledger.license.events import Actor, ActorRole, LicenseId
 from ledger.license.state import License
@@ -35,6 +36,8 @@ BATCH_MAX: Final = 256
 PAUSES_SECONDS: Final = (0.02, 0.2, 0.0)
 # Each license weighs one and its seats: about half a gigabyte when the cache is full.
 CACHE_WEIGHT_MAX: Final = 1_000_000
+# Each with its events since its snapshot, which are held until they are read.
+GATHERED_AT_ONCE: Final = 50
 SYSTEM_CALLER: Final = Caller(Actor(ActorRole.SYSTEM, "ledger"))
 
 _LOGGER: Final = structlog.get_logger(__name__)
@@ -392,11 +395,11 @@ class _States:
             work.only_asks and all(license_id in self._licenses for license_id in work.licenses) for work in works
         )
 
-    def want(self, license_ids: set[LicenseId]) -> None:
+    def want(self, license_ids: Collection[LicenseId]) -> None:
         """Bring these licenses up to date, all at once."""
         stale: dict[str, int] = {
             license_id: self._licenses[license_id].version
-            for license_id in license_ids & self._stale
+            for license_id in self._stale.intersection(license_ids)
             if license_id in self._licenses
         }
         if not stale:
@@ -406,6 +409,28 @@ class _States:
             events = [event for event in newer if event.stream == license_id]
             self.put(replay(self._licenses[license_id], events))
             self._stale.discard(license_id)
+
+    def gather(self, license_ids: Collection[LicenseId]) -> None:
+        """Read those of these licenses that are not known, and bring the others up to date, many at once."""
+        self.want(license_ids)
+        unknown = sorted(license_id for license_id in license_ids if license_id not in self._licenses)
+        for first in range(0, len(unknown), GATHERED_AT_ONCE):
+            # Whoever asks for one that is damaged hears of it, and nobody else.
+            with contextlib.suppress(StoredEventDisagreesError):
+                self._load(unknown[first : first + GATHERED_AT_ONCE])
+
+    def _load(self, license_ids: Sequence[LicenseId]) -> None:
+        """Read licenses on the writer's connection, and so as they are in its transaction."""
+        begins = {license_id: License(license_id=license_id) for license_id in license_ids}
+        for snapshot in self._store.snapshots_of(license_ids):
+            license_ = snapshots.decode(snapshot.state)
+            begins[license_.license_id] = license_
+        events = defaultdict(list)
+        for event in self._store.events_of({license_id: begin.version for license_id, begin in begins.items()}):
+            events[event.stream].append(event)
+        for license_id, begin in begins.items():
+            self._snapshot_versions[license_id] = begin.version
+            self.put(replay(begin, events[license_id]))
 
     def license(self, license_id: str) -> License:
         """A license as the ledger has it, of version 0 if it does not exist."""

@@ -115,7 +115,9 @@ def sign_ins(license_id: uuid.UUID) -> ResponseReturnValue:
 def _of(information: LicenseInformation) -> list[SignIn]:
     return list(
         current_sign_ins().of_license(
-            information.license_id, customer_id=information.customer_id, product_id=information.product_id
+            information.license_id,
+            customer_id=information.customer_id,
+            products=(information.product_id, information.product_code),
         )
     )
 

@@ -75,7 +75,7 @@ def access(answer: AccessAnswer, *, check_again: timedelta) -> dict[str, object]
         "detail": SENTENCES[answer.code],
         "user": answer.user,
         "seat_id": answer.seat_id,
-        "license_id": answer.license.license_id,
+        "license_id": answer.license.license_id if answer.license else None,
         "usable_until": answer.usable_until,
         "check_again_at": _check_again_at(answer, allowed=allowed, check_again=check_again),
         "position": answer.position,

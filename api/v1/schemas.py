@@ -343,6 +343,12 @@ class Access(Schema):
     position = _number(1)
 
 
+class AccessByKey(Access):
+    """Whether a user may work, and under which of the licenses that the key reaches."""
+
+    license_id = _id(allow_none=True, metadata={"description": "The license that was chosen; null if there is none."})
+
+
 class Preview(Schema):
     """What a seat limit would do."""
 

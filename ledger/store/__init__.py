@@ -13,6 +13,7 @@ import msgspec
 import sqlalchemy
 
 from ledger.envelope import RecordedEvent, StoredEventDisagreesError, decode
+from ledger.license.holding import Holding
 from ledger.times import moment
 
 REMEMBERED_FOR: Final = timedelta(hours=24)
@@ -59,6 +60,7 @@ class RememberedAnswer(msgspec.Struct, frozen=True, kw_only=True):
 DirectoryKey = tuple[str, bytes]
 LicenseKey = tuple[str, str]
 CounterKey = tuple[str, int]
+HoldingRow = tuple[Holding, str]
 
 
 class NewEvent(NamedTuple):
@@ -78,6 +80,7 @@ class Rows:
     events: list[NewEvent] = field(default_factory=list)
     directory: dict[DirectoryKey, DirectoryEntry] = field(default_factory=dict)
     license_keys: dict[LicenseKey, str] = field(default_factory=dict)
+    holdings: set[HoldingRow] = field(default_factory=set)
     answers: dict[bytes, RememberedAnswer] = field(default_factory=dict)
     new_users: dict[CounterKey, int] = field(default_factory=dict)
     recorded_at: datetime | None = None
@@ -164,11 +167,17 @@ class Store(Protocol):
     def events_of(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:
         """The events of these streams after the given versions, in order of position."""
 
+    def snapshots_of(self, streams: Collection[str]) -> Sequence[Snapshot]:
+        """The latest snapshot of each of these streams that has one."""
+
     def directory(self, keys: Collection[DirectoryKey]) -> dict[DirectoryKey, DirectoryEntry]:
         """The seats of these users."""
 
     def licenses_of(self, keys: Collection[LicenseKey]) -> dict[LicenseKey, str]:
         """The licenses that have these keys."""
+
+    def licenses_held(self, holdings: Collection[Holding], *, limit: int) -> dict[Holding, tuple[str, ...]]:
+        """The licenses that are, or once were, what these customers hold of these products: some of each, by id."""
 
     def remembered(self, key_hashes: Collection[bytes]) -> dict[bytes, RememberedAnswer]:
         """The answers given to these Idempotency-Keys."""

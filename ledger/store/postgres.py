@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from ledger.envelope import RecordedEvent
+from ledger.license.holding import Holding
 from ledger.store import (
     REMEMBERED_FOR,
     SECRET_NAMES,
@@ -32,6 +33,7 @@ from ledger.store import (
     StoreCannotOpenError,
     StoreError,
     head_of,
+    holdings,
     recorded_of,
 )
 from ledger.store.postgres_connections import Connection, connect, engine, reason_of
@@ -168,6 +170,12 @@ class PostgresStore:
             found = self._writer.execute(_SELECT_STREAMS, ([*streams], [*streams.values()]), binary=True)
             return [recorded_of(row) for row in found.fetchall()]
 
+    def snapshots_of(self, streams: Collection[str]) -> Sequence[Snapshot]:
+        """The latest snapshots of these streams."""
+        with _store_errors():
+            found = self._writer.execute(_SELECT_SNAPSHOTS, ([*streams], SNAPSHOT_FORMAT), binary=True).fetchall()
+        return [Snapshot(stream=row[0], version=row[1], position=row[2], state=row[3]) for row in found]
+
     def directory(self, keys: Collection[DirectoryKey]) -> dict[DirectoryKey, DirectoryEntry]:
         """The seats of these users."""
         found = self._look_up(_SELECT_DIRECTORY, keys)
@@ -176,6 +184,15 @@ class PostgresStore:
     def licenses_of(self, keys: Collection[LicenseKey]) -> dict[LicenseKey, str]:
         """The licenses that have these keys."""
         return {(row[0], row[1]): row[2] for row in self._look_up(_SELECT_LICENSE_KEYS, keys)}
+
+    def licenses_held(self, holdings: Collection[Holding], *, limit: int) -> dict[Holding, tuple[str, ...]]:
+        """The licenses that these customers hold of these products."""
+        if not holdings:
+            return {}
+        with _store_errors():
+            values = [*_columns(holdings), limit]
+            found = self._writer.execute(_SELECT_HELD, values, prepare=True, binary=True).fetchall()
+        return {Holding(customer_id, product): tuple(held) for customer_id, product, held in found}
 
     def remembered(self, key_hashes: Collection[bytes]) -> dict[bytes, RememberedAnswer]:
         """The answers given to these Idempotency-Keys."""
@@ -286,9 +303,13 @@ class PostgresStore:
             if _named(self._writer.execute("SELECT to_regclass('head')::text").fetchone()) is None:
                 for statement in self._recorder.table_statements:
                     self._writer.execute(statement, prepare=False)
+            holdings_missing = holdings.is_missing(self._rows)
             for metadata in self._metadata:
                 metadata.create_all(self._rows)
             self._check_schema()
+            if holdings_missing:
+                recorded = self._writer.execute(_SELECT_TYPES, ([*holdings.TYPES],), binary=True)
+                holdings.fill(self._rows, map(recorded_of, recorded.fetchall()))
             self.commit()
         finally:
             self.rollback()
@@ -316,6 +337,8 @@ class PostgresStore:
             yield _PUT_DIRECTORY, _columns([(*key, *entry) for key, entry in rows.directory.items()])
         if rows.license_keys:
             yield _INSERT_LICENSE_KEYS, _columns([(*key, owner) for key, owner in rows.license_keys.items()])
+        if rows.holdings:
+            yield _PUT_HOLDINGS, _columns([(*holding, held) for holding, held in rows.holdings])
         if rows.answers:
             answers = rows.answers.items()
             yield (
@@ -460,6 +483,16 @@ _SELECT_SNAPSHOT: Final = (
     "SELECT version, position, state FROM snapshots WHERE stream = %b AND version <= %b AND format = %b"
     " ORDER BY version DESC LIMIT 1"
 )
+_SELECT_TYPES: Final = f"SELECT {_EVENT} FROM stored_events WHERE topic = ANY (%b::text[]) ORDER BY 1"  # noqa: S608 -- own names
+_SELECT_SNAPSHOTS: Final = (
+    "SELECT a, latest.* FROM unnest(%b::text[]) AS wanted (a) CROSS JOIN LATERAL (SELECT version, position, state"
+    " FROM snapshots WHERE stream = a AND format = %b ORDER BY version DESC LIMIT 1) AS latest"
+)
+_SELECT_HELD: Final = (
+    "SELECT a, b, array_agg(license_id ORDER BY license_id) FROM unnest(%b::text[], %b::text[]) AS wanted (a, b)"
+    " CROSS JOIN LATERAL (SELECT license_id FROM holdings WHERE customer_id = a AND product = b"
+    " ORDER BY license_id LIMIT %b) AS held GROUP BY a, b"
+)
 _SELECT_DIRECTORY: Final = (
     "SELECT license_id, identity_hash, seat_id, named_version FROM unnest(%b::text[], %b::bytea[]) AS wanted (a, b)"
     " JOIN directory ON license_id = a AND identity_hash = b"
@@ -483,6 +516,10 @@ _PUT_DIRECTORY: Final = (
 )
 _INSERT_LICENSE_KEYS: Final = (
     "INSERT INTO license_keys (kind, value, license_id) SELECT * FROM unnest(%b::text[], %b::text[], %b::text[])"
+)
+_PUT_HOLDINGS: Final = (
+    "INSERT INTO holdings (customer_id, product, license_id) SELECT * FROM"
+    " unnest(%b::text[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING"
 )
 _PUT_ANSWERS: Final = (
     "INSERT INTO idempotency (key_hash, request_hash, answer, answered_at_microseconds)"

@@ -17,6 +17,7 @@ from eventsourcing.persistence import PersistenceError
 from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 
 from ledger.envelope import RecordedEvent
+from ledger.license.holding import Holding
 from ledger.store import (
     REMEMBERED_FOR,
     SECRET_NAMES,
@@ -32,6 +33,7 @@ from ledger.store import (
     StoreCannotOpenError,
     StoreError,
     head_of,
+    holdings,
     recorded_of,
 )
 from ledger.store.file_jobs import FileJob
@@ -155,6 +157,13 @@ class SqliteStore:
                 for row in self._writer.execute(_SELECT_STREAM, (stream, version, _VERSION_MAX))
             ]
 
+    def snapshots_of(self, streams: Collection[str]) -> Sequence[Snapshot]:
+        """The latest snapshots of these streams."""
+        with _store_errors():
+            asked = ((stream, self._writer.execute(_SELECT_SNAPSHOT, (stream, _VERSION_MAX))) for stream in streams)
+            found = ((stream, rows.fetchone()) for stream, rows in asked)
+            return [_snapshot_of(stream, row) for stream, row in found if row is not None]
+
     def directory(self, keys: Collection[DirectoryKey]) -> dict[DirectoryKey, DirectoryEntry]:
         """The seats of these users."""
         found = self._look_up("directory", ("license_id", "identity_hash"), ("seat_id", "named_version"), keys)
@@ -164,6 +173,12 @@ class SqliteStore:
         """The licenses that have these keys."""
         found = self._look_up("license_keys", ("kind", "value"), ("license_id",), keys)
         return {(row[0], row[1]): row[2] for row in found}
+
+    def licenses_held(self, holdings: Collection[Holding], *, limit: int) -> dict[Holding, tuple[str, ...]]:
+        """The licenses that these customers hold of these products."""
+        with _store_errors():
+            found = {one: self._writer.execute(_SELECT_HELD, (*one, limit)).fetchall() for one in holdings}
+        return {one: tuple(row[0] for row in rows) for one, rows in found.items() if rows}
 
     def remembered(self, key_hashes: Collection[bytes]) -> dict[bytes, RememberedAnswer]:
         """The answers given to these Idempotency-Keys."""
@@ -226,13 +241,9 @@ class SqliteStore:
     def snapshot_before(self, stream: str, *, version: int | None = None) -> Snapshot | None:
         """The latest snapshot at or before a version."""
         with self._reader() as cursor:
-            cursor.execute(
-                "SELECT version, position, state FROM snapshots WHERE stream = ? AND version <= ? AND format = ?"
-                " ORDER BY version DESC LIMIT 1",
-                (stream, _VERSION_MAX if version is None else version, SNAPSHOT_FORMAT),
-            )
+            cursor.execute(_SELECT_SNAPSHOT, (stream, _VERSION_MAX if version is None else version))
             row = cursor.fetchone()
-        return None if row is None else Snapshot(stream=stream, version=row[0], position=row[1], state=row[2])
+        return None if row is None else _snapshot_of(stream, row)
 
     # -- between processes ---------------------------------------------------------------------------------------------
 
@@ -291,9 +302,13 @@ class SqliteStore:
         self._writer.execute("BEGIN IMMEDIATE")
         try:
             self._recorder._create_table(SQLiteCursor(self._writer.cursor()))  # noqa: SLF001 -- inside our transaction, so that two processes can start at once
+            holdings_missing = holdings.is_missing(self._rows)
             for metadata in self._metadata:
                 metadata.create_all(self._rows)
             self._check_schema()
+            if holdings_missing:
+                recorded = self._writer.execute(_SELECT_TYPES, holdings.TYPES)
+                holdings.fill(self._rows, map(recorded_of, recorded))
             self._writer.execute("COMMIT")
         except BaseException:
             self.rollback()
@@ -335,6 +350,11 @@ class SqliteStore:
             ("kind", "value", "license_id"),
             [(*key, license_id) for key, license_id in rows.license_keys.items()],
             verb="INSERT",
+        )
+        self._put(
+            "holdings",
+            ("customer_id", "product", "license_id"),
+            [(*holding, license_id) for holding, license_id in rows.holdings],
         )
         self._put(
             "idempotency",
@@ -438,10 +458,25 @@ _SELECT_LEDGER: Final = (
     "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
     " WHERE position > ? ORDER BY position LIMIT ?"
 )
+_SELECT_TYPES: Final = (
+    "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
+    " WHERE topic IN (?, ?) ORDER BY position"
+)
+_SELECT_SNAPSHOT: Final = (
+    "SELECT version, position, state FROM snapshots WHERE stream = ? AND version <= ?"  # noqa: S608 -- a number
+    f" AND format = {SNAPSHOT_FORMAT} ORDER BY version DESC LIMIT 1"
+)
+_SELECT_HELD: Final = (
+    "SELECT license_id FROM holdings WHERE customer_id = ? AND product = ? ORDER BY license_id LIMIT ?"
+)
 _SELECT_STREAM: Final = (
     "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
     " WHERE originator_id = ? AND originator_version > ? AND originator_version <= ? ORDER BY originator_version"
 )
+
+
+def _snapshot_of(stream: str, row: tuple[int, int, bytes]) -> Snapshot:
+    return Snapshot(stream=stream, version=row[0], position=row[1], state=row[2])
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The tables beside the events in the ledger's database.
 
-`directory`, `license_keys` and `snapshots` can be made again from the events; the others are primary data.
+`directory`, `license_keys`, `holdings` and `snapshots` can be made again from the events, and `holdings` are so by
+themselves where they are missing; the others are primary data.
 """
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
@@ -36,6 +37,16 @@ LICENSE_KEYS = Table(
     Column("kind", Text, primary_key=True),
     Column("value", Text, primary_key=True),
     Column("license_id", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Also what was of another customer or product before: who asks looks at the license itself.
+HOLDINGS = Table(
+    "holdings",
+    METADATA,
+    Column("customer_id", Text, primary_key=True),
+    Column("product", Text, primary_key=True),
+    Column("license_id", Text, primary_key=True),
     sqlite_with_rowid=False,
 )
 

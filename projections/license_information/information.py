@@ -6,6 +6,7 @@ from datetime import datetime
 from ledger.license import access
 from ledger.license.access import AccessPolicy, LicenseStatus
 from ledger.license.events import KeyKind, LapseReason, LicenseId
+from ledger.license.holding import customer_id
 from ledger.license.state import License, Subscription
 from ledger.replay import LicenseThen
 
@@ -61,7 +62,7 @@ class LicenseQuery:
 
     Attributes:
         customer_id: of this customer.
-        product_id: of this product.
+        product_id: of this product, by its id or its code.
         status: which stand like this when asked.
         q: a part of the company's name or of an id, in any case.
         licenses: among these.
@@ -86,10 +87,8 @@ class Names:
 
     @property
     def customer_id(self) -> str | None:
-        """The buyer's AWS account, else the legacy customer identifier, which stands after the product code."""
-        if self.account is not None or self.customer is None:
-            return self.account
-        return self.customer.partition("/")[2]
+        """The buyer's AWS account, else the legacy customer identifier."""
+        return customer_id(account=self.account, customer=self.customer)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -118,7 +118,7 @@ def _conditions(
     if query.customer_id is not None:
         yield table.c.customer_id == query.customer_id
     if query.product_id is not None:
-        yield table.c["product"] == query.product_id
+        yield (table.c["product"] == query.product_id) | (table.c.product_code == query.product_id)
     if query.licenses is not None:
         yield table.c.license_id.in_(query.licenses)
     if query.q is not None:

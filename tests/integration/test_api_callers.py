@@ -53,24 +53,31 @@ QUESTIONS: Final[list[ApiCall]] = [
     ("POST", "/v1/licenses/{}/sign-ins", ADA),
     ("GET", "/v1/licenses/{}/access?user=Ada", None),
 ]
+BY_KEY: Final[list[ApiCall]] = [
+    ("POST", "/v1/sign-ins", ADA),
+    ("GET", "/v1/access?user=Ada", None),
+]
 KEYS: Final[list[ApiCall]] = [
     ("GET", "/v1/keys", None),
     ("POST", "/v1/keys", {"name": "mine", "role": "operator"}),
     ("DELETE", "/v1/keys/key-0000000000000000", None),
 ]
 LIST: Final[list[ApiCall]] = [("GET", "/v1/licenses", None)]
-CALLS: Final[list[ApiCall]] = [*LIST, *READS, *CHANGES, *QUESTIONS, *KEYS]
+CALLS: Final[list[ApiCall]] = [*LIST, *READS, *CHANGES, *QUESTIONS, *BY_KEY, *KEYS]
 
 MAY: Final[dict[str, list[ApiCall]]] = {
-    OPERATOR: CALLS,
+    OPERATOR: [call for call in CALLS if call not in BY_KEY],
     ADMIN_OF_IT: [*LIST, *READS, *CHANGES],
-    CLIENT_OF_IT: QUESTIONS,
-    CLIENT_BY_CUSTOMER: QUESTIONS,
+    CLIENT_OF_IT: [*QUESTIONS, *BY_KEY],
+    CLIENT_BY_CUSTOMER: [*QUESTIONS, *BY_KEY],
     AUDITOR: [*LIST, *READS],
 }
 MAY_NOT: Final = [(key, *call) for key, may in MAY.items() for call in CALLS if call not in may]
 REACH: Final = [
-    (key, *call) for key in (ADMIN_OF_IT, CLIENT_OF_IT, CLIENT_BY_CUSTOMER) for call in MAY[key] if call not in LIST
+    (key, *call)
+    for key in (ADMIN_OF_IT, CLIENT_OF_IT, CLIENT_BY_CUSTOMER)
+    for call in MAY[key]
+    if call not in [*LIST, *BY_KEY]
 ]
 
 

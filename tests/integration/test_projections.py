@@ -135,6 +135,8 @@ def test_licenses_are_found_by_parts_of_names_and_ids_and_by_scope(story: Story)
     assert found(LicenseQuery(customer_id="123456789012")) == [BOMBE, ANALYTICAL]
     assert found(LicenseQuery(customer_id="1234")) == []
     assert found(LicenseQuery(licenses=(ANALYTICAL,), product_id="prod-softphone")) == [ANALYTICAL]
+    assert found(LicenseQuery(licenses=(ANALYTICAL,), product_id="softphone")) == [ANALYTICAL]
+    assert found(LicenseQuery(licenses=(ANALYTICAL,), product_id="prod-another")) == []
     assert found(LicenseQuery(licenses=())) == []
 
 

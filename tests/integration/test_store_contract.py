@@ -6,17 +6,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 from ledger.envelope import Event, EventTypeIsUnknownError, StoredEventDisagreesError, encode
+from ledger.license.holding import Holding
 from ledger.store import (
     DirectoryEntry,
     Head,
     NewEvent,
     RememberedAnswer,
     Rows,
+    Snapshot,
     Store,
     StoreError,
 )
+from ledger.store.tables import SNAPSHOT_FORMAT, SNAPSHOTS
 from tests.integration.ledgers import execute, position_column, store_on, until
 from tests.stories import (
     ADA_ACTIVATED,
@@ -180,6 +184,7 @@ def test_rows_of_any_number_are_written_and_looked_up(store: Store, count: int) 
     rows = Rows(
         directory={(LICENSE, b"%16d" % number): DirectoryEntry(f"seat-{number}", number) for number in numbers},
         license_keys={("agreement", f"agmt-{number}"): f"license-{number}" for number in numbers},
+        holdings={(Holding(f"customer-{number}", "softphone"), f"license-{number}") for number in numbers},
         answers={
             b"%32d" % number: RememberedAnswer(request_hash=b"asked", answer=b"%d" % number, answered_at=NOON)
             for number in numbers
@@ -194,8 +199,36 @@ def test_rows_of_any_number_are_written_and_looked_up(store: Store, count: int) 
     assert store.licenses_of([*rows.license_keys, ("agreement", "none")]) == rows.license_keys
     assert store.remembered([*rows.answers, b"never asked"]) == rows.answers
     assert store.new_users([*rows.new_users, ("key-0", 8)]) == rows.new_users
+    held = {holding: (license_id,) for holding, license_id in rows.holdings}
+    assert store.licenses_held([*held, Holding("customer-0", "recorder")], limit=9) == held
     assert store.directory([]) == {}
+    assert store.licenses_held([], limit=9) == {}
     store.rollback()
+
+
+def test_what_a_customer_holds_is_told_by_license_id_up_to_a_limit(store: Store) -> None:
+    """A row that is written again is there once."""
+    ada, grace = Holding("ada", "softphone"), Holding("grace", "softphone")
+    head = store.begin()
+    for license_ids in ("ca", "ab", "d"):
+        store.write(Rows(holdings={(ada, license_id) for license_id in license_ids} | {(grace, "e")}), head)
+    assert store.licenses_held([ada, grace], limit=9) == {ada: ("a", "b", "c", "d"), grace: ("e",)}
+    assert store.licenses_held([ada, grace], limit=2) == {ada: ("a", "b"), grace: ("e",)}
+    store.rollback()
+
+
+def test_of_each_stream_the_latest_snapshot_of_the_format_is_told(store: Store) -> None:
+    """A stream without one is left out."""
+    placed = [(LICENSE, 1, SNAPSHOT_FORMAT), (LICENSE, 2, SNAPSHOT_FORMAT), (LICENSE, 3, 0), (OTHER_LICENSE, 1, 0)]
+    store.begin()
+    for stream, version, format_ in placed:
+        values = {"stream": stream, "version": version, "position": 7, "format": format_, "state": b"%d" % version}
+        store.rows.execute(sqlalchemy.insert(SNAPSHOTS).values(values))
+    latest = Snapshot(stream=LICENSE, version=2, position=7, state=b"2")
+    assert store.snapshots_of([OTHER_LICENSE, LICENSE, "nobody's"]) == [latest]
+    assert store.snapshots_of([]) == []
+    store.commit()
+    assert store.snapshot_before(LICENSE) == latest
 
 
 def test_a_row_written_again_stands_in_the_place_of_the_first(store: Store) -> None:

@@ -52,12 +52,12 @@ def principal(role: KeyRole = KeyRole.ADMIN, *, scope: KeyScope | None = None) -
 @pytest.mark.parametrize(
     ("role", "permissions"),
     [
-        (KeyRole.OPERATOR, set(Permission)),
+        (KeyRole.OPERATOR, set(Permission) - {Permission.SIGN_USERS_IN_BY_KEY}),
         (
             KeyRole.ADMIN,
             {Permission.READ, Permission.CHANGE_SEATS, Permission.PREVIEW_LIMIT, Permission.SEE_SIGN_INS},
         ),
-        (KeyRole.CLIENT, {Permission.SIGN_USERS_IN}),
+        (KeyRole.CLIENT, {Permission.SIGN_USERS_IN, Permission.SIGN_USERS_IN_BY_KEY}),
         (KeyRole.AUDITOR, {Permission.READ}),
     ],
 )
@@ -74,6 +74,7 @@ def test_a_role_may_do_what_the_table_says(role: KeyRole, permissions: set[Permi
         (KeyScope(licenses=(OTHER_LICENSE,)), False),
         (KeyScope(licenses=()), False),
         (KeyScope(customer_id="111122223333", product_id="prod-softphone"), True),
+        (KeyScope(customer_id="111122223333", product_id=PRODUCT_CODE), True),
         (KeyScope(customer_id="111122223333", product_id="prod-other"), False),
         (KeyScope(customer_id="444455556666", product_id="prod-softphone"), False),
         (KeyScope(customer_id="111122223333"), True),
