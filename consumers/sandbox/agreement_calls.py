@@ -18,7 +18,7 @@ from consumers.sandbox.aws_json import (
 from consumers.sandbox.contracts import AtEnd, Contract, ContractNotFoundError, Party
 from consumers.sandbox.faults import Faults
 from consumers.sandbox.marketplace import Marketplace
-from consumers.sandbox.notifications import SELLER_ACCOUNT_ID
+from consumers.sandbox.notices import SELLER_ACCOUNT_ID
 from ledger.times import microseconds
 
 PAGE_SIZE_MAX = 50

@@ -11,9 +11,15 @@ from typing import Any
 
 from consumers.sandbox.contracts import AtEnd, Contract, Product
 
+SELLER_ACCOUNT_ID = "444455556666"
+"""The account in which the sandbox's seller publishes its products."""
+PARTNER_ACCOUNT_ID = "777788889999"
+"""The account of the channel partner, who proposes what the seller does not sell by itself."""
 SELLER_NAME = "Mirage"
 ENDING_DAYS = (180, 120, 90, 60, 30)
 """So many days before the end of an agreement AWS says that it is ending."""
+
+PROPOSER, MANUFACTURER = "Proposer", "Manufacturer"
 
 _CURRENCY = "USD"
 _AMOUNT = "100.00"
@@ -47,8 +53,8 @@ class Wording:
     """The members beside requestId and catalog."""
     names_resource: bool = True
     """Whether the event names the agreement among its resources too."""
-    to_manufacturer: bool = False
-    """Whether it goes to the seller as the manufacturer, whoever proposed the agreement."""
+    role: str | None = None
+    """As what the seller hears of it: null is as whichever the seller is in this agreement."""
 
 
 _CANCELLATION: Mapping[Notice, tuple[str, str]] = {
@@ -72,12 +78,15 @@ def word(notice: Notice, contract: Contract, product: Product, *, days: int, at:
     """
     match notice:
         case Notice.ENDING:
-            return Wording(name="Purchase Agreement Ending", detail=_ending(contract, product, days=days))
+            return Wording(
+                name="Purchase Agreement Ending", detail=_ending(contract, product, days=days), role=PROPOSER
+            )
         case Notice.RENEWAL_UPCOMING:
             renewal = {"lockoutReached": True, "tcv": _AMOUNT, "currency": _CURRENCY}
             return Wording(
                 name="Purchase Agreement Renewal Upcoming",
                 detail=_renewal(contract, product) | {"renewalSummary": renewal},
+                role=PROPOSER,
             )
         case Notice.RENEWAL_TERMS_FINALIZED:
             terms = {
@@ -90,6 +99,7 @@ def word(notice: Notice, contract: Contract, product: Product, *, days: int, at:
             return Wording(
                 name="Purchase Agreement Renewal Terms Finalized",
                 detail=_renewal(contract, product) | {"renewalSummary": terms},
+                role=PROPOSER,
             )
         case Notice.ADVISORY_ISSUED:
             return _advisory("Issued", {"issuedAt": instant(at)}, contract, product)
@@ -128,7 +138,7 @@ def _renewal(contract: Contract, product: Product) -> dict[str, Any]:
     return {
         "agreement": _term(contract),
         "product": {"id": product.id, "title": product.title},
-        "proposer": {"name": SELLER_NAME},
+        "proposer": {"name": SELLER_NAME, "accountId": SELLER_ACCOUNT_ID},
     }
 
 
@@ -155,7 +165,7 @@ def _advisory(name: str, advisory: Mapping[str, str], contract: Contract, produc
             "offer": {"id": contract.offer_id},
             "advisory": advisory,
         },
-        to_manufacturer=True,
+        role=MANUFACTURER,
     )
 
 
@@ -180,6 +190,7 @@ def _cancellation(name: str, status: str, contract: Contract, product: Product, 
             },
         },
         names_resource=False,
+        role=PROPOSER if status == "VALIDATION_FAILED" else None,
     )
 
 
@@ -197,4 +208,5 @@ def _refund(name: str, contract: Contract) -> Wording:
             "invoice": {"originalInvoiceId": "2028746221"},
         },
         names_resource=False,
+        role=PROPOSER if name == "Failed" else None,
     )

@@ -18,14 +18,18 @@ from uuid import UUID
 
 from consumers.sandbox import notices
 from consumers.sandbox.contracts import AgreementStatus, Contract, Intent, Product
-from consumers.sandbox.notices import Notice, instant
+from consumers.sandbox.notices import (
+    MANUFACTURER,
+    PARTNER_ACCOUNT_ID,
+    PROPOSER,
+    SELLER_ACCOUNT_ID,
+    SELLER_NAME,
+    Notice,
+    instant,
+)
 
 REGION = "us-east-1"
 """The one region from which AWS Marketplace speaks."""
-SELLER_ACCOUNT_ID = "444455556666"
-"""The account in which the sandbox's seller publishes its products."""
-PARTNER_ACCOUNT_ID = "777788889999"
-"""The account of the channel partner, who proposes what the seller does not sell by itself."""
 
 _SNS_OWNER = "287250355862"
 _LEFT = frozenset({AgreementStatus.CANCELLED, AgreementStatus.TERMINATED})
@@ -131,11 +135,11 @@ class Announcements:
         )
 
     def of_notice(self, contract: Contract, notice: Notice, *, days: int, at: datetime) -> tuple[Message, ...]:
-        """Say something that changes no entitlement; SNS has no word for it."""
-        if not contract.is_told_by_events:
-            return ()
+        """Say something that changes no entitlement; SNS has no word for it, and a mere manufacturer hears little."""
         wording = notices.word(notice, contract, self.product, days=days, at=at)
-        role = "Manufacturer" if wording.to_manufacturer or contract.via_partner else "Proposer"
+        role = wording.role or _role(contract)
+        if not contract.is_told_by_events or (contract.via_partner and role == PROPOSER):
+            return ()
         resources = None if wording.names_resource else ()
         return (self._event(contract, f"{wording.name} - {role}", wording.detail, at=at, resources=resources),)
 
@@ -148,7 +152,7 @@ class Announcements:
         if contract.previous_agreement_id is not None and not contract.via_partner:
             agreement["previousAgreementId"] = contract.previous_agreement_id
             detail["product"] = {"id": self.product.id, "title": self.product.title}
-            detail["proposer"] = {"name": notices.SELLER_NAME, "accountId": SELLER_ACCOUNT_ID}
+            detail["proposer"] = {"name": SELLER_NAME, "accountId": SELLER_ACCOUNT_ID}
         name = f"Purchase Agreement Created - {_role(contract)}"
         return (self._event(contract, name, {"agreement": agreement, **detail}, at=at),)
 
@@ -273,7 +277,7 @@ class Announcements:
 
 def _role(contract: Contract) -> str:
     """Say as what the seller hears of an agreement: a proposer does not hear of it as the manufacturer too."""
-    return "Manufacturer" if contract.via_partner else "Proposer"
+    return MANUFACTURER if contract.via_partner else PROPOSER
 
 
 def _resale(contract: Contract) -> Mapping[str, str | None]:
