@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import boto3
 from botocore.config import Config
 
+from consumers.marketplace.origin.certificates import SigningCertificates
+
 if TYPE_CHECKING:
     from mypy_boto3_marketplace_agreement import AgreementServiceClient
     from mypy_boto3_marketplace_entitlement import MarketplaceEntitlementServiceClient
@@ -67,6 +69,7 @@ class Clients:
         metering: resolves registration tokens.
         entitlements: tells seats and dates.
         agreements: tells how agreements ended.
+        certificates: by which SNS's signatures are checked.
         trust: what is known of the credentials.
     """
 
@@ -74,6 +77,7 @@ class Clients:
     metering: "MarketplaceMeteringClient"
     entitlements: "MarketplaceEntitlementServiceClient"
     agreements: "AgreementServiceClient"
+    certificates: SigningCertificates = field(default_factory=SigningCertificates)
     trust: Trust = field(default_factory=Trust)
 
     def close(self) -> None:
@@ -110,6 +114,7 @@ def aws_clients(environment: Mapping[str, str] | None = None) -> Clients:
             "marketplace-entitlement", config=_ONCE, **options("MARKETPLACE_ENTITLEMENT_SERVICE", REGION)
         ),
         agreements=session.client("marketplace-agreement", config=_ONCE, **options("MARKETPLACE_AGREEMENT", REGION)),
+        certificates=SigningCertificates(endpoint_url=_sns_endpoint(environment)),
     )
 
 
@@ -122,3 +127,11 @@ def region_of(names: Mapping[str, str], session: boto3.Session) -> str:
     """
     # boto3 itself reads AWS_DEFAULT_REGION alone.
     return names.get("AWS_REGION") or session.region_name or REGION
+
+
+def _sns_endpoint(environment: Mapping[str, str] | None) -> str | None:
+    """Where SNS is played, by AWS's variables; null is SNS itself."""
+    told = environment.get("AWS_ENDPOINT_URL_SNS") if environment else None
+    if told or os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return told
+    return os.environ.get("AWS_ENDPOINT_URL_SNS") or os.environ.get("AWS_ENDPOINT_URL") or None

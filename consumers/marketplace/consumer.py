@@ -11,6 +11,7 @@ from consumers.marketplace.budget import READINGS_PER_SECOND, ReadingsBudget
 from consumers.marketplace.clients import POLL_SECONDS, Clients
 from consumers.marketplace.inbox import Inbox
 from consumers.marketplace.observing import Observer, Outcome
+from consumers.marketplace.origin import Verifier
 from consumers.marketplace.pauses import OUTAGE
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.sources import Source
@@ -63,6 +64,7 @@ class Consumer:
         self._source = source or _queue_of(settings, clients)
         self._campaign = ledger.campaign(JOB)
         self._inbox = Inbox(ledger, settings)
+        self._verifier = Verifier(ledger, settings, clients.certificates)
         budget = ReadingsBudget(self._campaign, readings_per_second)
         self._observer = Observer(ledger, settings, clients, budget=budget, now=now)
         self._heard = threading.Event()
@@ -72,13 +74,24 @@ class Consumer:
 
     def run(self, stop: threading.Event) -> None:
         """Consume until told to stop; returns within a few seconds of that."""
+        self._verifier.announce()
         worker = threading.Thread(target=self._work_until, args=(stop,), name="marketplace-work", daemon=True)
+        fetcher = threading.Thread(
+            target=self._verifier.fetch_until,
+            args=(stop,),
+            kwargs={"fetched": self._heard.set},
+            name="marketplace-certificates",
+            daemon=True,
+        )
         worker.start()
+        fetcher.start()
         try:
             self._take_until(stop)
         finally:
             self._heard.set()
+            self._verifier.wake()
             worker.join(STOP_SECONDS)
+            fetcher.join(STOP_SECONDS)
             if self._source is not None:
                 self._source.close()
 
@@ -90,7 +103,7 @@ class Consumer:
             LedgerError: the database can't be written.
         """
         did = self._take(wait_seconds=0)
-        while self._work():
+        while self._work() or self._verifier.fetch_wanted():
             did = True
         return did
 
@@ -138,7 +151,7 @@ class Consumer:
         if not self._campaign.holds():
             return False
         at = self._time()
-        settled = self._inbox.settle_new(at=at)
+        settled = self._verifier.verify_new(at=at) | self._inbox.settle_new(at=at)
         woken = self._wake_parked(at)
         return self._observe(at) or settled or woken
 

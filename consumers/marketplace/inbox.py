@@ -174,13 +174,19 @@ class Inbox:
     def settle_new(self, *, at: datetime) -> bool:
         """Find out what the new messages are about, in the order in which they came; whether there were any.
 
+        Only of those that are known to come from where they may come from.
+
         Raises:
             LedgerError: the database can't be written.
         """
         with self._ledger.reading.connect() as reading:
             numbers = reading.scalars(
                 sqlalchemy.select(INBOX.c.number)
-                .where(INBOX.c.status == MessageStatus.NEW, INBOX.c.due_at <= microseconds(at))
+                .where(
+                    INBOX.c.status == MessageStatus.NEW,
+                    INBOX.c.verified_at.is_not(None),
+                    INBOX.c.due_at <= microseconds(at),
+                )
                 .order_by(INBOX.c.number)
                 .limit(_SETTLED_AT_ONCE)
             ).all()
@@ -394,6 +400,7 @@ def _row(message: Received, *, at: datetime) -> dict[str, Any]:
         "agreement_id": None,
         "reason": None,
         "due_at": None,
+        "verified_at": None,
     }
     match said:
         case Poke():

@@ -103,6 +103,25 @@ class NotUnderstood:
 
 Parsed: TypeAlias = Poke | Unrelated | NotUnderstood
 
+
+class Form(StrEnum):
+    """In which of its forms a message came."""
+
+    EVENT = "event"
+    """An event of EventBridge."""
+    ENVELOPE = "envelope"
+    """What SNS sends, with its signature."""
+    NOTIFICATION = "notification"
+    """A legacy notification out of its envelope, by raw delivery."""
+
+
+def form_of(document: Json) -> Form:
+    """The form of a message; what is none of them is taken for a notification that says nothing."""
+    if "detail-type" in document:
+        return Form.EVENT
+    return Form.ENVELOPE if "Message" in document else Form.NOTIFICATION
+
+
 _MESSAGE_ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 # AWS adds in whose role the seller is told; it makes no difference to a license.
 _ROLE: Final = re.compile(r"\s+-\s+(?:Proposer|Manufacturer)$")
@@ -185,11 +204,13 @@ def _message_id(document: Json) -> str | None:
 
 
 def _parse(document: Json, *, message_id: str) -> Parsed:
-    if "detail-type" in document:
-        return _parse_event(document, message_id=message_id)
-    if "Message" in document:
-        return _parse_envelope(document, message_id=message_id)
-    return _parse_notification(document, message_id=message_id, sent_at=None)
+    match form_of(document):
+        case Form.EVENT:
+            return _parse_event(document, message_id=message_id)
+        case Form.ENVELOPE:
+            return _parse_envelope(document, message_id=message_id)
+        case Form.NOTIFICATION:
+            return _parse_notification(document, message_id=message_id, sent_at=None)
 
 
 # -- EventBridge -------------------------------------------------------------------------------------------------------

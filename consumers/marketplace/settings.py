@@ -19,6 +19,9 @@ class MarketplaceSettings:
         recheck: the first pause between readings that wait for something to happen; it grows to a day.
         reconcile_every: how often all of AWS's entitlements are compared with the ledger; null is when asked for.
         reconcile_max_loss: how many of a hundred seats, or licenses, a comparison lets go within a day.
+        sns_verify: whether a message of SNS needs a valid signature.
+        sns_topic_arns: the topics from which messages are taken; null is any.
+        aws_accounts: the accounts whose events are taken, twelve digits each; null is any.
     """
 
     queue_url: str | None
@@ -28,6 +31,9 @@ class MarketplaceSettings:
     recheck: timedelta = timedelta(minutes=5)
     reconcile_every: timedelta | None = None
     reconcile_max_loss: Decimal = Decimal(5)
+    sns_verify: bool = True
+    sns_topic_arns: frozenset[str] | None = None
+    aws_accounts: frozenset[str] | None = None
 
     @property
     def product_codes(self) -> tuple[str, ...]:

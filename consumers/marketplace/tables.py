@@ -11,6 +11,7 @@ METADATA = MetaData()
 # number: the order of receipt, with gaps where a transaction failed.
 # status: `new` (to be looked at), `waiting` (for a reading of its license), `parked` (for a key to become known),
 # `done`, `ignored` (with the reason), `failed` (can't be understood, with the reason). No row is ever removed.
+# verified_at: when it was found to come from where it may come from; a new message without it is not worked on.
 INBOX = Table(
     "marketplace_inbox",
     METADATA,
@@ -25,6 +26,7 @@ INBOX = Table(
     Column("reason", Text),
     Column("attempts", Integer, nullable=False, default=0),
     Column("due_at", BigInteger),
+    Column("verified_at", BigInteger),
     Column("license_id", Text),
     Column("agreement_id", Text),
     Index("marketplace_inbox_status", "status", "due_at"),

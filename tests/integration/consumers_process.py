@@ -1,8 +1,8 @@
 """A consumer in a process of its own: `python -m tests.integration.consumers_process`, told what to do by one line.
 
-The line is JSON: `url` of the database, `queue_url` or null, `kafka` with the topics or null, `environment` of the
-sandbox, and `tokens` to register, which is done at the same time. It says `ready` when it consumes, `registered` when
-the tokens are resolved, and stops on SIGTERM.
+The line is JSON: `url` of the database, `queue_url` or null, `kafka` with the topics or null, `sns_verify`,
+`environment` of the sandbox, and `tokens` to register, which is done at the same time. It says `ready` when it
+consumes, `registered` when the tokens are resolved, and stops on SIGTERM.
 """
 
 import json
@@ -43,7 +43,11 @@ def main() -> None:
     told = json.loads(sys.stdin.readline())
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    settings = MarketplaceSettings(queue_url=told["queue_url"], products={PRODUCT_CODE: frozenset({"users"})})
+    settings = MarketplaceSettings(
+        queue_url=told["queue_url"],
+        products={PRODUCT_CODE: frozenset({"users"})},
+        sns_verify=told["sns_verify"],
+    )
     ledger = open_ledger(DatabaseUrl.parse(told["url"]), clock=now)
     clients = aws_clients(told["environment"])
     registration = MarketplaceRegistration(ledger, settings, clients, now=now)

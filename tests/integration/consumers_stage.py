@@ -270,6 +270,11 @@ def open_ledger(url: DatabaseUrl, *, clock: Callable[[], datetime]) -> Ledger:
     return Ledger.open(LedgerSettings(url=url), now=clock, tables=[METADATA])
 
 
+def unverified(settings: MarketplaceSettings) -> MarketplaceSettings:
+    """With messages of SNS taken as they come, such as those of raw delivery, which have no signature."""
+    return replace(settings, sns_verify=False)
+
+
 def without_waits(settings: MarketplaceSettings) -> MarketplaceSettings:
     """The patience of `serve --sandbox`."""
     return replace(settings, renewal_wait=timedelta(), decrease_confirm=timedelta(), recheck=timedelta(seconds=5))

@@ -25,6 +25,7 @@ from tests.integration.consumers_stage import (
     Stage,
     database,
     staged,
+    unverified,
 )
 
 BOUGHT = ["license-issued", *["license-identified"] * 4, "subscription-started"]
@@ -254,7 +255,7 @@ def test_an_unsubscription_that_is_heard_of_late_does_not_end_what_was_subscribe
 
 def test_raw_legacy_messages_are_each_heard(tmp_path: Path) -> None:
     """Without an envelope they are the same text each time, and still each one is a poke."""
-    with staged(DatabaseUrl.of_file(tmp_path / "ledger.db"), raw_delivery=True) as stage:
+    with staged(DatabaseUrl.of_file(tmp_path / "ledger.db"), raw_delivery=True, change=unverified) as stage:
         contract = stage.buy(seats=5, generation=Generation.LEGACY)
         stage.consume()
         for seats in (6, 7):

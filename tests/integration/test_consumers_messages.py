@@ -24,6 +24,7 @@ from tests.integration.consumers_stage import (
     database,
     staged,
 )
+from tests.sns import signed
 
 
 @pytest.fixture(params=ENGINES)
@@ -194,7 +195,7 @@ def test_the_end_of_what_nobody_knows_is_ignored_with_the_reason(stage: Stage) -
 def test_what_begins_no_purchase_issues_no_license(stage: Stage, action: str) -> None:
     """A payment that failed is waited for."""
     said = {"action": action, "customer-identifier": "X01EXAMPLEX", "product-code": PRODUCT_CODE}
-    stage.send(json.dumps(said))
+    stage.send(json.dumps(signed(json.dumps(said))))
     stage.consume()
     assert stage.statuses() == ["ignored"]
     assert stage.licenses() == []

@@ -92,6 +92,7 @@ def process(
         "url": stage.url.text,
         "queue_url": stage.sandbox.queue_url if kafka is None else None,
         "kafka": kafka,
+        "sns_verify": stage.settings.sns_verify,
         "environment": dict(stage.environment),
         "tokens": tokens,
     }

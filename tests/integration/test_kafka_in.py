@@ -16,7 +16,7 @@ from consumers.marketplace.inbox import Inbox
 from consumers.marketplace.sources import SourceFailedError
 from consumers.sandbox import Generation
 from projections.kafka.connection import KafkaUnusableError
-from tests.integration.consumers_stage import ENGINES, Stage, database, staged
+from tests.integration.consumers_stage import ENGINES, Stage, database, staged, unverified
 from tests.integration.kafka_in_stage import Topics, connection_to, consuming, forwarder, topics_on
 from tests.integration.test_consumers_together import beside, running, wait_for
 from tests.services import absent
@@ -29,7 +29,7 @@ MEBIBYTE = 1_048_576
 @pytest.fixture(params=ENGINES)
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A ledger with the patience of production; legacy notifications come without an id of their own."""
-    with database(request.param, tmp_path) as url, staged(url, raw_delivery=True) as stage:
+    with database(request.param, tmp_path) as url, staged(url, raw_delivery=True, change=unverified) as stage:
         yield stage
 
 
