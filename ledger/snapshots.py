@@ -11,7 +11,7 @@ import msgspec
 from rpds import HashTrieMap
 
 from ledger.license.events import KeyKind, LicenseId, SeatId
-from ledger.license.state import License, Seat, Subscription
+from ledger.license.state import License, Renewal, Seat, Subscription
 
 EVENTS_BETWEEN_MIN: Final = 1_000
 
@@ -25,6 +25,8 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     company_name: str | None
     company_version: int
     subscription: Subscription | None
+    renewal: Renewal | None
+    folded_into: LicenseId | None
     seats: dict[str, Seat]
     seats_active: int
     seats_blocked: int
@@ -51,6 +53,8 @@ def encode(license_: License) -> bytes:
             license_.company_name,
             license_.company_version,
             license_.subscription,
+            license_.renewal,
+            license_.folded_into,
             dict(license_.seats.items()),
             license_.seats_active,
             license_.seats_blocked,
@@ -72,6 +76,8 @@ def decode(stored: bytes) -> License:
         company_name=snapshot.company_name,
         company_version=snapshot.company_version,
         subscription=snapshot.subscription,
+        renewal=snapshot.renewal,
+        folded_into=snapshot.folded_into,
         seats=HashTrieMap({SeatId(seat_id): seat for seat_id, seat in snapshot.seats.items()}),
         seats_active=snapshot.seats_active,
         seats_blocked=snapshot.seats_blocked,

@@ -309,10 +309,10 @@ class Transaction:
         """A license that exists.
 
         Raises:
-            LicenseIsNotFoundError: there is none of this id.
+            LicenseIsNotFoundError: there is none of this id, or it was folded into another one.
         """
         license_ = self.any_license(license_id)
-        if not license_.issued:
+        if not license_.issued or license_.folded_into is not None:
             raise LicenseIsNotFoundError
         return license_
 
@@ -451,7 +451,7 @@ class Transaction:
         for event in events:
             if isinstance(event, LicenseIdentified) and event.kind in CLAIMING_KINDS:
                 owner = self.license_of(event.kind, event.value)
-                if owner is not None and owner != license_id:
+                if owner not in (None, license_id) and self.any_license(LicenseId(owner)).folded_into != license_id:
                     raise KeyIsClaimedError
 
     def _note(self, license_id: LicenseId, event: LicenseEvent, *, version: int) -> None:

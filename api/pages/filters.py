@@ -87,6 +87,7 @@ def register(app: flask.Flask) -> None:
         CHANGES=words.CHANGES,
         EVENT_KINDS=words.EVENT_KINDS,
         LICENSE_STATUSES=words.LICENSE_STATUSES,
+        RENEWALS=words.RENEWALS,
         OFFERED=words.OFFERED,
         ROLES=words.ROLES,
         SEAT_STATUSES=words.SEAT_STATUSES,

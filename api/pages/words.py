@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from ledger.license import events
 from ledger.license.access import LicenseStatus
-from ledger.license.events import ActorRole, BlockReason, DeletionReason, KeyKind, LapseReason
+from ledger.license.events import ActorRole, BlockReason, DeletionReason, KeyKind, LapseReason, RenewalIntent
 from ledger.license.state import SeatStatus
 from ledger.seats import Change, SeatRecord
 from ledger.system.events import KeyRole
@@ -23,6 +23,7 @@ LICENSE_STATUSES: Final[Mapping[LicenseStatus, str]] = {
     LicenseStatus.OVERDUE: "Overdue",
     LicenseStatus.EXPIRED: "Expired",
     LicenseStatus.LAPSED: "Ended",
+    LicenseStatus.FOLDED: "Folded",
 }
 
 SEAT_STATUSES: Final[Mapping[SeatStatus, str]] = {
@@ -84,12 +85,22 @@ EVENT_KINDS: Final[Mapping[str, str]] = {
     events.LicenseIssued.TYPE: "The license was issued",
     events.LicenseIdentified.TYPE: "AWS named the license",
     events.CompanyRegistered.TYPE: "The company registered",
+    events.RenewalAnnounced.TYPE: "AWS told of the renewal",
+    events.TwinAbsorbed.TYPE: "A twin became one with it",
+    events.LicenseFolded.TYPE: "It was folded into another license",
 }
 
 _ENDS: Final[Mapping[str, str]] = {
     LapseReason.EXPIRED: "it expired",
     LapseReason.CANCELLED: "it was cancelled",
     LapseReason.TERMINATED: "it was terminated",
+}
+
+RENEWALS: Final[Mapping[RenewalIntent, str]] = {
+    RenewalIntent.RENEWS: "the contract renews by itself at its date",
+    RenewalIntent.ENDS: "the contract ends at its date, without a renewal",
+    RenewalIntent.REPLACED: "another contract takes its place at its date",
+    RenewalIntent.UNKNOWN: "it is not known what becomes of the contract at its date",
 }
 
 _NAMES: Final[Mapping[str, str]] = {
@@ -300,6 +311,12 @@ def _license_sentence(entry: HistoryEntry) -> Sentence:
             return (f"The limit was {verb} {_numbers(entry)} in AWS Marketplace.",)
         case events.AgreementSucceeded.TYPE:
             return (f"Agreement {data['agreement_id_after']} followed {data['agreement_id_before']}.",)
+        case events.RenewalAnnounced.TYPE:
+            return (f"AWS Marketplace told: {RENEWALS[data['renewal']]}.",)
+        case events.TwinAbsorbed.TYPE:
+            return (f"License {data['twin']} turned out to be this one's twin, and its keys became this one's.",)
+        case events.LicenseFolded.TYPE:
+            return (f"This license turned out to be a twin of {data['into']}, which has its keys from now on.",)
         case _:
             return _subscription_sentence(entry)
 

@@ -23,7 +23,7 @@ from api.v1.fields import (
 )
 from ledger.envelope import event_types
 from ledger.license.access import AccessCode, LicenseStatus
-from ledger.license.events import ActorRole, BlockReason, LapseReason
+from ledger.license.events import ActorRole, BlockReason, LapseReason, RenewalIntent
 from ledger.license.state import SeatStatus
 from ledger.seats import CHANGES_MAX, Change, SeatChange
 from ledger.system.events import KeyRole
@@ -261,6 +261,14 @@ class Actor(Schema):
     id = _text()
 
 
+class Renewal(Schema):
+    """What AWS told of what becomes of a contract at its renewal date."""
+
+    intent = fields.Enum(RenewalIntent, by_value=True, required=True)
+    source = _text(metadata={"description": "The message or call of AWS Marketplace that told it."})
+    announced_at = _time()
+
+
 class LicenseInformation(Schema):
     """One license, as License Information shows it."""
 
@@ -276,9 +284,11 @@ class LicenseInformation(Schema):
     status = fields.Enum(LicenseStatus, by_value=True, required=True)
     lapse_reason = fields.Enum(LapseReason, by_value=True, required=True, allow_none=True)
     renewal_date = _time_or_null()
+    renewal = fields.Nested(Renewal, required=True, allow_none=True)
     usable_until = _time_or_null()
     license_arn = _text(allow_none=True)
     agreement_id = _text(allow_none=True)
+    folded_into = _text(allow_none=True, metadata={"description": "The license whose twin this one turned out to be."})
     version = _number(1)
     position = _number(1)
     as_of = _time()

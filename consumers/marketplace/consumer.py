@@ -10,6 +10,7 @@ import structlog
 from consumers.marketplace.budget import READINGS_PER_SECOND, ReadingsBudget
 from consumers.marketplace.clients import POLL_SECONDS, Clients
 from consumers.marketplace.inbox import Inbox
+from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.observing import Observer, Outcome
 from consumers.marketplace.origin import Verifier
 from consumers.marketplace.pauses import OUTAGE
@@ -63,9 +64,9 @@ class Consumer:
         self._settings = settings
         self._source = source or _queue_of(settings, clients)
         self._campaign = ledger.campaign(JOB)
-        self._inbox = Inbox(ledger, settings)
         self._verifier = Verifier(ledger, settings, clients.certificates)
         budget = ReadingsBudget(self._campaign, readings_per_second)
+        self._inbox = Inbox(ledger, settings, Lineages(ledger, clients, budget=budget, now=now))
         self._observer = Observer(ledger, settings, clients, budget=budget, now=now)
         self._heard = threading.Event()
         self._outages = 0
@@ -160,7 +161,7 @@ class Consumer:
         if looked_at is not None and at - looked_at < self._settings.recheck:
             return False
         self._parked_looked_at = at
-        return self._inbox.wake_parked()
+        return self._inbox.wake_parked(at=at)
 
     def _observe(self, at: datetime) -> bool:
         if self._aws_rests_until is not None and at < self._aws_rests_until:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from consumers.marketplace.messages import SUCCEEDED, AgreementStatus, PokeKind
+from consumers.marketplace.agreement import SUCCEEDED, AgreementStatus
+from consumers.marketplace.messages import PokeKind
 from ledger.license.events import LapseReason
 from ledger.license.state import Subscription
 

@@ -1,4 +1,4 @@
-"""What AWS answers when it is asked about a license: the rows of GetEntitlements, and how an agreement stands.
+"""What AWS answers when it is asked about a license: the rows of GetEntitlements, and what agreements are behind it.
 
 A reading counts only if it is complete: to the last page, and with nothing odd among the rows that count users.
 """
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from consumers.marketplace import names
+from consumers.marketplace.agreement import Agreement, status_of
 from consumers.marketplace.budget import Budget, NoCallIsLeftError
 from consumers.marketplace.clients import Clients
-from consumers.marketplace.messages import AgreementStatus, status_of
 from consumers.marketplace.names import Name, NameIsMalformedError
-from ledger.license.events import KeyKind
+from ledger.license.events import KeyKind, RenewalIntent
 
 if TYPE_CHECKING:
+    from mypy_boto3_marketplace_agreement.type_defs import FilterTypeDef
     from mypy_boto3_marketplace_entitlement.literals import GetEntitlementFilterNameType
 
 T = TypeVar("T")
@@ -57,22 +58,23 @@ class Question:
 
     Attributes:
         product_code: of the license.
-        kind: `license-arn` or `customer`.
-        value: the key as the ledger holds it.
-        license_arn_heard: the ARN as AWS spelled it, if otherwise.
+        customer: the legacy customer as the ledger holds it; null where the ARNs are asked for.
+        license_arns: the ARNs of the license. Of a legacy customer's rows only those of one of them count, or all if
+            there is none.
+        license_arn_heard: an ARN as AWS spelled it, if not in the ledger's form.
     """
 
     product_code: str
-    kind: KeyKind
-    value: str
+    customer: str | None = None
+    license_arns: tuple[str, ...] = ()
     license_arn_heard: str | None = None
 
     @property
     def filter(self) -> "dict[GetEntitlementFilterNameType, list[str]]":
         """As GetEntitlements takes it; the values of one name are alternatives."""
-        if self.kind is KeyKind.CUSTOMER:
-            return {"CUSTOMER_IDENTIFIER": [names.customer_identifier(self.value, code=self.product_code)]}
-        spellings = dict.fromkeys(arn for arn in (self.value, self.license_arn_heard) if arn)
+        if self.customer is not None:
+            return {"CUSTOMER_IDENTIFIER": [names.customer_identifier(self.customer, code=self.product_code)]}
+        spellings = dict.fromkeys(arn for arn in (*self.license_arns, self.license_arn_heard) if arn)
         return {"LICENSE_ARN": [arn for arn in spellings if arn.startswith("arn:aws")]}
 
 
@@ -89,6 +91,11 @@ class LiveRow:
     seats: int
     expires_at: datetime
     names: tuple[Name, ...]
+
+    @property
+    def license_arn(self) -> str | None:
+        """The ARN of the license that it is a row of, in the ledger's form; null if it carries none."""
+        return names.value_of(self.names, KeyKind.LICENSE_ARN)
 
 
 def read_rows(clients: Clients, question: Question, *, budget: Budget) -> Sequence[AwsRow]:
@@ -131,8 +138,8 @@ def live_rows(
     return tuple(row for row in judged if row.expires_at > at)
 
 
-def agreement_status(clients: Clients, agreement_id: str, *, budget: Budget) -> AgreementStatus | None:
-    """How an agreement stands; null if AWS does not tell it to this seller, or it is a status that tells nothing here.
+def describe_agreement(clients: Clients, agreement_id: str, *, budget: Budget, at: datetime) -> Agreement | None:
+    """What AWS tells of an agreement now; null if it does not tell it to this seller.
 
     Raises:
         NoAnswerError: AWS did not answer.
@@ -140,15 +147,131 @@ def agreement_status(clients: Clients, agreement_id: str, *, budget: Budget) -> 
     _take_call(budget)
     try:
         answer = ask("DescribeAgreement", lambda: clients.agreements.describe_agreement(agreementId=agreement_id))
-    except NoAnswerError as error:
-        cause = error.__cause__
-        # A product sold by a channel partner has agreements that its manufacturer may not read.
-        if isinstance(cause, ClientError) and code_of(cause) in {"AccessDeniedException", "ResourceNotFoundException"}:
+    except NoObservationError as error:
+        if _is_not_told(error):
             return None
         raise
-    except NoObservationError:
+    behavior: Mapping[str, Any] = answer.get("endTimeBehavior", {})
+    told = {**answer, "agreementId": agreement_id}
+    return _agreement(told, end=behavior.get("type"), at=at, source="DescribeAgreement")
+
+
+def agreements_of_chain(
+    clients: Clients, initial_agreement_id: str, *, budget: Budget, at: datetime
+) -> tuple[Agreement, ...]:
+    """The agreements of a chain of renewals and replacements; none if AWS does not tell them to this seller.
+
+    Raises:
+        NoAnswerError: AWS did not answer.
+    """
+    return _search(clients, "InitialAgreementId", [initial_agreement_id], budget=budget, at=at)
+
+
+def agreements_of_arn(
+    clients: Clients, license_arns: Sequence[str], *, budget: Budget, at: datetime
+) -> tuple[Agreement, ...]:
+    """The agreements that give the license of this ARN, in any of its spellings; none if AWS does not tell them.
+
+    Raises:
+        NoAnswerError: AWS did not answer.
+    """
+    return _search(clients, "LicenseArn", list(dict.fromkeys(license_arns)), budget=budget, at=at)
+
+
+def _search(clients: Clients, by: str, values: list[str], *, budget: Budget, at: datetime) -> tuple[Agreement, ...]:
+    filters: list[FilterTypeDef] = [
+        {"name": "PartyType", "values": ["Proposer"]},
+        {"name": "AgreementType", "values": ["PurchaseAgreement"]},
+        {"name": by, "values": values},
+    ]
+    request: dict[str, Any] = {"catalog": "AWSMarketplace", "filters": filters}
+    found: list[Agreement] = []
+    for _ in range(PAGES_MAX):
+        _take_call(budget)
+        try:
+            answer = ask("SearchAgreements", lambda: clients.agreements.search_agreements(**request))
+        except NoObservationError as error:
+            if _is_not_told(error):
+                return tuple(found)
+            raise
+        found.extend(agreements_found(answer, at=at))
+        token = answer.get("nextToken")
+        if not token:
+            return tuple(found)
+        request["nextToken"] = token
+    raise NoObservationError(f"SearchAgreements has more than {PAGES_MAX} pages for one license.")
+
+
+def agreements_found(answer: Mapping[str, Any], *, at: datetime) -> Iterable[Agreement]:
+    """The agreements on one page of SearchAgreements; summaries that can't be read are left out."""
+    for summary in answer.get("agreementViewSummaries") or []:
+        found = _agreement(summary, end=summary.get("endTimeBehaviorType"), at=at, source="SearchAgreements")
+        if found is not None:
+            yield found
+
+
+_RENEWALS: Final[Mapping[object, RenewalIntent]] = {
+    "RENEW": RenewalIntent.RENEWS,
+    "REPLACE": RenewalIntent.REPLACED,
+    "EXPIRE": RenewalIntent.ENDS,
+}
+
+
+def _is_not_told(error: NoObservationError) -> bool:
+    """A product sold by a channel partner has agreements that its manufacturer may not read."""
+    cause = error.__cause__
+    told_nobody = {"AccessDeniedException", "ResourceNotFoundException", *_REFUSALS}
+    return isinstance(cause, ClientError) and code_of(cause) in told_nobody
+
+
+def _agreement(told: Mapping[str, Any], *, end: object, at: datetime, source: str) -> Agreement | None:
+    """What a description or a summary says; what is absent or odd is left out."""
+    agreement_id = _id(told.get("agreementId"))
+    if agreement_id is None:
         return None
-    return status_of(str(answer.get("status")))
+    renewal = _RENEWALS.get(end)
+    return Agreement(
+        agreement_id=agreement_id,
+        account_id=_account(told.get("acceptor")),
+        initial_agreement_id=_id(told.get("initialAgreementId")),
+        license_arn=_only_arn(told.get("entitlements")),
+        status=status_of(str(told.get("status"))),
+        starts_at=_moment(told.get("startTime")),
+        ends_at=_moment(told.get("endTime")),
+        renewal=renewal,
+        renewal_source=None if renewal is None else source,
+        renewal_told_at=None if renewal is None else at,
+        read_at=at,
+    )
+
+
+def _id(text: object) -> str | None:
+    try:
+        return names.agreement_id(text)
+    except NameIsMalformedError:
+        return None
+
+
+def _account(acceptor: object) -> str | None:
+    try:
+        return names.account_id(acceptor.get("accountId")) if isinstance(acceptor, dict) else None
+    except NameIsMalformedError:
+        return None
+
+
+def _only_arn(entitlements: object) -> str | None:
+    """The ARN of an agreement's license; null if it is about several."""
+    found: set[str] = set()
+    for one in entitlements if isinstance(entitlements, list) else []:
+        try:
+            found.add(names.license_arn(one.get("licenseArn")))
+        except (AttributeError, NameIsMalformedError):
+            continue
+    return found.pop() if len(found) == 1 else None
+
+
+def _moment(told: object) -> datetime | None:
+    return told.astimezone(UTC) if isinstance(told, datetime) and told.tzinfo is not None else None
 
 
 def ask(operation: str, call: Callable[[], T]) -> T:
@@ -212,11 +335,11 @@ def _answers(row: AwsRow, question: Question) -> bool:
     """Whether a row is one of those that were asked for; what a row does not say is taken as asked."""
     if row.get("ProductCode", question.product_code) != question.product_code:
         return False
-    if question.kind is KeyKind.CUSTOMER:
-        asked = names.customer_identifier(question.value, code=question.product_code)
+    if question.customer is not None:
+        asked = names.customer_identifier(question.customer, code=question.product_code)
         return bool(row.get("CustomerIdentifier", asked) == asked)
     told = names.value_of(names_of(row), KeyKind.LICENSE_ARN)
-    return told in (None, question.value)
+    return told is None or told in question.license_arns
 
 
 def _is_live(row: AwsRow, *, dimensions: frozenset[str], at: datetime) -> bool:

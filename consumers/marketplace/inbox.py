@@ -11,14 +11,25 @@ from uuid import uuid4
 import sqlalchemy
 import structlog
 
-from consumers.marketplace import observations
+from consumers.marketplace import known_agreements, observations
+from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.budget import Priority
-from consumers.marketplace.licenses import claiming, find_license, identify_license, identifying, issue_license
+from consumers.marketplace.entitlements import NoObservationError
+from consumers.marketplace.licenses import (
+    claiming,
+    find_license,
+    identify_license,
+    identifying,
+    is_new_agreement,
+    issue_license,
+)
+from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.messages import NotUnderstood, Parsed, Poke, PokeKind, Unrelated, parse
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.pauses import LICENSE
 from consumers.marketplace.settings import MarketplaceSettings
-from consumers.marketplace.tables import INBOX
+from consumers.marketplace.succession import ContradictionError, announce
+from consumers.marketplace.tables import AGREEMENTS, INBOX
 from ledger.errors import QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger
 from ledger.license.events import Actor, ActorRole, KeyKind, LicenseId
@@ -49,6 +60,7 @@ class MessageStatus(StrEnum):
     WAITING = "waiting"
     PARKED = "parked"
     DONE = "done"
+    REPEATED = "repeated"
     IGNORED = "ignored"
     FAILED = "failed"
 
@@ -73,11 +85,21 @@ class Received:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settled:
-    """What became of a message: its status, the reason in words, and the license that it is about."""
+    """What became of a message.
+
+    Attributes:
+        status: its status.
+        reason: why, in words.
+        license_id: the license that it is about.
+        reads: whether the license is to be read.
+        due_at: when it is looked at again, if it is parked until AWS answers.
+    """
 
     status: MessageStatus
     reason: str | None = None
     license_id: LicenseId | None = None
+    reads: bool = False
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +117,8 @@ class _New:
 
 # These begin a license; the other messages tell only of one that is there.
 _ISSUING: Final = frozenset({PokeKind.LICENSE_UPDATED, PokeKind.ENTITLEMENT_UPDATED, PokeKind.SUBSCRIBE_SUCCESS})
+_BEGINNING: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
+"""What an agreement may be heard of by for the first time."""
 GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
 """After one of these, and with seats shown, an earlier end is over."""
 _NO_TEXT: Final = "The message holds characters that are none of a text."
@@ -104,6 +128,8 @@ _AGREEMENT_UNKNOWN: Final = "Nothing is known of the agreement yet. It waits for
 _NOTHING_ENDS: Final = "It says that something has ended that this ledger never heard of."
 _NOTHING_BEGINS: Final = "It is about a purchase that this ledger never heard of, and begins none."
 _EARLIER_KEY: Final = "It says that an earlier agreement or license has ended, not the one that stands now."
+_LATER_KEY: Final = "It is about an agreement that has not begun. It will not begin."
+_SAME_EVENT: Final = "Another message told of the same event before."
 
 
 def received(body: str, *, transport_id: str) -> Received:
@@ -129,10 +155,11 @@ def not_understood(shown: str, *, transport_id: str, reason: str) -> Received:
 class Inbox:
     """The messages of AWS Marketplace, in the ledger's database."""
 
-    def __init__(self, ledger: Ledger, settings: MarketplaceSettings) -> None:
-        """Keep them beside the events of this ledger."""
+    def __init__(self, ledger: Ledger, settings: MarketplaceSettings, lineages: Lineages) -> None:
+        """Keep them beside the events of this ledger; AWS is asked for the lineage of what is not known."""
         self._ledger = ledger
         self._settings = settings
+        self._lineages = lineages
 
     def store(self, received: Sequence[Received]) -> None:
         """Make messages durable; those that are stored already stay as they are.
@@ -154,10 +181,8 @@ class Inbox:
             if new:
                 rows.execute(sqlalchemy.insert(INBOX), [_row(message, at=at) for message in new])
             for message in in_order:
-                failed = known.get(message.message_id) == MessageStatus.FAILED
-                if failed and not isinstance(message.parsed, NotUnderstood):
-                    this = INBOX.c.message_id == message.message_id
-                    rows.execute(sqlalchemy.update(INBOX).where(this).values(_row(message, at=at) | {"attempts": 0}))
+                if message.message_id in known:
+                    _note_repeated(rows, message, known[message.message_id], at=at)
             return new
 
         for message in self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True)):
@@ -205,18 +230,19 @@ class Inbox:
             left = left[self._settle_quiet(left) :]
         return bool(messages)
 
-    def wake_parked(self) -> bool:
-        """Look again whether the keys became known for which messages wait; whether any did.
+    def wake_parked(self, *, at: datetime) -> bool:
+        """Look again at the messages for which keys became known, or AWS is to be asked once more; whether any are.
 
         Raises:
             LedgerError: the database can't be written.
         """
-        awake = (
-            (INBOX.c.status == MessageStatus.PARKED)
-            & INBOX.c.license_id.is_(None)
-            & INBOX.c.agreement_id.in_(
-                sqlalchemy.select(LICENSE_KEYS.c.value).where(LICENSE_KEYS.c.kind == KeyKind.AGREEMENT.value)
-            )
+        named = INBOX.c.agreement_id.in_(
+            sqlalchemy.select(LICENSE_KEYS.c.value)
+            .where(LICENSE_KEYS.c.kind == KeyKind.AGREEMENT.value)
+            .union(sqlalchemy.select(AGREEMENTS.c.agreement_id).where(AGREEMENTS.c.license_id.is_not(None)))
+        )
+        awake = (INBOX.c.status == MessageStatus.PARKED) & (
+            (INBOX.c.license_id.is_(None) & named) | (INBOX.c.due_at <= microseconds(at))
         )
         with self._ledger.reading.connect() as reading:
             found = reading.scalar(sqlalchemy.select(INBOX.c.number).where(awake).limit(1))
@@ -285,22 +311,62 @@ class Inbox:
             _say_put_aside(message.message_id, settled)
 
     def _settle_poke(self, number: int, poke: Poke) -> Settled | None:
+        try:
+            told = self._lineage_of(poke)
+        except NoObservationError as error:
+            return self._park(number, reason=error.reason)
         license_id = LicenseId(str(uuid4()))
 
         def decide(transaction: Transaction) -> Settled | None:
             if not _still_new(transaction.rows, [number]):
                 return None
-            return self._settle_in(transaction, number, poke, license_id)
+            return self._settle_in(transaction, number, poke, license_id, told=told)
 
         caller = Caller(MARKETPLACE, poke.message_id)
-        return self._ledger.submit(Work(decide=decide, caller=caller, keys=claiming(poke.names), writes_rows=True))
+        work = Work(decide=decide, caller=caller, keys=claiming(poke.names), writes_rows=True)
+        try:
+            return self._ledger.submit(work)
+        except ContradictionError as error:
+            settled = Settled(status=MessageStatus.FAILED, reason=str(error))
+        self._write(number, settled)
+        return settled
 
-    def _settle_in(self, transaction: Transaction, number: int, poke: Poke, new_license_id: LicenseId) -> Settled:
-        settled = settle(transaction, poke, settings=self._settings, new_license_id=new_license_id)
-        if settled.status is MessageStatus.WAITING and settled.license_id is not None:
+    def _lineage_of(self, poke: Poke) -> tuple[Agreement, ...]:
+        """What AWS tells of an agreement that was never heard of: one call, for the first message that names it."""
+        if poke.product_code not in (None, *self._settings.product_codes) or poke.kind not in _BEGINNING:
+            return ()
+        return self._lineages.read(poke.names, license_arn_heard=poke.license_arn_heard)
+
+    def _park(self, number: int, *, reason: str) -> Settled:
+        def decide(transaction: Transaction) -> Settled:
+            settled = Settled(
+                status=MessageStatus.PARKED,
+                reason=f"{reason} It is asked again, since nothing is known of the agreement yet.",
+                due_at=transaction.at + self._settings.recheck,
+            )
+            _write_settled(transaction, number, settled)
+            return settled
+
+        return self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+
+    def _settle_in(
+        self,
+        transaction: Transaction,
+        number: int,
+        poke: Poke,
+        new_license_id: LicenseId,
+        *,
+        told: Sequence[Agreement] = (),
+    ) -> Settled:
+        before = transaction.position
+        settled = settle(
+            transaction, poke, number=number, settings=self._settings, new_license_id=new_license_id, told=told
+        )
+        if settled.reads and settled.license_id is not None:
             heard = _heard_otherwise(poke)
             observations.request(transaction, settled.license_id, priority=Priority.MESSAGE, license_arn_heard=heard)
         _write_settled(transaction, number, settled)
+        note_events(transaction, [number], after=before)
         return settled
 
     def _write(self, number: int, settled: Settled) -> None:
@@ -326,45 +392,126 @@ class Inbox:
 
 
 def records_something(transaction: Transaction, poke: Poke, *, settings: MarketplaceSettings) -> bool:
-    """Whether settling a message would append events."""
-    if poke.product_code not in (None, *settings.product_codes) or poke.awaits_successor or poke.ends:
+    """Whether settling a message would append events, or needs to be done by itself."""
+    if poke.product_code not in (None, *settings.product_codes) or poke.ends:
         return False
+    if poke.agreement is not None:
+        known = known_agreements.find(transaction.rows, poke.agreement.agreement_id)
+        if known is None or known.and_heard(poke.agreement) != known:
+            return True
     license_id = find_license(transaction, poke.names, product_code=poke.product_code)
     if license_id is None:
         return poke.product_code is not None and poke.kind in _ISSUING
+    if is_new_agreement(transaction, license_id, poke.names):
+        return True
     return bool(identifying(transaction, license_id, names=poke.names))
 
 
 def settle(
-    transaction: Transaction, poke: Poke, *, settings: MarketplaceSettings, new_license_id: LicenseId
+    transaction: Transaction,
+    poke: Poke,
+    *,
+    number: int,
+    settings: MarketplaceSettings,
+    new_license_id: LicenseId,
+    told: Sequence[Agreement] = (),
 ) -> Settled:
-    """Find the license that a message is about, issue it if it is new, or say why the message is put aside."""
+    """Find the license that a message is about, issue it if it is new, or say why the message is put aside.
+
+    Args:
+        transaction: the work must name the keys of the message.
+        poke: what it says.
+        number: its place in the inbox.
+        settings: what is sold.
+        new_license_id: of a license that is issued.
+        told: what AWS told of the agreements behind it.
+
+    Raises:
+        ContradictionError: it contradicts what is known.
+    """
     if poke.product_code is not None and poke.product_code not in settings.product_codes:
         return Settled(status=MessageStatus.IGNORED, reason=_NOT_OURS)
+    for heard in (*told, *([poke.agreement] if poke.agreement else [])):
+        known_agreements.note(transaction, heard)
     license_id = find_license(transaction, poke.names, product_code=poke.product_code)
-    if poke.awaits_successor:
-        return Settled(status=MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED, license_id=license_id)
+    if license_id is not None and _was_told_before(transaction.rows, poke, number=number):
+        # It is read all the same: what AWS means by the id of a request is not written anywhere.
+        return Settled(status=MessageStatus.REPEATED, reason=_SAME_EVENT, license_id=license_id, reads=True)
+    if poke.kind is PokeKind.NOTICE:
+        return _settle_notice(transaction, poke, license_id)
+    if poke.ends or poke.awaits_successor:
+        return _settle_end(transaction, poke, license_id)
     if license_id is None:
         return _settle_unknown(transaction, poke, new_license_id=new_license_id)
-    if poke.ends:
-        current = transaction.license(license_id).name
-        if any(current(kind) not in (None, value) for kind, value in claiming(poke.names)[:1]):
-            return Settled(status=MessageStatus.IGNORED, reason=_EARLIER_KEY, license_id=license_id)
-        # It names what goes away, which must not become the license's latest name.
-        return Settled(status=MessageStatus.WAITING, license_id=license_id)
     identify_license(transaction, license_id, names=poke.names)
-    return Settled(status=MessageStatus.WAITING, license_id=license_id)
+    return Settled(status=MessageStatus.WAITING, license_id=license_id, reads=True)
+
+
+def _settle_notice(transaction: Transaction, poke: Poke, license_id: LicenseId | None) -> Settled:
+    if license_id is not None:
+        announce(transaction, license_id)
+    return Settled(status=MessageStatus.IGNORED, reason=f"{poke.title} changes no seats.", license_id=license_id)
+
+
+def _settle_end(transaction: Transaction, poke: Poke, license_id: LicenseId | None) -> Settled:
+    if license_id is None:
+        if poke.awaits_successor:
+            return Settled(status=MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED)
+        return Settled(status=MessageStatus.IGNORED, reason=_NOTHING_ENDS)
+    license_ = transaction.license(license_id)
+    kind, value = claiming(poke.names)[0]
+    if license_.name(kind) in (None, value):
+        status = MessageStatus.PARKED if poke.awaits_successor else MessageStatus.WAITING
+        reason = _SUCCESSOR_AWAITED if poke.awaits_successor else None
+        return Settled(status=status, reason=reason, license_id=license_id, reads=True)
+    # The number may go down, now that the agreement before has ended, or up to nothing of one that never began.
+    begun = poke.agreement is None or known_agreements.has_begun(transaction, poke.agreement.agreement_id)
+    reason = _EARLIER_KEY if begun else _LATER_KEY
+    return Settled(status=MessageStatus.IGNORED, reason=reason, license_id=license_id, reads=True)
 
 
 def _settle_unknown(transaction: Transaction, poke: Poke, *, new_license_id: LicenseId) -> Settled:
-    if poke.ends:
-        return Settled(status=MessageStatus.IGNORED, reason=_NOTHING_ENDS)
     if poke.product_code is None:
         return Settled(status=MessageStatus.PARKED, reason=_AGREEMENT_UNKNOWN)
     if poke.kind not in _ISSUING:
         return Settled(status=MessageStatus.IGNORED, reason=_NOTHING_BEGINS)
     license_id = issue_license(transaction, new_license_id, product_code=poke.product_code, names=poke.names)
-    return Settled(status=MessageStatus.WAITING, license_id=license_id)
+    return Settled(status=MessageStatus.WAITING, license_id=license_id, reads=True)
+
+
+def _was_told_before(rows: sqlalchemy.Connection, poke: Poke, *, number: int) -> bool:
+    """Whether an earlier message, with another id, told of the same event."""
+    if poke.request_id is None:
+        return False
+    query = sqlalchemy.select(INBOX.c.number).where(
+        INBOX.c.request_id == poke.request_id,
+        INBOX.c.number < number,
+        INBOX.c.kind == poke.kind,
+        INBOX.c.status != MessageStatus.FAILED,
+        INBOX.c.agreement_id == value_of(poke.names, KeyKind.AGREEMENT),
+    )
+    return rows.scalar(query.limit(1)) is not None
+
+
+def _note_repeated(rows: sqlalchemy.Connection, message: Received, status: str, *, at: datetime) -> None:
+    this = INBOX.c.message_id == message.message_id
+    values: dict[str, Any] = {"repeats": INBOX.c.repeats + 1}
+    if status == MessageStatus.FAILED and not isinstance(message.parsed, NotUnderstood):
+        values |= _row(message, at=at) | {"attempts": 0}
+    rows.execute(sqlalchemy.update(INBOX).where(this).values(values))
+
+
+def note_events(transaction: Transaction, numbers: Sequence[int], *, after: int) -> None:
+    """Keep with these messages which events they led to: those that this decision recorded after a position."""
+    if numbers and transaction.position > after:
+        transaction.rows.execute(
+            sqlalchemy.update(INBOX)
+            .where(INBOX.c.number.in_(numbers))
+            .values(
+                first_position=sqlalchemy.func.coalesce(INBOX.c.first_position, after + 1),
+                last_position=transaction.position,
+            )
+        )
 
 
 def _still_new(rows: sqlalchemy.Connection, numbers: Sequence[int]) -> Collection[int]:
@@ -398,6 +545,7 @@ def _row(message: Received, *, at: datetime) -> dict[str, Any]:
         "kind": None,
         "sent_at": None,
         "agreement_id": None,
+        "request_id": None,
         "reason": None,
         "due_at": None,
         "verified_at": None,
@@ -410,6 +558,7 @@ def _row(message: Received, *, at: datetime) -> dict[str, Any]:
                 "kind": said.kind,
                 "sent_at": None if said.sent_at is None else microseconds(said.sent_at),
                 "agreement_id": value_of(said.names, KeyKind.AGREEMENT),
+                "request_id": said.request_id,
             }
         case Unrelated():
             return row | {"status": MessageStatus.IGNORED, "reason": said.reason}
@@ -418,12 +567,14 @@ def _row(message: Received, *, at: datetime) -> dict[str, Any]:
 
 
 def _write_settled(transaction: Transaction, number: int, settled: Settled) -> None:
-    values = {
+    values: dict[str, Any] = {
         "status": settled.status,
         "reason": settled.reason,
         "license_id": settled.license_id,
-        "due_at": None,
+        "due_at": None if settled.due_at is None else microseconds(settled.due_at),
     }
+    if settled.status is MessageStatus.PARKED:
+        values["parked_at"] = sqlalchemy.func.coalesce(INBOX.c.parked_at, microseconds(transaction.at))
     transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number == number).values(values))
 
 
@@ -477,13 +628,11 @@ def is_overtaken(
     return rows.scalar(query.limit(1)) is not None
 
 
-def tell(
-    rows: sqlalchemy.Connection, numbers: Sequence[int], status: MessageStatus, *, reason: str | None = None
-) -> None:
+def tell(transaction: Transaction, numbers: Sequence[int], status: MessageStatus, *, reason: str | None = None) -> None:
     """Say where these messages stand now."""
-    if numbers:
-        rows.execute(
-            sqlalchemy.update(INBOX)
-            .where(INBOX.c.number.in_(numbers))
-            .values(status=status, reason=reason, due_at=None)
-        )
+    if not numbers:
+        return
+    values: dict[str, Any] = {"status": status, "reason": reason, "due_at": None}
+    if status is MessageStatus.PARKED:
+        values["parked_at"] = sqlalchemy.func.coalesce(INBOX.c.parked_at, microseconds(transaction.at))
+    transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number.in_(numbers)).values(values))

@@ -4,14 +4,15 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy
 
-from consumers.marketplace.names import Name
+from consumers.marketplace import known_agreements, succession
+from consumers.marketplace.agreement import Agreement
+from consumers.marketplace.names import Name, value_of
+from consumers.marketplace.succession import ContradictionError
 from consumers.marketplace.tables import INBOX
 from ledger.license import decisions
 from ledger.license.events import KeyKind, LicenseEvent, LicenseId
 from ledger.times import microseconds
 from ledger.transaction import CLAIMING_KINDS, Transaction
-
-_KINDS_IN_ORDER = (KeyKind.LICENSE_ARN, KeyKind.AGREEMENT, KeyKind.CUSTOMER)
 
 
 def claiming(names: Iterable[Name]) -> tuple[Name, ...]:
@@ -20,16 +21,62 @@ def claiming(names: Iterable[Name]) -> tuple[Name, ...]:
 
 
 def find_license(transaction: Transaction, names: Sequence[Name], *, product_code: str | None) -> LicenseId | None:
-    """The license that has one of these keys, the ARN before the agreement; the work must name the keys.
+    """The license that these keys mean, by themselves or by the chain of its agreements; the work must name the keys.
 
     One agreement may be about several products, so a license found by it must be of the message's product.
+
+    Raises:
+        ContradictionError: they mean two licenses, or what was heard of the agreement contradicts what is known.
     """
-    for wanted in _KINDS_IN_ORDER:
-        for kind, value in names:
-            found = transaction.license_of(kind, value) if kind is wanted else None
-            if found is not None and product_code in (None, transaction.license(found).product_code):
-                return found
+    found = list(dict.fromkeys(_found(transaction, names, product_code=product_code)))
+    if len(found) > 1:
+        found = _still_apart(transaction, names, found, product_code=product_code)
+    return found[0] if found else None
+
+
+def _still_apart(
+    transaction: Transaction, names: Sequence[Name], found: Sequence[LicenseId], *, product_code: str | None
+) -> list[LicenseId]:
+    # To look them up may just have made twins one.
+    again = list(dict.fromkeys(_found(transaction, names, product_code=product_code)))
+    if len(again) > 1:
+        raise ContradictionError(
+            f"Its names mean two licenses, {found[0]} and {found[1]}. Nothing changes in either; find out in AWS"
+            " Marketplace which one is meant."
+        )
+    return again
+
+
+def _found(transaction: Transaction, names: Sequence[Name], *, product_code: str | None) -> Iterable[LicenseId]:
+    arn, agreement_id = value_of(names, KeyKind.LICENSE_ARN), value_of(names, KeyKind.AGREEMENT)
+    by_arn = None if arn is None else license_of_arn(transaction, arn, product_code=product_code)
+    if by_arn is not None:
+        yield by_arn
+    if agreement_id is not None:
+        heard = known_agreements.find(transaction.rows, agreement_id) or Agreement(agreement_id=agreement_id)
+        behind = succession.license_behind(transaction, heard, product_code=product_code)
+        if behind is not None:
+            yield behind
+    customer = value_of(names, KeyKind.CUSTOMER)
+    of_customer = None if customer is None else transaction.license_of(KeyKind.CUSTOMER, customer)
+    if of_customer is not None and not _is_another_purchase(transaction, of_customer, arn):
+        yield of_customer
+
+
+def license_of_arn(transaction: Transaction, license_arn: str, *, product_code: str | None) -> LicenseId | None:
+    """The license that has this ARN, or behind which an agreement stands that gives it; null if none does."""
+    owners = [transaction.license_of(KeyKind.LICENSE_ARN, license_arn)]
+    owners += [one.license_id for one in known_agreements.of_arn(transaction.rows, license_arn)]
+    for owner in owners:
+        if owner is not None and product_code in (None, transaction.license(owner).product_code):
+            return owner
     return None
+
+
+def _is_another_purchase(transaction: Transaction, license_id: LicenseId, license_arn: str | None) -> bool:
+    """Whether a legacy license that counts the rows of one ARN is not meant, since another ARN is."""
+    claimed = [value for kind, value in transaction.license(license_id).names if kind is KeyKind.LICENSE_ARN]
+    return license_arn is not None and bool(claimed) and license_arn not in claimed
 
 
 def issue_license(
@@ -38,39 +85,85 @@ def issue_license(
     """The license of these keys, issued under `license_id` if there is none; it is known by all the names from now on.
 
     The look-up is made under the append lock, so that two who hear of one purchase at once end in one license.
+
+    Raises:
+        ContradictionError: as for `find_license`.
     """
     found = find_license(transaction, names, product_code=product_code)
     if found is not None:
         identify_license(transaction, found, names=names)
         return found
-    ours = _unclaimed(transaction, license_id, names)
+    ours = _claimable(transaction, license_id, names)
     transaction.append(
         license_id,
         decisions.issue_license(transaction.any_license(license_id), product_code=product_code, names=ours),
     )
+    _keep_agreement(transaction, license_id, names)
     _wake_parked(transaction, ours)
+    succession.announce(transaction, license_id)
     return license_id
 
 
 def identify_license(transaction: Transaction, license_id: LicenseId, *, names: Sequence[Name]) -> None:
-    """The license is known by these names too, but for the keys that are another license's."""
-    events = identifying(transaction, license_id, names=names)
-    if events:
-        transaction.append(license_id, events)
-        _wake_parked(transaction, _unclaimed(transaction, license_id, names))
+    """The license is known by these names too, but for keys that are another license's.
+
+    An agreement that it was not known by follows the one that stands behind it, if it has begun.
+    """
+    _keep_agreement(transaction, license_id, names)
+    transaction.append(license_id, identifying(transaction, license_id, names=names))
+    if succession.advance(transaction, license_id):
+        settle_succeeded(transaction, license_id)
+    succession.announce(transaction, license_id)
+    _wake_parked(transaction, names)
 
 
 def identifying(transaction: Transaction, license_id: LicenseId, *, names: Sequence[Name]) -> Sequence[LicenseEvent]:
-    """What is to be recorded when a license is called by these names."""
-    ours = _unclaimed(transaction, license_id, names)
-    return decisions.identify_license(transaction.license(license_id), names=ours)
+    """What is to be recorded when a license is called by these names, whichever agreement stands behind it."""
+    license_ = transaction.license(license_id)
+    current = license_.name(KeyKind.AGREEMENT)
+    agreement_id = value_of(names, KeyKind.AGREEMENT)
+    ours = _claimable(transaction, license_id, names)
+    if current is not None and agreement_id not in (None, current):
+        # Its keys become the license's own when it stands behind it.
+        ours = tuple(name for name in ours if name[0] not in (KeyKind.AGREEMENT, KeyKind.LICENSE_ARN))
+    return decisions.identify_license(license_, names=ours)
 
 
-def _unclaimed(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> tuple[Name, ...]:
+def is_new_agreement(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> bool:
+    """Whether an agreement is named that may stand behind the license from now on."""
+    agreement_id = value_of(names, KeyKind.AGREEMENT)
+    known = None if agreement_id is None else known_agreements.find(transaction.rows, agreement_id)
+    current = transaction.license(license_id).name(KeyKind.AGREEMENT)
+    return agreement_id not in (None, current) and (known is None or known.license_id != license_id)
+
+
+def settle_succeeded(transaction: Transaction, license_id: LicenseId) -> None:
+    """The successor that messages of a license waited for is there."""
+    transaction.rows.execute(
+        sqlalchemy.update(INBOX)
+        .where(INBOX.c.license_id == license_id, INBOX.c.status == "parked")
+        .values(status="done", reason=None, due_at=None)
+    )
+
+
+def _keep_agreement(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> None:
+    agreement_id, arn = value_of(names, KeyKind.AGREEMENT), value_of(names, KeyKind.LICENSE_ARN)
+    if agreement_id is None:
+        return
+    owner = transaction.license_of(KeyKind.AGREEMENT, agreement_id)
+    if owner in (None, license_id):
+        heard = Agreement(agreement_id=agreement_id, license_arn=arn)
+        known_agreements.belong_to(transaction, heard, license_id)
+
+
+def _claimable(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> tuple[Name, ...]:
+    """The names that can be this license's. A legacy customer's license claims an ARN only when a reading shows it."""
+    legacy = value_of(names, KeyKind.CUSTOMER) is not None
     return tuple(
         (kind, value)
         for kind, value in names
-        if kind not in CLAIMING_KINDS or transaction.license_of(kind, value) in (None, license_id)
+        if not (legacy and kind is KeyKind.LICENSE_ARN)
+        and (kind not in CLAIMING_KINDS or transaction.license_of(kind, value) in (None, license_id))
     )
 
 

@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from consumers.marketplace import names
+from consumers.marketplace.agreement import LOST, SUCCEEDED, Agreement, AgreementStatus, status_of
 from consumers.marketplace.names import Name, NameIsMalformedError
-from ledger.license.events import KeyKind
+from ledger.license.events import KeyKind, RenewalIntent
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -32,22 +33,7 @@ class PokeKind(StrEnum):
     SUBSCRIBE_FAIL = "subscribe-fail"
     UNSUBSCRIBE_PENDING = "unsubscribe-pending"
     UNSUBSCRIBE_SUCCESS = "unsubscribe-success"
-
-
-class AgreementStatus(StrEnum):
-    """How an agreement stands, of AWS's statuses those that tell something here."""
-
-    ACTIVE = "ACTIVE"
-    ARCHIVED = "ARCHIVED"
-    CANCELLED = "CANCELLED"
-    EXPIRED = "EXPIRED"
-    RENEWED = "RENEWED"
-    REPLACED = "REPLACED"
-    TERMINATED = "TERMINATED"
-
-
-SUCCEEDED: Final = frozenset({AgreementStatus.RENEWED, AgreementStatus.REPLACED})
-"""An agreement that another one follows has not ended for the customer."""
+    NOTICE = "notice"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +48,9 @@ class Poke:
         status: how an agreement ended; null in other messages, and for a status that tells nothing here.
         sent_at: AWS's clock; null where the message does not say it.
         license_arn_heard: the ARN as the message spells it.
+        agreement: what the message tells of the agreement; null where it tells of none.
+        request_id: AWS's own id of what the message tells of; the same event sent anew has it again.
+        title: of a notice, as AWS calls it.
     """
 
     message_id: str
@@ -71,12 +60,15 @@ class Poke:
     status: AgreementStatus | None = None
     sent_at: datetime | None = None
     license_arn_heard: str | None = None
+    agreement: Agreement | None = None
+    request_id: str | None = None
+    title: str | None = None
 
     @property
     def ends(self) -> bool:
         """Whether it says that a license has ended, if AWS's entitlements agree."""
         if self.kind is PokeKind.AGREEMENT_ENDED:
-            return self.status is not None and self.status not in SUCCEEDED
+            return self.status in LOST
         return self.kind in {PokeKind.LICENSE_DEPROVISIONED, PokeKind.UNSUBSCRIBE_SUCCESS}
 
     @property
@@ -132,7 +124,8 @@ _EVENTS: Final[Mapping[str, PokeKind]] = {
     "Purchase Agreement Amended": PokeKind.AGREEMENT_AMENDED,
     "Purchase Agreement Ended": PokeKind.AGREEMENT_ENDED,
 }
-_UNRELATED_EVENTS: Final = frozenset(
+# These say something to people, and change no seats.
+_NOTICES: Final = frozenset(
     {
         "Purchase Agreement Ending",
         "Purchase Agreement Renewal Terms Finalized",
@@ -148,9 +141,10 @@ _UNRELATED_EVENTS: Final = frozenset(
         "Agreement Cancellation Request Validation Failed",
     }
 )
+_RENEWAL_UPCOMING: Final = "Purchase Agreement Renewal Upcoming"
 TELLING: Final = frozenset(_EVENTS)
 """The detail-types, without the role behind them, after which there is something to read."""
-DETAIL_TYPES: Final = TELLING | _UNRELATED_EVENTS
+DETAIL_TYPES: Final = TELLING | _NOTICES
 """All that are understood."""
 _ACTIONS: Final = frozenset(
     {
@@ -219,22 +213,84 @@ def _parse(document: Json, *, message_id: str) -> Parsed:
 def _parse_event(event: Json, *, message_id: str) -> Parsed:
     detail_type = event["detail-type"]
     known_as = _ROLE.sub("", detail_type) if isinstance(detail_type, str) else ""
-    if known_as in _UNRELATED_EVENTS:
-        return Unrelated(message_id=message_id, reason=f"{known_as} changes no seats.")
+    if known_as in _NOTICES:
+        return _parse_notice(event, known_as, message_id=message_id)
     kind = _EVENTS.get(known_as)
     if kind is None:
         raise _NotUnderstoodError(f"The detail-type {_shown(detail_type)} is not known.")
     detail = _object(event.get("detail"), what="The member detail")
     of_license = kind in {PokeKind.LICENSE_UPDATED, PokeKind.LICENSE_DEPROVISIONED}
+    sent_at = _time(event.get("time"))
+    known_by = _license_names(detail) if of_license else _agreement_names(detail)
     return Poke(
         message_id=message_id,
         kind=kind,
-        names=_license_names(detail) if of_license else _agreement_names(detail),
+        names=known_by,
         product_code=names.product_code(_member(detail, "product", "code")) if of_license else None,
         status=_status(detail) if kind is PokeKind.AGREEMENT_ENDED else None,
-        sent_at=_time(event.get("time")),
+        sent_at=sent_at,
         license_arn_heard=str(_member(detail, "license", "arn")).strip() if of_license else None,
+        agreement=_agreement(detail, known_by, source=known_as, sent_at=sent_at),
+        request_id=_request_id(detail),
     )
+
+
+def _parse_notice(event: Json, title: str, *, message_id: str) -> Poke | Unrelated:
+    """A notice is understood whatever it looks like: nothing hangs on it."""
+    detail = event.get("detail")
+    try:
+        known_by = _agreement_names(detail) if isinstance(detail, dict) else ()
+    except (_NotUnderstoodError, NameIsMalformedError):
+        known_by = ()
+    if not known_by or not isinstance(detail, dict):
+        return Unrelated(message_id=message_id, reason=f"{title} changes no seats.")
+    sent_at = _time(event.get("time"))
+    return Poke(
+        message_id=message_id,
+        kind=PokeKind.NOTICE,
+        names=known_by,
+        sent_at=sent_at,
+        agreement=_agreement(detail, known_by, source=title, sent_at=sent_at),
+        request_id=_request_id(detail),
+        title=title,
+    )
+
+
+def _agreement(detail: Json, known_by: tuple[Name, ...], *, source: str, sent_at: datetime | None) -> Agreement | None:
+    """What an event tells of its agreement; what is absent or odd is left out."""
+    agreement_id = names.value_of(known_by, KeyKind.AGREEMENT)
+    if agreement_id is None:
+        return None
+    previous = _optional(KeyKind.AGREEMENT, names.agreement_id, detail, "agreement", "previousAgreementId")
+    status = _find(detail, "agreement", "status")
+    renewal = _renewal(detail, source=source)
+    return Agreement(
+        agreement_id=agreement_id,
+        account_id=names.value_of(known_by, KeyKind.ACCOUNT),
+        previous_agreement_id=names.value_of(previous, KeyKind.AGREEMENT),
+        license_arn=names.value_of(known_by, KeyKind.LICENSE_ARN),
+        status=status_of(status) if isinstance(status, str) else None,
+        starts_at=_time(_find(detail, "agreement", "startTime")),
+        ends_at=_time(_find(detail, "agreement", "endTime")),
+        renewal=renewal,
+        renewal_source=None if renewal is None else source,
+        renewal_told_at=None if renewal is None else sent_at,
+    )
+
+
+def _renewal(detail: Json, *, source: str) -> RenewalIntent | None:
+    """What an event tells of the agreement's end; null if nothing."""
+    if source == _RENEWAL_UPCOMING:
+        return RenewalIntent.RENEWS
+    enabled = _find(detail, "agreement", "autoRenewalEnabled")
+    if not isinstance(enabled, bool):
+        return None
+    return RenewalIntent.RENEWS if enabled else RenewalIntent.ENDS
+
+
+def _request_id(detail: Json) -> str | None:
+    found = detail.get("requestId")
+    return found if isinstance(found, str) and _MESSAGE_ID.fullmatch(found) else None
 
 
 def _license_names(detail: Json) -> tuple[Name, ...]:
@@ -247,9 +303,11 @@ def _license_names(detail: Json) -> tuple[Name, ...]:
 
 
 def _agreement_names(detail: Json) -> tuple[Name, ...]:
+    # Cancellation requests have the ids side by side.
+    account = _optional(KeyKind.ACCOUNT, names.account_id, detail, "acceptor", "accountId")
     return (
         (KeyKind.AGREEMENT, names.agreement_id(_member(detail, "agreement", "id"))),
-        *_optional(KeyKind.ACCOUNT, names.account_id, detail, "acceptor", "accountId"),
+        *(account or _optional(KeyKind.ACCOUNT, names.account_id, detail, "agreement", "acceptorId")),
         *_optional(KeyKind.PRODUCT, names.product_id, detail, "product", "id"),
     )
 
@@ -270,11 +328,6 @@ def _status(detail: Json) -> AgreementStatus | None:
     if not isinstance(status, str):
         raise _NotUnderstoodError("The member detail.agreement.status is not a text.")
     return status_of(status)
-
-
-def status_of(text: str) -> AgreementStatus | None:
-    """A status as AWS writes it; null for one that tells nothing here, such as that of an inactive revision."""
-    return AgreementStatus(text) if text in AgreementStatus.__members__ else None
 
 
 def _member(detail: Json, *path: str) -> object:

@@ -1,14 +1,15 @@
 """Observing a license: AWS is read without holding anything, then the decision is made at the end of the ledger."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
 
 import structlog
 
-from consumers.marketplace import endings, entitlements, observations
+from consumers.marketplace import endings, entitlements, known_agreements, observations, readings, succession
+from consumers.marketplace.agreement import SUCCEEDED, Agreement, AgreementStatus
 from consumers.marketplace.budget import Budget, Priority
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.endings import EndNotice
@@ -19,15 +20,18 @@ from consumers.marketplace.inbox import (
     MessageStatus,
     WaitingMessage,
     is_overtaken,
+    note_events,
     tell,
     waiting_messages,
 )
-from consumers.marketplace.licenses import claiming, identify_license
-from consumers.marketplace.messages import SUCCEEDED, AgreementStatus, PokeKind
+from consumers.marketplace.licenses import claiming, identify_license, license_of_arn, settle_succeeded
+from consumers.marketplace.lineage import Lineages
+from consumers.marketplace.messages import PokeKind
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.observations import FirstReading, Next, Observation
 from consumers.marketplace.pauses import LICENSE
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.succession import ContradictionError
 from ledger.errors import QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger
 from ledger.license import decisions
@@ -38,6 +42,8 @@ from ledger.store import StoreError
 from ledger.transaction import Caller, Transaction, Work
 
 _TRIES: Final = 3
+_ARNS_MAX: Final = 20
+_ABOUT_AGREEMENTS: Final = frozenset({PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED})
 _LOGGER: Final = structlog.get_logger(__name__)
 
 _NO_KEY: Final = "No key of the license is known by which AWS could be asked."
@@ -47,6 +53,10 @@ _OVERTAKEN: Final = "A later message tells that the license goes on, and AWS sho
 _SUBSCRIBED_AGAIN: Final = "The customer has subscribed again since."
 _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
 _NOT_SURE_YET: Final = "AWS shows no seats, and does not say that the agreement has ended. It may be renewed."
+_SEVERAL_ARNS: Final = (
+    "AWS shows this legacy customer seats of {} licenses, and none of them is known to be this one's. Nothing changes:"
+    " tell the ledger which is, with `licensing-ledger succeed`."
+)
 
 
 class Outcome(Enum):
@@ -67,6 +77,7 @@ class _Claim:
         number: fences the reading.
         license: as it stood.
         messages: those that the reading comes after; later ones need another.
+        agreements: those behind the license, the earliest first.
         license_arn_heard: the ARN as AWS spelled it, if not in the ledger's form.
         cause: what the events of the decision follow from.
     """
@@ -74,6 +85,7 @@ class _Claim:
     number: int
     license: License
     messages: tuple[WaitingMessage, ...]
+    agreements: tuple[Agreement, ...]
     license_arn_heard: str | None
     cause: str | None
 
@@ -83,12 +95,18 @@ class _Reading:
     """What AWS said, read completely.
 
     Attributes:
-        rows: those that count users.
+        answered: the rows as AWS answered them.
+        rows: those that count the license's users.
+        told: what AWS told of agreements, if it was asked.
+        strangers: rows of a legacy customer that are of other licenses than this one.
         status: of the current agreement, if nothing was shown; null if AWS told nothing.
         trusted: whether the credentials are known to see live rows of the product.
     """
 
+    answered: Sequence[entitlements.AwsRow]
     rows: tuple[LiveRow, ...]
+    told: tuple[Agreement, ...] = ()
+    strangers: tuple[LiveRow, ...] = ()
     status: AgreementStatus | None = None
     trusted: bool = False
 
@@ -130,6 +148,7 @@ class Observer:
         self._clients = clients
         self._budget = budget
         self._now = now
+        self._lineages = Lineages(ledger, clients, budget=budget, now=now)
 
     def observe_next(self, *, at: datetime) -> Outcome:
         """Read the license that is due first, if there is one.
@@ -175,11 +194,14 @@ class Observer:
             observation = observations.find(transaction.rows, license_id)
             if observation is None or (only_if_due and not observation.is_due(at=transaction.at)):
                 return None
+            if transaction.any_license(license_id).folded_into is not None:
+                return None
             messages = waiting_messages(transaction.rows, license_id)
             return _Claim(
                 number=observations.begin(transaction, license_id, observation),
                 license=transaction.license(license_id),
                 messages=messages,
+                agreements=known_agreements.of_license(transaction.rows, license_id),
                 license_arn_heard=observation.license_arn_heard,
                 cause=cause or _cause(messages),
             )
@@ -194,28 +216,59 @@ class Observer:
         except NoObservationError as error:
             _LOGGER.warning("a license could not be read", license_id=license_id, reason=error.reason)
             return self._put_off(claim, error, priority=priority)
-        return self._decide(claim, reading)
+        outcome = self._decide(claim, reading)
+        if outcome is Outcome.OBSERVED:
+            self._introduce(claim, reading.strangers)
+        return outcome
 
     # -- reading AWS ---------------------------------------------------------------------------------------------------
 
     def _read(self, claim: _Claim) -> _Reading:
         license_, at = claim.license, self._now()
-        question = _question(license_, license_arn_heard=claim.license_arn_heard)
+        question = _question(license_, claim.agreements, license_arn_heard=claim.license_arn_heard)
         if question is None:
             raise NoObservationError(_NO_KEY)
         dimensions = self._dimensions_of(license_)
         answered = entitlements.read_rows(self._clients, question, budget=self._budget)
-        rows = entitlements.live_rows(answered, question=question, dimensions=dimensions, at=at)
+        shown = entitlements.live_rows(answered, question=question, dimensions=dimensions, at=at)
+        rows, strangers = _of_license(shown, question)
+        told = self._ask_about_agreements(claim, rows)
         if rows:
             self._clients.trust.note(license_.product_code, at=at)
-            return _Reading(rows=rows)
+            return _Reading(answered=answered, rows=rows, told=told, strangers=strangers)
         if license_.subscription is None or license_.subscription.lapse is not None:
-            return _Reading(rows=())
+            return _Reading(answered=answered, rows=(), told=told, strangers=strangers)
+        status, more = self._ask_whether_it_ended(claim)
+        trusted = self._is_trusted(license_, at=at)
+        return _Reading(
+            answered=answered, rows=(), told=(*told, *more), strangers=strangers, status=status, trusted=trusted
+        )
+
+    def _ask_about_agreements(self, claim: _Claim, rows: Sequence[LiveRow]) -> tuple[Agreement, ...]:
+        """What a message was about, and, where two agreements show seats, whether the earlier one has ended."""
+        shown = succession.generations(rows, claim.agreements)
+        asked = [one.agreement.agreement_id for one in shown[:-1] if one.agreement and not one.is_over]
+        asked += [agreement_id for message in claim.messages for agreement_id in _asked_about(message)]
+        told = [self._describe(agreement_id) for agreement_id in dict.fromkeys(asked)]
+        if not claim.agreements and len({row.license_arn for row in rows} - {None}) == 1 and not _is_claimed(claim):
+            # A legacy license that is about to claim an ARN: what follows it later is found by its agreement.
+            told += self._lineages.read(_names_read(claim.license, rows))
+        return tuple(one for one in told if one is not None)
+
+    def _ask_whether_it_ended(self, claim: _Claim) -> tuple[AgreementStatus | None, tuple[Agreement, ...]]:
+        """How the current agreement stands, and, where another one is to follow it, the chain that it is of."""
         agreement_id = _agreement_of(claim)
-        status = None
-        if agreement_id is not None:
-            status = entitlements.agreement_status(self._clients, agreement_id, budget=self._budget)
-        return _Reading(rows=(), status=status, trusted=self._is_trusted(license_, at=at))
+        described = None if agreement_id is None else self._describe(agreement_id)
+        if described is None:
+            return None, ()
+        if described.status not in SUCCEEDED:
+            return described.status, (described,)
+        initial = described.initial_agreement_id or described.agreement_id
+        chain = entitlements.agreements_of_chain(self._clients, initial, budget=self._budget, at=self._now())
+        return described.status, (described, *chain)
+
+    def _describe(self, agreement_id: str) -> Agreement | None:
+        return entitlements.describe_agreement(self._clients, agreement_id, budget=self._budget, at=self._now())
 
     def _dimensions_of(self, license_: License) -> frozenset[str]:
         dimensions = self._settings.products.get(license_.product_code)
@@ -238,6 +291,16 @@ class Observer:
             trust.note(code, at=at)
         return seen
 
+    def _introduce(self, claim: _Claim, strangers: Sequence[LiveRow]) -> None:
+        """Further ARNs of a legacy customer are licenses of their own."""
+        for names in dict.fromkeys(_names_of_stranger(row) for row in strangers):
+            try:
+                self._lineages.introduce(
+                    names, product_code=claim.license.product_code, caller=Caller(MARKETPLACE, claim.cause)
+                )
+            except (ContradictionError, NoObservationError) as error:
+                _LOGGER.warning("a license of a customer could not be issued", reason=str(error))
+
     # -- deciding ------------------------------------------------------------------------------------------------------
 
     def _decide(self, claim: _Claim, reading: _Reading) -> Outcome:
@@ -248,12 +311,24 @@ class Observer:
             observation = observations.find(transaction.rows, license_id)
             if observation is None or observation.number != claim.number:
                 return Outcome.SUPERSEDED
+            before = transaction.position
+            found_more = self._take_in(transaction, license_id, reading.told)
             rows = tuple(row for row in reading.rows if _is_of(transaction, row, license_id))
             if rows:
                 decided = self._decide_shown(transaction, claim, rows, observation)
             else:
                 decided = self._decide_not_shown(transaction, claim, reading, observation)
-            observations.conclude(transaction.rows, license_id, self._next(transaction, claim, decided, observation))
+            then = self._next(transaction, claim, decided, observation)
+            if found_more:
+                # Agreements came to light whose rows were not asked for.
+                then = replace(then, due_at=transaction.at, priority=Priority.MESSAGE)
+            observations.conclude(transaction.rows, license_id, then)
+            note_events(transaction, _numbers(claim.messages), after=before)
+            if claim.messages or transaction.position > before:
+                number = readings.keep(
+                    transaction, license_id, rows=reading.answered, told=reading.told, reason=decided.reason
+                )
+                readings.of_messages(transaction, _numbers(claim.messages), number)
             return Outcome.OBSERVED
 
         keys = claiming({name for row in reading.rows for name in row.names} | set(names))
@@ -262,13 +337,31 @@ class Observer:
             Work(decide=decide, caller=caller, licenses=(license_id,), keys=keys, writes_rows=True)
         )
 
+    @staticmethod
+    def _take_in(transaction: Transaction, license_id: LicenseId, told: Sequence[Agreement]) -> bool:
+        """Keep what AWS told of agreements; whether one of them was not known to be behind the license."""
+        found_more = False
+        for heard in told:
+            known = known_agreements.note(transaction, heard)
+            if known.license_id is None:
+                known_agreements.belong_to(transaction, known, license_id)
+                found_more = True
+        if succession.advance(transaction, license_id):
+            settle_succeeded(transaction, license_id)
+        succession.announce(transaction, license_id)
+        return found_more
+
     def _decide_shown(
         self, transaction: Transaction, claim: _Claim, rows: Sequence[LiveRow], observation: Observation
     ) -> _Decided:
         license_id = claim.license.license_id
-        identify_license(transaction, license_id, names=_names_read(claim.license, rows))
+        agreements = known_agreements.of_license(transaction.rows, license_id)
+        self._name_by_rows(transaction, claim, rows, agreements)
         license_ = transaction.license(license_id)
-        seats_max, renews_at = sum(row.seats for row in rows), max(row.expires_at for row in rows)
+        arns = [value for kind, value in license_.names if kind is KeyKind.LICENSE_ARN]
+        shown = succession.generations(rows, agreements, license_arns=arns)
+        bought = succession.bought(shown, at=transaction.at)
+        seats_max, renews_at = bought.seats_max, bought.renews_at
         expires_at = min(row.expires_at for row in rows)
         first = observation.first_reading
         same = first is not None and (first.seats_max, first.renews_at) == (seats_max, renews_at)
@@ -281,7 +374,7 @@ class Observer:
             if first is None or not same:
                 due_at = transaction.at + self._settings.decrease_confirm
                 first = FirstReading(seats_max=seats_max, renews_at=renews_at, due_at=due_at)
-            tell(transaction.rows, _numbers(claim.messages), MessageStatus.WAITING, reason=needed.detail)
+            tell(transaction, _numbers(claim.messages), MessageStatus.WAITING, reason=needed.detail)
             return _Decided(license=license_, expires_at=expires_at, first_reading=first, reason=needed.detail)
         license_ = transaction.append(license_id, events)
         notices = self._notices_still_open(transaction, claim)
@@ -289,15 +382,28 @@ class Observer:
             license=license_, expires_at=expires_at, notices=notices, reason=_STILL_SHOWN if notices else None
         )
 
+    @staticmethod
+    def _name_by_rows(
+        transaction: Transaction, claim: _Claim, rows: Sequence[LiveRow], agreements: Sequence[Agreement]
+    ) -> None:
+        """The license is known by what its rows agree on, but an ARN of another agreement waits for that one's turn."""
+        elsewhere = {one.license_arn for one in agreements if one.agreement_id != claim.license.name(KeyKind.AGREEMENT)}
+        names = tuple(
+            (kind, value)
+            for kind, value in _names_read(claim.license, rows)
+            if not (kind is KeyKind.LICENSE_ARN and value in elsewhere)
+        )
+        identify_license(transaction, claim.license.license_id, names=names)
+
     def _notices_still_open(self, transaction: Transaction, claim: _Claim) -> tuple[WaitingMessage, ...]:
         """AWS shows seats: what says that they ended stays open, unless a later message says that they go on."""
         rows, license_id = transaction.rows, claim.license.license_id
-        notices = [message for message in claim.messages if message.poke.ends]
+        notices = [message for message in claim.messages if _ends_current(message, claim.license)]
         overtaken = [message for message in notices if is_overtaken(rows, license_id, message, by=GOING_ON)]
         still_open = tuple(message for message in notices if message not in overtaken)
-        tell(rows, [message.number for message in claim.messages if not message.poke.ends], MessageStatus.DONE)
-        tell(rows, _numbers(overtaken), MessageStatus.IGNORED, reason=_OVERTAKEN)
-        tell(rows, _numbers(still_open), MessageStatus.WAITING, reason=_STILL_SHOWN)
+        tell(transaction, [message.number for message in claim.messages if message not in notices], MessageStatus.DONE)
+        tell(transaction, _numbers(overtaken), MessageStatus.IGNORED, reason=_OVERTAKEN)
+        tell(transaction, _numbers(still_open), MessageStatus.WAITING, reason=_STILL_SHOWN)
         return still_open
 
     def _decide_not_shown(
@@ -308,7 +414,7 @@ class Observer:
         notices = self._notices_that_count(transaction, claim)
         subscription = license_.subscription
         if subscription is None or subscription.lapse is not None:
-            tell(transaction.rows, _numbers(notices), MessageStatus.DONE)
+            tell(transaction, _numbers(notices), MessageStatus.DONE)
             return _Decided(license=license_)
         reason = endings.reason_to_lapse(
             subscription,
@@ -320,12 +426,12 @@ class Observer:
         )
         if reason is not None:
             lapsed = decisions.lapse_subscription(license_, reason=reason, at=transaction.at)
-            tell(transaction.rows, _numbers(notices), MessageStatus.DONE)
+            tell(transaction, _numbers(notices), MessageStatus.DONE)
             return _Decided(license=transaction.append(license_.license_id, lapsed))
         if reading.status in SUCCEEDED:
-            tell(transaction.rows, _numbers(notices), MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED)
+            tell(transaction, _numbers(notices), MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED)
             return _Decided(license=license_, first_reading=observation.first_reading, reason=_SUCCESSOR_AWAITED)
-        tell(transaction.rows, _numbers(notices), MessageStatus.WAITING, reason=_NOT_SURE_YET)
+        tell(transaction, _numbers(notices), MessageStatus.WAITING, reason=_NOT_SURE_YET)
         return _Decided(
             license=license_, first_reading=observation.first_reading, notices=notices, reason=_NOT_SURE_YET
         )
@@ -333,15 +439,15 @@ class Observer:
     def _notices_that_count(self, transaction: Transaction, claim: _Claim) -> tuple[WaitingMessage, ...]:
         """AWS shows no seats: an end counts, but for that of a customer who has subscribed again since."""
         rows, license_id = transaction.rows, claim.license.license_id
-        notices = [message for message in claim.messages if message.poke.ends]
+        notices = [message for message in claim.messages if _ends_current(message, claim.license)]
         overtaken = [
             message
             for message in notices
             if message.poke.kind is PokeKind.UNSUBSCRIBE_SUCCESS
             and is_overtaken(rows, license_id, message, by={PokeKind.SUBSCRIBE_SUCCESS})
         ]
-        tell(rows, [message.number for message in claim.messages if not message.poke.ends], MessageStatus.DONE)
-        tell(rows, _numbers(overtaken), MessageStatus.IGNORED, reason=_SUBSCRIBED_AGAIN)
+        tell(transaction, [message.number for message in claim.messages if message not in notices], MessageStatus.DONE)
+        tell(transaction, _numbers(overtaken), MessageStatus.IGNORED, reason=_SUBSCRIBED_AGAIN)
         return tuple(message for message in notices if message not in overtaken)
 
     # -- when to read again --------------------------------------------------------------------------------------------
@@ -362,6 +468,11 @@ class Observer:
             wait = self._settings.renewal_wait
             dates = [decided.expires_at or subscription.renews_at, *_added(subscription.renews_at, wait)]
             due.extend((date, Priority.DATE) for date in dates if date > at)
+        start = known_agreements.next_start(
+            known_agreements.of_license(transaction.rows, decided.license.license_id), at=at
+        )
+        if start is not None:
+            due.append((start, Priority.DATE))
         counts_from = [_added(notice.received_at, self._settings.renewal_wait) for notice in decided.notices]
         due.extend((date, Priority.RECHECK) for dates in counts_from for date in dates if date > at)
         if self._has_later_messages(transaction, claim):
@@ -391,7 +502,10 @@ class Observer:
             observation = observations.find(transaction.rows, license_id)
             if observation is None or observation.number != claim.number:
                 return Outcome.SUPERSEDED
-            tell(transaction.rows, _numbers(claim.messages), MessageStatus.WAITING, reason=error.reason)
+            tell(transaction, _numbers(claim.messages), MessageStatus.WAITING, reason=error.reason)
+            if not isinstance(error, NoAnswerError):
+                number = readings.keep_refused(transaction, license_id, reason=error.reason)
+                readings.of_messages(transaction, _numbers(claim.messages), number)
             then = self._put_off_until(transaction, error, observation, priority=priority)
             observations.conclude(transaction.rows, license_id, then)
             return Outcome.NO_ANSWER if isinstance(error, NoAnswerError) else Outcome.NO_OBSERVATION
@@ -434,18 +548,62 @@ class Observer:
         )
 
 
-def _question(license_: License, *, license_arn_heard: str | None) -> Question | None:
-    """By what AWS is asked: the current key of the kind under which the license was first known.
+def _question(license_: License, agreements: Sequence[Agreement], *, license_arn_heard: str | None) -> Question | None:
+    """By what AWS is asked: the customer where the license was first known by one, else the ARNs of its agreements.
 
-    A license first known by a customer identifier is of the legacy kind, whose ARN changes with each agreement.
+    Of an agreement that has ended nothing is asked when another one stands behind the license.
     """
     kinds = (kind for kind, _ in license_.names if kind in (KeyKind.LICENSE_ARN, KeyKind.CUSTOMER))
     kind = next(kinds, None)
-    value = None if kind is None else license_.name(kind)
-    if kind is None or value is None:
+    current = license_.name(KeyKind.AGREEMENT)
+    arns = [value for known, value in license_.names if known is KeyKind.LICENSE_ARN]
+    over = {one.license_arn for one in agreements if one.has_ended and one.agreement_id != current}
+    asked = [arn for arn in arns if arn not in over] or arns[-1:]
+    asked += [one.license_arn for one in agreements if one.license_arn is not None and not one.has_ended]
+    license_arns = tuple(dict.fromkeys(reversed(asked)))[:_ARNS_MAX]
+    if kind is KeyKind.CUSTOMER:
+        customer = license_.name(KeyKind.CUSTOMER)
+        return Question(product_code=license_.product_code, customer=customer, license_arns=license_arns)
+    if not license_arns:
         return None
-    heard = license_arn_heard if kind is KeyKind.LICENSE_ARN else None
-    return Question(product_code=license_.product_code, kind=kind, value=value, license_arn_heard=heard)
+    return Question(product_code=license_.product_code, license_arns=license_arns, license_arn_heard=license_arn_heard)
+
+
+def _of_license(rows: Sequence[LiveRow], question: Question) -> tuple[tuple[LiveRow, ...], tuple[LiveRow, ...]]:
+    """The rows that are this license's, and those of others of the same legacy customer.
+
+    A legacy license counts the rows of the ARN that it claimed; before it claimed one, of the only one that is shown.
+
+    Raises:
+        NoObservationError: several are shown at first sight.
+    """
+    if question.customer is None:
+        return tuple(rows), ()
+    arns = {row.license_arn for row in rows} - {None}
+    if not question.license_arns:
+        if len(arns) > 1:
+            raise NoObservationError(_SEVERAL_ARNS.format(len(arns)))
+        return tuple(rows), ()
+    ours = tuple(row for row in rows if row.license_arn is None or row.license_arn in question.license_arns)
+    return ours, tuple(row for row in rows if row not in ours)
+
+
+def _is_claimed(claim: _Claim) -> bool:
+    return claim.license.name(KeyKind.LICENSE_ARN) is not None
+
+
+def _asked_about(message: WaitingMessage) -> tuple[str, ...]:
+    """The agreement of a message after which AWS is asked how it stands."""
+    if message.poke.kind not in _ABOUT_AGREEMENTS or message.poke.agreement is None:
+        return ()
+    return (message.poke.agreement.agreement_id,)
+
+
+def _ends_current(message: WaitingMessage, license_: License) -> bool:
+    """Whether a message says that what stands behind the license now has ended."""
+    if not message.poke.ends:
+        return False
+    return all(license_.name(kind) in (None, value) for kind, value in claiming(message.poke.names)[:1])
 
 
 def _agreement_of(claim: _Claim) -> str | None:
@@ -465,10 +623,14 @@ def _names_read(license_: License, rows: Sequence[LiveRow]) -> tuple[Name, ...]:
     return tuple(sorted(common - set(license_.names)))
 
 
+def _names_of_stranger(row: LiveRow) -> tuple[Name, ...]:
+    return tuple(name for name in row.names if name[0] is not KeyKind.CUSTOMER)
+
+
 def _is_of(transaction: Transaction, row: LiveRow, license_id: LicenseId) -> bool:
     """Whether a row counts for this license: one that carries another license's ARN is that license's."""
     arn = value_of(row.names, KeyKind.LICENSE_ARN)
-    return arn is None or transaction.license_of(KeyKind.LICENSE_ARN, arn) in (None, license_id)
+    return arn is None or license_of_arn(transaction, arn, product_code=None) in (None, license_id)
 
 
 def _cause(messages: Sequence[WaitingMessage]) -> str | None:

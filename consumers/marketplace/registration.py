@@ -3,20 +3,21 @@
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
-from uuid import uuid4
 
 import structlog
 from botocore.exceptions import ClientError, ParamValidationError
 
-from consumers.marketplace import names, observations
-from consumers.marketplace.budget import Priority, RegistrationsBudget
+from consumers.marketplace import names
+from consumers.marketplace.budget import RegistrationsBudget
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import NoObservationError, ask, code_of
 from consumers.marketplace.inbox import MARKETPLACE
-from consumers.marketplace.licenses import claiming, issue_license
+from consumers.marketplace.licenses import claiming
+from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.names import Name, NameIsMalformedError
 from consumers.marketplace.observing import Observer
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.succession import ContradictionError
 from ledger.ledger import Ledger
 from ledger.license.events import KeyKind, LicenseId
 from ledger.registration import (
@@ -26,7 +27,7 @@ from ledger.registration import (
     RegistrationTokenIsInvalidError,
     Resolved,
 )
-from ledger.transaction import Caller, Transaction, Work
+from ledger.transaction import Caller
 
 _LOGGER: Final = structlog.get_logger(__name__)
 
@@ -41,7 +42,9 @@ class MarketplaceRegistration:
         self._ledger = ledger
         self._settings = settings
         self._clients = clients
-        self._observer = Observer(ledger, settings, clients, budget=RegistrationsBudget(ledger), now=now)
+        budget = RegistrationsBudget(ledger)
+        self._observer = Observer(ledger, settings, clients, budget=budget, now=now)
+        self._lineages = Lineages(ledger, clients, budget=budget, now=now)
 
     def resolve(self, token: str, *, cause: str) -> Resolved:
         """Find out who comes, let the license exist, and read its seats. The same token twice gives the same.
@@ -82,16 +85,13 @@ class MarketplaceRegistration:
         raise MarketplaceIsUnavailableError
 
     def _issue(self, code: str, known_by: tuple[Name, ...], *, arn_heard: str | None, cause: str) -> LicenseId:
-        new_license_id = LicenseId(str(uuid4()))
-        other = None if arn_heard == names.value_of(known_by, KeyKind.LICENSE_ARN) else arn_heard
-
-        def decide(transaction: Transaction) -> LicenseId:
-            license_id = issue_license(transaction, new_license_id, product_code=code, names=known_by)
-            observations.request(transaction, license_id, priority=Priority.REGISTRATION, license_arn_heard=other)
-            return license_id
-
-        caller = Caller(MARKETPLACE, cause)
-        return self._ledger.submit(Work(decide=decide, caller=caller, keys=claiming(known_by), writes_rows=True))
+        try:
+            return self._lineages.introduce(
+                known_by, product_code=code, caller=Caller(MARKETPLACE, cause), license_arn_heard=arn_heard
+            )
+        except (ContradictionError, NoObservationError) as error:
+            _LOGGER.warning("a customer's license could not be found", reason=str(error))
+            raise MarketplaceIsUnavailableError from error
 
     def _resolved(self, license_id: LicenseId, known_by: tuple[Name, ...]) -> Resolved:
         license_ = self._ledger.past.license_now(license_id)

@@ -9,8 +9,11 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 METADATA = MetaData()
 
 # number: the order of receipt, with gaps where a transaction failed.
-# status: `new` (to be looked at), `waiting` (for a reading of its license), `parked` (for a key to become known),
-# `done`, `ignored` (with the reason), `failed` (can't be understood, with the reason). No row is ever removed.
+# status: `new` (to be looked at), `waiting` (for a reading of its license), `parked` (for a key to become known, a
+# successor or an answer of AWS), `done`, `repeated` (another message said the same before), `ignored` (with the
+# reason), `failed` (can't be understood or contradicts what is known, with the reason).
+# repeats: how often the same message came again. request_id: AWS's own id of what the message tells of.
+# first_position, last_position: the events of the decision that it led to. reading: the one that it was done with.
 # verified_at: when it was found to come from where it may come from; a new message without it is not worked on.
 INBOX = Table(
     "marketplace_inbox",
@@ -29,9 +32,55 @@ INBOX = Table(
     Column("verified_at", BigInteger),
     Column("license_id", Text),
     Column("agreement_id", Text),
+    Column("request_id", Text),
+    Column("repeats", Integer, nullable=False, default=0),
+    Column("first_position", BigInteger),
+    Column("last_position", BigInteger),
+    Column("reading", BigInteger),
+    Column("parked_at", BigInteger),
     Index("marketplace_inbox_status", "status", "due_at"),
     Index("marketplace_inbox_license", "license_id", "status"),
     Index("marketplace_inbox_agreement", "agreement_id", "status"),
+    Index("marketplace_inbox_request", "request_id"),
+)
+
+# rows: GetEntitlements' rows as AWS answered them, in JSON. agreements: what AWS told of agreements, in JSON; null if
+# it was not asked. Kept are those that messages waited for, that changed something, or that were no observation.
+READINGS = Table(
+    "marketplace_readings",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("license_id", Text, nullable=False),
+    Column("read_at", BigInteger, nullable=False),
+    Column("rows", Text, nullable=False),
+    Column("agreements", Text),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Index("marketplace_readings_license", "license_id", "number"),
+)
+
+# What AWS told of each agreement, as `agreement.Agreement` has it. heard_at: when it was first heard of.
+AGREEMENTS = Table(
+    "marketplace_agreements",
+    METADATA,
+    Column("agreement_id", Text, primary_key=True),
+    Column("license_id", Text),
+    Column("account_id", Text),
+    Column("initial_agreement_id", Text),
+    Column("previous_agreement_id", Text),
+    Column("license_arn", Text),
+    Column("status", Text),
+    Column("starts_at", BigInteger),
+    Column("ends_at", BigInteger),
+    Column("renewal", Text),
+    Column("renewal_source", Text),
+    Column("renewal_told_at", BigInteger),
+    Column("read_at", BigInteger),
+    Column("heard_at", BigInteger, nullable=False),
+    Index("marketplace_agreements_license", "license_id"),
+    Index("marketplace_agreements_initial", "initial_agreement_id"),
+    Index("marketplace_agreements_previous", "previous_agreement_id"),
+    Index("marketplace_agreements_arn", "license_arn"),
 )
 
 # observation: the number that fences readings: only the reading that raised it last may decide.

@@ -55,6 +55,7 @@ class LicenseStatus(StrEnum):
     OVERDUE = "overdue"
     EXPIRED = "expired"
     LAPSED = "lapsed"
+    FOLDED = "folded"
 
 
 def usable_until(subscription: Subscription | None, *, policy: AccessPolicy) -> datetime | None:
@@ -82,7 +83,7 @@ def unusable(subscription: Subscription | None, *, policy: AccessPolicy, at: dat
 
 def access(license_: License, seat_id: SeatId | None, *, policy: AccessPolicy, at: datetime) -> AccessCode:
     """Whether the user of this seat (null: never heard of) may work at `at`."""
-    if not license_.issued:
+    if not license_.issued or license_.folded_into is not None:
         return AccessCode.LICENSE_NOT_FOUND
     code = unusable(license_.subscription, policy=policy, at=at)
     if code is not None:
@@ -95,8 +96,10 @@ def access(license_: License, seat_id: SeatId | None, *, policy: AccessPolicy, a
     return AccessCode.ALLOWED
 
 
-def status(subscription: Subscription | None, *, policy: AccessPolicy, at: datetime) -> LicenseStatus:
-    """Where a license stands at `at`."""
+def status(subscription: Subscription | None, *, folded: bool, policy: AccessPolicy, at: datetime) -> LicenseStatus:
+    """Where a license stands at `at`; `folded` if it is another one's twin."""
+    if folded:
+        return LicenseStatus.FOLDED
     if subscription is None:
         return LicenseStatus.PENDING
     if subscription.lapse is not None:

@@ -20,6 +20,7 @@ from ledger.license.events import (
     LapseReason,
     LicenseEvent,
     Personal,
+    RenewalIntent,
     SeatId,
 )
 from ledger.license.state import License, Seat, SeatStatus, Subscription
@@ -90,6 +91,19 @@ class SeatIsNotFoundError(RefusedError):
         super().__init__("This license has no such seat. Look the user up among its seats.")
 
 
+class TwinIsInUseError(RefusedError):
+    """A license that was taken for a twin has users or a company of its own."""
+
+    CODE: ClassVar[str] = "TWIN_IN_USE"
+
+    def __init__(self) -> None:
+        """Say what can be done."""
+        super().__init__(
+            "The other license has users, blocks or a company of its own, so the two can't become one. Delete its users"
+            " first, or let both go on."
+        )
+
+
 class SecondReadingIsNeededError(RefusedError):
     """One reading alone is not believed when it would delete seats."""
 
@@ -131,6 +145,70 @@ def identify_license(license_: License, *, names: Iterable[tuple[KeyKind, str]])
     known = set(license_.names)
     new = dict.fromkeys(name for name in names if name not in known)
     return tuple(events.LicenseIdentified(kind=kind, value=value) for kind, value in new)
+
+
+def announce_renewal(
+    license_: License, *, renewal: RenewalIntent, source: str, announced_at: datetime
+) -> Sequence[LicenseEvent]:
+    """AWS told what becomes of the contract at its renewal date; the same once more is nothing new."""
+    before = license_.renewal
+    if before is not None and before.intent is renewal:
+        return ()
+    if before is None and renewal is RenewalIntent.UNKNOWN:
+        return ()
+    return (events.RenewalAnnounced(renewal=renewal, source=source, announced_at=announced_at),)
+
+
+def succeed_agreement(
+    license_: License, *, agreement_id: str, names: Iterable[tuple[KeyKind, str]] = ()
+) -> Sequence[LicenseEvent]:
+    """Another agreement stands behind the license from now on; its keys become the current ones.
+
+    Args:
+        license_: the license as it stands.
+        agreement_id: the agreement that follows.
+        names: further keys and names that come with it, such as its LicenseArn.
+    """
+    before = license_.name(KeyKind.AGREEMENT)
+    if before == agreement_id:
+        return identify_license(license_, names=names)
+    succeeded = (
+        ()
+        if before is None
+        else (events.AgreementSucceeded(agreement_id_before=before, agreement_id_after=agreement_id),)
+    )
+    current = ((KeyKind.AGREEMENT, agreement_id), *names)
+    return (*succeeded, *(_named(name) for name in current if license_.name(name[0]) != name[1]))
+
+
+def _named(name: tuple[KeyKind, str]) -> events.LicenseIdentified:
+    return events.LicenseIdentified(kind=name[0], value=name[1])
+
+
+def is_bare(license_: License) -> bool:
+    """Whether nobody has done anything with a license but AWS: no seat, no block, no company."""
+    return not license_.seats and license_.company_name is None
+
+
+def absorb_twin(license_: License, twin: License) -> tuple[Sequence[LicenseEvent], Sequence[LicenseEvent]]:
+    """Fold a twin into the license whose agreements it follows: what is recorded of the license, and of the twin.
+
+    Raises:
+        TwinIsInUseError: somebody has done something with the twin.
+    """
+    if not is_bare(twin):
+        raise TwinIsInUseError
+    before, after = license_.name(KeyKind.AGREEMENT), twin.name(KeyKind.AGREEMENT)
+    succeeded = (
+        (events.AgreementSucceeded(agreement_id_before=before, agreement_id_after=after),)
+        if before is not None and after not in (None, before)
+        else ()
+    )
+    claimed = [name for name in twin.names if name not in license_.names]
+    return (
+        (events.TwinAbsorbed(twin=twin.license_id), *succeeded, *(_named(name) for name in dict.fromkeys(claimed))),
+        (events.LicenseFolded(into=license_.license_id),),
+    )
 
 
 def register_company(

@@ -74,6 +74,15 @@ class LapseReason(StrEnum):
     TERMINATED = "terminated"
 
 
+class RenewalIntent(StrEnum):
+    """What becomes of a contract at its renewal date, as AWS tells it beforehand."""
+
+    RENEWS = "renews"
+    ENDS = "ends"
+    REPLACED = "replaced"
+    UNKNOWN = "unknown"
+
+
 class BlockReason(StrEnum):
     """Why an administrator keeps a user out."""
 
@@ -188,6 +197,32 @@ class AgreementSucceeded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RenewalAnnounced:
+    """AWS told what becomes of the contract at its renewal date; `source` is the message or call that told it."""
+
+    TYPE: ClassVar[str] = "license.renewal-announced"
+    renewal: RenewalIntent
+    source: str
+    announced_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TwinAbsorbed:
+    """Another license turned out to be this one's: it was issued before it was known which agreement follows which."""
+
+    TYPE: ClassVar[str] = "license.twin-absorbed"
+    twin: LicenseId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LicenseFolded:
+    """This license turned out to be another one's twin, whose keys its keys are from now on."""
+
+    TYPE: ClassVar[str] = "license.license-folded"
+    into: LicenseId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SeatActivated:
     """A user took a seat."""
 
@@ -235,4 +270,13 @@ SubscriptionEvent: TypeAlias = (
     | SubscriptionResumed
     | AgreementSucceeded
 )
-LicenseEvent: TypeAlias = LicenseIssued | LicenseIdentified | CompanyRegistered | SubscriptionEvent | SeatEvent
+LicenseEvent: TypeAlias = (
+    LicenseIssued
+    | LicenseIdentified
+    | CompanyRegistered
+    | RenewalAnnounced
+    | TwinAbsorbed
+    | LicenseFolded
+    | SubscriptionEvent
+    | SeatEvent
+)

@@ -9,7 +9,7 @@ from typing import assert_never
 from rpds import HashTrieMap
 
 from ledger.license import events
-from ledger.license.events import Actor, KeyKind, LapseReason, LicenseId, SeatId
+from ledger.license.events import Actor, KeyKind, LapseReason, LicenseId, RenewalIntent, SeatId
 
 
 class SeatStatus(StrEnum):
@@ -64,6 +64,15 @@ class Subscription:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Renewal:
+    """What becomes of the contract at its renewal date, who told it and when."""
+
+    intent: RenewalIntent
+    source: str
+    announced_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class License:
     """What a customer holds of one product through one chain of agreements.
 
@@ -73,6 +82,8 @@ class License:
         names: every key and name that became known, in order; of each kind the latest is the current one.
         company_version: version of the event that says who the company is; 0 if it has not registered.
         subscription: null until seats were observed.
+        renewal: what AWS told of the contract's end; null if nothing yet.
+        folded_into: the license whose twin this one was; null but for twins.
         seats: every seat ever heard of, deleted ones too.
     """
 
@@ -84,6 +95,8 @@ class License:
     company_name: str | None = None
     company_version: int = 0
     subscription: Subscription | None = None
+    renewal: Renewal | None = None
+    folded_into: LicenseId | None = None
     seats: "HashTrieMap[SeatId, Seat]" = field(default_factory=HashTrieMap)
     seats_active: int = 0
     seats_blocked: int = 0
@@ -121,6 +134,14 @@ def evolve(license_: License, event: events.LicenseEvent, *, version: int, at: d
             return replace(
                 license_, version=version, recorded_at=at, company_name=company_name, company_version=version
             )
+        case events.RenewalAnnounced(renewal=intent, source=source, announced_at=announced_at):
+            renewal = Renewal(intent=intent, source=source, announced_at=announced_at)
+            return replace(license_, version=version, recorded_at=at, renewal=renewal)
+        case events.LicenseFolded(into=into):
+            return replace(license_, version=version, recorded_at=at, folded_into=into)
+        case events.TwinAbsorbed():
+            # The twin's keys follow as LicenseIdentified in the same append.
+            return replace(license_, version=version, recorded_at=at)
         case events.AgreementSucceeded():
             # The new keys follow as LicenseIdentified in the same append; the latest of a kind is the current one.
             return replace(license_, version=version, recorded_at=at)
@@ -166,6 +187,8 @@ def _evolve_seat(license_: License, event: events.SeatEvent, *, version: int, at
         company_name=license_.company_name,
         company_version=license_.company_version,
         subscription=license_.subscription,
+        renewal=license_.renewal,
+        folded_into=license_.folded_into,
         seats=license_.seats.insert(event.seat_id, after),
         seats_active=license_.seats_active + (now is SeatStatus.ACTIVE) - (was is SeatStatus.ACTIVE),
         seats_blocked=license_.seats_blocked + (now is SeatStatus.BLOCKED) - (was is SeatStatus.BLOCKED),

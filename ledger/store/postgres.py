@@ -516,6 +516,8 @@ _PUT_DIRECTORY: Final = (
 )
 _INSERT_LICENSE_KEYS: Final = (
     "INSERT INTO license_keys (kind, value, license_id) SELECT * FROM unnest(%b::text[], %b::text[], %b::text[])"
+    # The keys of a twin become another license's.
+    " ON CONFLICT (kind, value) DO UPDATE SET license_id = excluded.license_id"
 )
 _PUT_HOLDINGS: Final = (
     "INSERT INTO holdings (customer_id, product, license_id) SELECT * FROM"

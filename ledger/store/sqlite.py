@@ -349,7 +349,6 @@ class SqliteStore:
             "license_keys",
             ("kind", "value", "license_id"),
             [(*key, license_id) for key, license_id in rows.license_keys.items()],
-            verb="INSERT",
         )
         self._put(
             "holdings",

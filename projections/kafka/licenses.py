@@ -24,6 +24,8 @@ class _License(msgspec.Struct, frozen=True, gc=False):
     renewal_date: datetime | None
     license_arn: str | None
     agreement_id: str | None
+    renewal: str | None
+    folded_into: str | None
     version: int
     position: int
 
@@ -55,6 +57,8 @@ def license_information(facts: Facts, *, position: int) -> bytes:
             renewal_date=subscription.renews_at if subscription else None,
             license_arn=facts.names.license_arn,
             agreement_id=facts.names.agreement,
+            renewal=facts.renewal.intent.value if facts.renewal else None,
+            folded_into=facts.folded_into,
             version=facts.version,
             position=position,
         )

@@ -42,6 +42,10 @@ class LicenseRow:
     renews_at_microseconds: int | None = None
     lapse_reason: str | None = None
     ended_at_microseconds: int | None = None
+    renewal_intent: str | None = None
+    renewal_source: str | None = None
+    renewal_announced_at_microseconds: int | None = None
+    folded_into: str | None = None
     seats: dict[str, int]
 
     @classmethod
@@ -85,6 +89,10 @@ class LicenseRow:
             self.renews_at_microseconds,
             self.lapse_reason,
             self.ended_at_microseconds,
+            self.renewal_intent,
+            self.renewal_source,
+            self.renewal_announced_at_microseconds,
+            self.folded_into,
             *self.seats.values(),
         )
 
@@ -131,6 +139,8 @@ class LicenseChanges:
                 _name(self._row(recorded), event)
             case events.CompanyRegistered(company_name=company_name):
                 self._row(recorded).company_name = company_name
+            case events.RenewalAnnounced() | events.TwinAbsorbed() | events.LicenseFolded() as event:
+                _foresee(self._row(recorded), event)
             case (
                 events.SubscriptionStarted()
                 | events.SeatLimitRaised()
@@ -214,6 +224,19 @@ def _subscribe(row: LicenseRow, event: events.SubscriptionEvent) -> None:
             row.lapse_reason = row.ended_at_microseconds = None
         case events.AgreementSucceeded():
             pass  # The new keys follow as LicenseIdentified in the same append.
+        case _ as unknown:
+            assert_never(unknown)
+
+
+def _foresee(row: LicenseRow, event: events.RenewalAnnounced | events.TwinAbsorbed | events.LicenseFolded) -> None:
+    match event:
+        case events.RenewalAnnounced(renewal=renewal, source=source, announced_at=announced_at):
+            row.renewal_intent, row.renewal_source = renewal.value, source
+            row.renewal_announced_at_microseconds = microseconds(announced_at)
+        case events.LicenseFolded(into=into):
+            row.folded_into = into
+        case events.TwinAbsorbed():
+            pass  # The twin's keys follow as LicenseIdentified in the same append.
         case _ as unknown:
             assert_never(unknown)
 

@@ -7,7 +7,7 @@ from ledger.license import access
 from ledger.license.access import AccessPolicy, LicenseStatus
 from ledger.license.events import KeyKind, LapseReason, LicenseId
 from ledger.license.holding import customer_id
-from ledger.license.state import License, Subscription
+from ledger.license.state import License, Renewal, Subscription
 from ledger.replay import LicenseThen
 
 
@@ -28,9 +28,11 @@ class LicenseInformation:
         status: where the license stands at `as_of`.
         lapse_reason: why the contract is over; null unless AWS said so.
         renewal_date: when the contract renews or ended; null before the subscription started.
+        renewal: what AWS told of what becomes of it then; null if nothing yet.
         usable_until: from when nobody may use the client; null before the subscription started.
         license_arn: the current key of AWS License Manager.
         agreement_id: the current agreement.
+        folded_into: the license whose twin this one turned out to be; null but for twins.
         version: of the license's latest event.
         position: of the ledger, at which this is true.
         as_of: the clock by which this is true.
@@ -48,9 +50,11 @@ class LicenseInformation:
     status: LicenseStatus
     lapse_reason: LapseReason | None
     renewal_date: datetime | None
+    renewal: Renewal | None
     usable_until: datetime | None
     license_arn: str | None
     agreement_id: str | None
+    folded_into: LicenseId | None
     version: int
     position: int
     as_of: datetime
@@ -101,6 +105,8 @@ class Facts:
     names: Names
     company_name: str | None
     subscription: Subscription | None
+    renewal: Renewal | None
+    folded_into: LicenseId | None
     seats_active: int
     seats_blocked: int
 
@@ -125,6 +131,8 @@ def facts_of(license_: License) -> Facts:
         ),
         company_name=license_.company_name,
         subscription=license_.subscription,
+        renewal=license_.renewal,
+        folded_into=license_.folded_into,
         seats_active=license_.seats_active,
         seats_blocked=license_.seats_blocked,
     )
@@ -144,12 +152,14 @@ def inform(facts: Facts, *, policy: AccessPolicy, position: int, at: datetime) -
         seats_active=facts.seats_active,
         seats_blocked=facts.seats_blocked,
         seats_available=max(0, seats_max - facts.seats_active),
-        status=access.status(subscription, policy=policy, at=at),
+        status=access.status(subscription, folded=facts.folded_into is not None, policy=policy, at=at),
         lapse_reason=subscription.lapse.reason if subscription and subscription.lapse else None,
         renewal_date=subscription.renews_at if subscription else None,
+        renewal=facts.renewal,
         usable_until=access.usable_until(subscription, policy=policy),
         license_arn=facts.names.license_arn,
         agreement_id=facts.names.agreement,
+        folded_into=facts.folded_into,
         version=facts.version,
         position=position,
         as_of=at,

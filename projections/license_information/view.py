@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Select, Table
 
 from ledger.ledger import Ledger
 from ledger.license.access import AccessPolicy, LicenseStatus
-from ledger.license.events import LapseReason, LicenseId
-from ledger.license.state import Lapse, SeatStatus, Subscription
+from ledger.license.events import LapseReason, LicenseId, RenewalIntent
+from ledger.license.state import Lapse, Renewal, SeatStatus, Subscription
 from ledger.replay import Moment
 from ledger.times import microseconds, moment
 from ledger.users import identity_of
@@ -123,6 +123,8 @@ def _conditions(
         yield table.c.license_id.in_(query.licenses)
     if query.q is not None:
         yield table.c.search.contains(identity_of(query.q), autoescape=True)
+    if query.status is not LicenseStatus.FOLDED:
+        yield table.c.folded_into.is_(None)
     if query.status is not None:
         yield _stands(table, query.status, policy=policy, at=at)
 
@@ -133,6 +135,8 @@ def _stands(table: Table, status: LicenseStatus, *, policy: AccessPolicy, at: da
     usable_if_after = now - max(policy.blind_wait, policy.expiry_grace) // _MICROSECOND
     runs = table.c.seats_max.is_not(None) & table.c.lapse_reason.is_(None)
     match status:
+        case LicenseStatus.FOLDED:
+            return table.c.folded_into.is_not(None)
         case LicenseStatus.PENDING:
             return table.c.seats_max.is_(None)
         case LicenseStatus.LAPSED:
@@ -175,6 +179,8 @@ def _facts(row: "sqlalchemy.Row[Any]") -> Facts:
         ),
         company_name=row.company_name,
         subscription=_subscription(row),
+        renewal=_renewal(row),
+        folded_into=None if row.folded_into is None else LicenseId(row.folded_into),
         seats_active=row.seats_active,
         seats_blocked=row.seats_blocked,
     )
@@ -187,3 +193,13 @@ def _subscription(row: "sqlalchemy.Row[Any]") -> Subscription | None:
     if row.lapse_reason is not None:
         lapse = Lapse(reason=LapseReason(row.lapse_reason), ended_at=moment(row.ended_at_microseconds))
     return Subscription(seats_max=row.seats_max, renews_at=moment(row.renews_at_microseconds), lapse=lapse)
+
+
+def _renewal(row: "sqlalchemy.Row[Any]") -> Renewal | None:
+    if row.renewal_intent is None:
+        return None
+    return Renewal(
+        intent=RenewalIntent(row.renewal_intent),
+        source=row.renewal_source,
+        announced_at=moment(row.renewal_announced_at_microseconds),
+    )

@@ -1,5 +1,6 @@
 """The stage of the consumer's tests: a sandbox Marketplace, a ledger on disk, and a consumer between them, at noon."""
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from consumers.marketplace import (
     MarketplaceSettings,
     aws_clients,
 )
+from consumers.marketplace.budget import RegistrationsBudget
+from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.tables import INBOX, OBSERVATIONS
 from consumers.sandbox import Contract, Generation, Sandbox, SandboxSettings
 from ledger.ledger import Ledger, LedgerSettings
@@ -91,6 +94,7 @@ class Stage:
     clients: Clients
     consumer: Consumer
     registration: MarketplaceRegistration
+    lineages: Lineages
 
     def buy(
         self,
@@ -259,10 +263,17 @@ def staged(
                 clients=clients,
                 consumer=Consumer(ledger, settings, clients, now=clock, readings_per_second=UNLIMITED),
                 registration=MarketplaceRegistration(ledger, settings, clients, now=clock),
+                lineages=Lineages(ledger, clients, budget=RegistrationsBudget(ledger), now=clock),
             )
         finally:
             clients.close()
             ledger.close()
+
+
+def anew(event: Mapping[str, Any], **members: Any) -> str:  # noqa: ANN401 -- JSON
+    """A message about another event of the same kind: with ids of its own, and other members."""
+    detail = {**event["detail"], **members.pop("detail", {}), "requestId": str(uuid4())}
+    return json.dumps({**event, "id": str(uuid4()), **members, "detail": detail})
 
 
 def open_ledger(url: DatabaseUrl, *, clock: Callable[[], datetime]) -> Ledger:

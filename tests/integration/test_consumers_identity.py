@@ -17,7 +17,7 @@ from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
 from ledger.store.tables import LICENSE_KEYS
 from ledger.transaction import Transaction, Work
-from tests.integration.consumers_stage import ADMIN, END_OF_MAY, ENGINES, PRODUCT_CODE, Stage, database, staged
+from tests.integration.consumers_stage import ADMIN, END_OF_MAY, ENGINES, PRODUCT_CODE, Stage, anew, database, staged
 
 NOBODY = LicenseId("6f0c0c0c-0000-4000-8000-000000000001")
 ARN = "arn:aws:license-manager::294406891311:license:l-00000000000000000000000000000001"
@@ -48,7 +48,7 @@ def license_updated(stage: Stage, contract: Contract, **detail: Any) -> str:  # 
         and body["detail"]["agreement"]["id"] == contract.agreement_id
     )
     id_ = f"another-{len(stage.inbox())}"
-    return json.dumps(body | {"id": id_, "detail": body["detail"] | detail})
+    return anew(body, id=id_, detail=detail)
 
 
 def known_as(license_: License, kind: KeyKind) -> list[str]:

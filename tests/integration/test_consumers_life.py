@@ -23,6 +23,7 @@ from tests.integration.consumers_stage import (
     PRODUCT_ID,
     USERS,
     Stage,
+    anew,
     database,
     staged,
     unverified,
@@ -103,7 +104,7 @@ def test_a_poke_in_between_is_no_second_reading_before_its_time(stage: Stage) ->
     stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=3)
     stage.consume()
     poke = json.loads(stage.sandbox.marketplace.messages[0].body)
-    stage.send(json.dumps(poke | {"id": "another"}))
+    stage.send(anew(poke, id="another"))
     stage.pass_time(MINUTE)
     assert stage.license().seats_active == 5
     stage.pass_time(5 * MINUTE)

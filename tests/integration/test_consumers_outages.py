@@ -21,6 +21,7 @@ from tests.integration.consumers_stage import (
     NOON,
     USERS,
     Stage,
+    anew,
     database,
     staged,
 )
@@ -57,7 +58,7 @@ def poke(stage: Stage, contract: Contract, *, id_: str) -> None:
         for body in bodies
         if body["detail-type"].startswith("License") and body["detail"]["agreement"]["id"] == contract.agreement_id
     )
-    stage.send(json.dumps(updated | {"id": id_, "detail-type": "License Updated - Manufacturer"}))
+    stage.send(anew(updated, **{"id": id_, "detail-type": "License Updated - Manufacturer"}))
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def test_a_deprovisioned_license_whose_agreement_is_active_waits_for_a_renewal(s
     contract = stage.bought()
     show(stage, contract)
     body = json.loads(stage.sandbox.marketplace.messages[0].body)
-    stage.send(json.dumps(body | {"id": "gone", "detail-type": "License Deprovisioned - Manufacturer"}))
+    stage.send(anew(body, **{"id": "gone", "detail-type": "License Deprovisioned - Manufacturer"}))
     stage.consume()
     assert stage.inbox()[-1][0] == "waiting"
     for _ in range(3):
@@ -312,7 +313,7 @@ def test_a_deprovisioned_license_whose_agreement_was_renewed_awaits_the_next_one
     show(stage, contract)
     described_as(stage, "RENEWED")
     body = json.loads(stage.sandbox.marketplace.messages[0].body)
-    stage.send(json.dumps(body | {"id": "gone", "detail-type": "License Deprovisioned - Manufacturer"}))
+    stage.send(anew(body, **{"id": "gone", "detail-type": "License Deprovisioned - Manufacturer"}))
     for _ in range(3):
         stage.pass_time(timedelta(hours=2))
     assert stage.inbox()[-1] == (
@@ -340,7 +341,7 @@ def test_an_agreement_that_this_seller_may_not_read_is_judged_without_it(stage: 
     contract = stage.bought()
     body = json.loads(stage.sandbox.marketplace.messages[0].body)
     next_one = body["detail"] | {"agreement": {"id": "agmt-of-a-partner"}}
-    stage.send(json.dumps(body | {"id": "partner", "detail": next_one}))
+    stage.send(anew(body, id="partner", detail=next_one))
     stage.consume()
     show(stage, contract)
     gone = {"id": "gone", "detail-type": "License Deprovisioned - Manufacturer", "detail": next_one}

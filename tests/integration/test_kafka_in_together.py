@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 import sqlalchemy
@@ -17,7 +16,7 @@ import sqlalchemy
 from consumers.marketplace.budget import CALLS_PER_SECOND_MAX
 from consumers.marketplace.tables import INBOX
 from consumers.sandbox import Contract
-from tests.integration.consumers_stage import Stage, database, staged
+from tests.integration.consumers_stage import Stage, anew, database, staged
 from tests.integration.kafka_in_stage import Topics, topics_on
 from tests.integration.test_consumers_together import process, said
 from tests.services.kafka import KafkaCluster
@@ -104,7 +103,7 @@ class Scene:
 def again(bodies: list[str], *, count: int) -> list[str]:
     """So many messages more, which tell of the same things."""
     documents = [json.loads(bodies[number % len(bodies)]) for number in range(count)]
-    return [json.dumps(document | {"id": str(uuid4())}) for document in documents]
+    return [anew(document) for document in documents]
 
 
 @pytest.fixture(params=LOADS)

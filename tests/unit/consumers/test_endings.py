@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from consumers.marketplace.agreement import AgreementStatus
 from consumers.marketplace.endings import EndNotice, reason_to_lapse
-from consumers.marketplace.messages import AgreementStatus, PokeKind
+from consumers.marketplace.messages import PokeKind
 from ledger.license.events import LapseReason
 from ledger.license.state import Subscription
 

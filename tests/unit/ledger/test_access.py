@@ -126,7 +126,7 @@ def test_the_status_depends_on_what_was_heard_and_on_the_clock(
     history: tuple[LicenseEvent, ...], at: datetime, expected: LicenseStatus
 ) -> None:
     """Overdue is past its date and still usable, expired is no longer usable, lapsed is what AWS said."""
-    assert status(fold(*history).subscription, policy=THREE_DAYS, at=at) is expected
+    assert status(fold(*history).subscription, folded=False, policy=THREE_DAYS, at=at) is expected
 
 
 @pytest.mark.parametrize("reason", LapseReason)

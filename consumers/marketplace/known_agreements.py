@@ -1,0 +1,120 @@
+"""The agreements that the ledger heard of: which follows which, and behind which license they stand.
+
+They are what AWS told and can be asked again; what follows from them for a license is in its events.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import ColumnElement, Connection
+
+from consumers.marketplace.agreement import Agreement, AgreementStatus
+from consumers.marketplace.tables import AGREEMENTS
+from ledger.license.events import LicenseId, RenewalIntent
+from ledger.times import microseconds, moment
+from ledger.transaction import Transaction
+
+_TIMES: Final = ("starts_at", "ends_at", "renewal_told_at", "read_at", "heard_at")
+_NAMES: Final = tuple(field.name for field in fields(Agreement))
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def find(rows: Connection, agreement_id: str) -> Agreement | None:
+    """One agreement; null if it was never heard of."""
+    found = _select(rows, AGREEMENTS.c.agreement_id == agreement_id)
+    return found[0] if found else None
+
+
+def of_license(rows: Connection, license_id: LicenseId) -> tuple[Agreement, ...]:
+    """The agreements behind a license, the earliest first."""
+    return _select(rows, AGREEMENTS.c.license_id == license_id)
+
+
+def of_arn(rows: Connection, license_arn: str) -> tuple[Agreement, ...]:
+    """The agreements that give a license of AWS's, the earliest first."""
+    return _select(rows, AGREEMENTS.c.license_arn == license_arn)
+
+
+def relatives(rows: Connection, agreement: Agreement) -> tuple[Agreement, ...]:
+    """The agreements of the same chain that were heard of, but for this one, the earliest first."""
+    links = {agreement.agreement_id, agreement.initial_agreement_id, agreement.previous_agreement_id} - {None}
+    before = {agreement.initial_agreement_id, agreement.previous_agreement_id} - {None}
+    related = AGREEMENTS.c.agreement_id.in_(before) | AGREEMENTS.c.previous_agreement_id.in_([agreement.agreement_id])
+    return _select(
+        rows,
+        (related | AGREEMENTS.c.initial_agreement_id.in_(links))
+        & (AGREEMENTS.c.agreement_id != agreement.agreement_id),
+    )
+
+
+def followers(rows: Connection, agreement_id: str) -> tuple[Agreement, ...]:
+    """The agreements that claim to follow this one, the earliest first."""
+    return _select(rows, AGREEMENTS.c.previous_agreement_id == agreement_id)
+
+
+def note(transaction: Transaction, heard: Agreement) -> Agreement:
+    """Keep what was heard of an agreement; returns all that is known of it now."""
+    before = find(transaction.rows, heard.agreement_id)
+    after = replace(heard, heard_at=transaction.at) if before is None else before.and_heard(heard)
+    if after == before:
+        return after
+    values = _values(after)
+    if before is None:
+        transaction.rows.execute(sqlalchemy.insert(AGREEMENTS).values(values))
+    else:
+        this = AGREEMENTS.c.agreement_id == heard.agreement_id
+        transaction.rows.execute(sqlalchemy.update(AGREEMENTS).where(this).values(values))
+    return after
+
+
+def belong_to(transaction: Transaction, agreement: Agreement, license_id: LicenseId) -> Agreement:
+    """An agreement stands behind this license, or will."""
+    return note(transaction, replace(agreement, license_id=license_id))
+
+
+def has_begun(transaction: Transaction, agreement_id: str) -> bool:
+    """Whether an agreement has begun, as far as is known."""
+    known = find(transaction.rows, agreement_id)
+    return known is None or known.has_started(at=transaction.at)
+
+
+def move(rows: Connection, twin: LicenseId, *, into: LicenseId) -> None:
+    """What stood behind a twin stands behind another license."""
+    rows.execute(sqlalchemy.update(AGREEMENTS).where(AGREEMENTS.c.license_id == twin).values(license_id=into))
+
+
+def next_start(agreements: Collection[Agreement], *, at: datetime) -> datetime | None:
+    """When the next of these agreements starts that has not; null if all have."""
+    return min((one.starts_at for one in agreements if one.starts_at is not None and one.starts_at > at), default=None)
+
+
+def _select(rows: Connection, condition: ColumnElement[bool]) -> tuple[Agreement, ...]:
+    found = rows.execute(sqlalchemy.select(AGREEMENTS).where(condition).order_by(AGREEMENTS.c.heard_at)).all()
+    return in_order([_agreement(row) for row in found])
+
+
+def in_order(agreements: Sequence[Agreement]) -> tuple[Agreement, ...]:
+    """By their start, or where none was told by when they were heard of, and behind those that they follow."""
+    ordered: list[Agreement] = []
+    for one in sorted(agreements, key=lambda one: one.starts_at or one.heard_at or _LONG_AGO):
+        after = next(
+            (place for place, other in enumerate(ordered) if other.previous_agreement_id == one.agreement_id), None
+        )
+        ordered.insert(len(ordered) if after is None else after, one)
+    return tuple(ordered)
+
+
+def _agreement(row: "sqlalchemy.Row[Any]") -> Agreement:
+    told = {name: getattr(row, name) for name in _NAMES}
+    told |= {name: None if told[name] is None else moment(told[name]) for name in _TIMES}
+    told["status"] = None if row.status is None else AgreementStatus(row.status)
+    told["renewal"] = None if row.renewal is None else RenewalIntent(row.renewal)
+    return Agreement(**told)
+
+
+def _values(agreement: Agreement) -> dict[str, Any]:
+    told = {name: getattr(agreement, name) for name in _NAMES}
+    return told | {name: None if told[name] is None else microseconds(told[name]) for name in _TIMES}

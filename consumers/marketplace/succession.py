@@ -1,0 +1,278 @@
+"""Succession: which agreement follows which behind one license, and what was bought while both show seats."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy
+
+from consumers.marketplace import known_agreements
+from consumers.marketplace.agreement import LOST, SUCCEEDED, Agreement
+from consumers.marketplace.entitlements import LiveRow
+from consumers.marketplace.tables import INBOX, OBSERVATIONS
+from ledger.license import decisions
+from ledger.license.decisions import TwinIsInUseError
+from ledger.license.events import KeyKind, LicenseId
+from ledger.license.state import License
+from ledger.transaction import Transaction
+
+if TYPE_CHECKING:
+    from consumers.marketplace.names import Name
+
+_CHAIN_MAX: Final = 1_000
+
+
+class ContradictionError(Exception):
+    """What was heard contradicts what is known; the text says so in words. Nothing changes by it."""
+
+
+# -- what was bought ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """The live rows that one agreement gives.
+
+    Attributes:
+        agreement: which one; null if that is not known.
+        rows: one at least.
+    """
+
+    agreement: Agreement | None
+    rows: tuple[LiveRow, ...]
+
+    @property
+    def seats(self) -> int:
+        """How many seats it gives."""
+        return sum(row.seats for row in self.rows)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether AWS said that its agreement ended."""
+        return self.agreement is not None and self.agreement.has_ended
+
+
+def generations(
+    rows: Iterable[LiveRow], agreements: Sequence[Agreement], *, license_arns: Sequence[str] = ()
+) -> tuple[Generation, ...]:
+    """The live rows of a license by the agreements that give them, the earliest first.
+
+    Args:
+        rows: of one license.
+        agreements: those behind it, the earliest first.
+        license_arns: the ARNs that it had, the earliest first: the order where no agreement tells one.
+    """
+    by_arn: dict[str | None, list[LiveRow]] = {}
+    for row in rows:
+        by_arn.setdefault(row.license_arn, []).append(row)
+    found = [one for arn, ours in by_arn.items() for one in _of_arn(arn, ours, agreements)]
+    arns = [None, *license_arns]
+
+    def place(one: Generation) -> tuple[int, int]:
+        arn = one.rows[0].license_arn
+        known = -1 if one.agreement is None else list(agreements).index(one.agreement)
+        return known, arns.index(arn) if arn in arns else len(arns)
+
+    return tuple(sorted(found, key=place))
+
+
+def _of_arn(arn: str | None, rows: Sequence[LiveRow], agreements: Sequence[Agreement]) -> Iterable[Generation]:
+    """A renewal may keep the ARN: then the rows are told apart by their dates."""
+    givers = [one for one in agreements if arn is not None and one.license_arn == arn]
+    if not givers:
+        yield Generation(agreement=None, rows=tuple(rows))
+        return
+    left = list(rows)
+    for giver in givers[:-1]:
+        ours = [row for row in left if giver.ends_at is not None and row.expires_at <= giver.ends_at]
+        left = [row for row in left if row not in ours]
+        if ours:
+            yield Generation(agreement=giver, rows=tuple(ours))
+    if left:
+        yield Generation(agreement=givers[-1], rows=tuple(left))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bought:
+    """What counts of the live rows of a license.
+
+    Attributes:
+        seats_max: the number.
+        renews_at: the latest date.
+        expires_at: the earliest date, when it has to be read again.
+    """
+
+    seats_max: int
+    renews_at: datetime
+    expires_at: datetime
+
+
+def bought(shown: Sequence[Generation], *, at: datetime) -> Bought:
+    """What was bought: while old and new agreement both show seats the larger number counts.
+
+    The new one counts alone once AWS said that the old one ended; one that has not begun counts nothing.
+
+    Args:
+        shown: one at least, the earliest first.
+        at: the moment of the reading.
+    """
+    begun = [one for one in shown if one.agreement is None or one.agreement.has_started(at=at)] or list(shown)
+    counted = [*(one for one in begun[:-1] if not one.is_over), begun[-1]]
+    return Bought(
+        seats_max=max(one.seats for one in counted),
+        renews_at=max(row.expires_at for one in counted for row in one.rows),
+        expires_at=min(row.expires_at for one in counted for row in one.rows),
+    )
+
+
+# -- which agreement stands behind a license ---------------------------------------------------------------------------
+
+
+def advance(transaction: Transaction, license_id: LicenseId) -> bool:
+    """Let the latest agreement that has begun stand behind the license; whether that is another one than before."""
+    license_ = transaction.license(license_id)
+    agreements = known_agreements.of_license(transaction.rows, license_id)
+    latest = _standing(agreements, at=transaction.at)
+    if latest is None or not _is_behind(license_, latest, agreements):
+        return False
+    names: tuple[Name, ...] = ()
+    if latest.license_arn is not None and transaction.license_of(KeyKind.LICENSE_ARN, latest.license_arn) in (
+        None,
+        license_id,
+    ):
+        names = ((KeyKind.LICENSE_ARN, latest.license_arn),)
+    if transaction.license_of(KeyKind.AGREEMENT, latest.agreement_id) not in (None, license_id):
+        return False
+    transaction.append(license_id, decisions.succeed_agreement(license_, agreement_id=latest.agreement_id, names=names))
+    return True
+
+
+def announce(transaction: Transaction, license_id: LicenseId) -> None:
+    """Record what AWS told of the end of the agreement that stands behind the license, if it is anything new."""
+    license_ = transaction.license(license_id)
+    current = license_.name(KeyKind.AGREEMENT)
+    agreement = None if current is None else known_agreements.find(transaction.rows, current)
+    if agreement is None or agreement.renewal is None or agreement.has_ended:
+        return
+    transaction.append(
+        license_id,
+        decisions.announce_renewal(
+            license_,
+            renewal=agreement.renewal,
+            source=agreement.renewal_source or "",
+            announced_at=agreement.renewal_told_at or transaction.at,
+        ),
+    )
+
+
+def _standing(agreements: Sequence[Agreement], *, at: datetime) -> Agreement | None:
+    begun = [one for one in agreements if one.has_started(at=at)]
+    running = [one for one in begun if one.status not in LOST]
+    if running and running[-1].status not in SUCCEEDED:
+        return running[-1]
+    # What followed the last one ended as well.
+    return begun[-1] if begun else None
+
+
+def _is_behind(license_: License, latest: Agreement, agreements: Sequence[Agreement]) -> bool:
+    """Whether the license still stands on an agreement before this one."""
+    current = license_.name(KeyKind.AGREEMENT)
+    if current == latest.agreement_id:
+        return False
+    order = [one.agreement_id for one in agreements]
+    return current not in order or order.index(current) < order.index(latest.agreement_id)
+
+
+# -- which license an agreement belongs to -----------------------------------------------------------------------------
+
+
+def license_behind(transaction: Transaction, agreement: Agreement, *, product_code: str | None) -> LicenseId | None:
+    """The license that an agreement belongs to by itself or by its chain; twins become one. Null if none is known.
+
+    Raises:
+        ContradictionError: it claims to follow what another one follows, or itself, or two licenses are meant.
+    """
+    rows = transaction.rows
+    own = _owner(transaction, agreement, product_code=product_code)
+    related = known_agreements.relatives(rows, agreement)
+    _refuse_contradictions(rows, agreement)
+    if product_code is None and own is not None:
+        product_code = transaction.license(own).product_code
+    owners = [_owner(transaction, one, product_code=product_code) for one in related]
+    others = list(dict.fromkeys(owner for owner in owners if owner not in (None, own)))
+    if not others:
+        return own
+    if own is None:
+        if len(others) > 1:
+            raise ContradictionError("Its chain of agreements leads to two licenses. Nothing changes in either.")
+        return others[0]
+    for other in others:
+        if other is not None:
+            own = _become_one(transaction, own, other)
+    return own
+
+
+def _owner(transaction: Transaction, agreement: Agreement, *, product_code: str | None) -> LicenseId | None:
+    found = agreement.license_id or transaction.license_of(KeyKind.AGREEMENT, agreement.agreement_id)
+    if found is None or product_code in (None, transaction.license(found).product_code):
+        return found
+    return None
+
+
+def _refuse_contradictions(rows: sqlalchemy.Connection, agreement: Agreement) -> None:
+    previous = agreement.previous_agreement_id
+    if previous is None:
+        return
+    others = [
+        one
+        for one in known_agreements.followers(rows, previous)
+        if one.agreement_id != agreement.agreement_id and one.status not in LOST
+    ]
+    if others:
+        raise ContradictionError(
+            f"Two agreements say that they follow {previous}: this one and {others[0].agreement_id}. Nothing changes."
+        )
+    before: str | None = previous
+    for _ in range(_CHAIN_MAX):
+        if before is None:
+            return
+        if before == agreement.agreement_id:
+            raise ContradictionError("The agreement follows itself, as AWS tells it. Nothing changes.")
+        known = known_agreements.find(rows, before)
+        before = None if known is None else known.previous_agreement_id
+
+
+def _become_one(transaction: Transaction, one: LicenseId, other: LicenseId) -> LicenseId:
+    """Fold the later of two licenses of one chain into the earlier; returns the one that goes on."""
+    older, twin = sorted((one, other), key=lambda license_id: _begun(transaction, license_id))
+    fold(transaction, twin, into=older)
+    return older
+
+
+def _begun(transaction: Transaction, license_id: LicenseId) -> tuple[bool, datetime, int]:
+    agreements = known_agreements.of_license(transaction.rows, license_id)
+    starts = [one.starts_at for one in agreements if one.starts_at is not None]
+    issued = transaction.any_license(license_id)
+    return not starts, min(starts, default=transaction.at), -issued.version
+
+
+def fold(transaction: Transaction, twin: LicenseId, *, into: LicenseId) -> None:
+    """A twin becomes one with the license that it belongs to: its keys, agreements and messages move.
+
+    Raises:
+        ContradictionError: somebody has done something with the twin.
+    """
+    try:
+        absorbed, folded = decisions.absorb_twin(transaction.license(into), transaction.license(twin))
+    except TwinIsInUseError as error:
+        raise ContradictionError(
+            f"Its agreement follows one of license {into}, but license {twin} was issued for it and is in use. Nothing"
+            " changes in either."
+        ) from error
+    transaction.append(twin, folded)
+    transaction.append(into, absorbed)
+    rows = transaction.rows
+    known_agreements.move(rows, twin, into=into)
+    rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.license_id == twin).values(license_id=into))
+    rows.execute(sqlalchemy.delete(OBSERVATIONS).where(OBSERVATIONS.c.license_id == twin))
