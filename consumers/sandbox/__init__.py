@@ -21,6 +21,7 @@ from consumers.sandbox.contracts import (
 )
 from consumers.sandbox.faults import FaultPlan, Faults
 from consumers.sandbox.marketplace import Marketplace, Outcome, RegistrationToken
+from consumers.sandbox.mischief import MischiefPlan
 from consumers.sandbox.notices import Notice
 from consumers.sandbox.notifications import Fate, Message
 from consumers.sandbox.sandbox import Sandbox, SandboxSettings
@@ -36,6 +37,7 @@ __all__ = [
     "Intent",
     "Marketplace",
     "Message",
+    "MischiefPlan",
     "Notice",
     "Offer",
     "Outcome",

@@ -7,6 +7,7 @@ from heapq import nsmallest
 from typing import NamedTuple
 
 from consumers.sandbox.aws_json import (
+    Call,
     Json,
     PageTokenIsMadeUpError,
     WireError,
@@ -16,7 +17,6 @@ from consumers.sandbox.aws_json import (
     write_page_token,
 )
 from consumers.sandbox.contracts import AtEnd, Contract, ContractNotFoundError, Party
-from consumers.sandbox.faults import Faults
 from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.notices import SELLER_ACCOUNT_ID
 from ledger.times import microseconds
@@ -45,10 +45,10 @@ Filters = Mapping[str, str]
 _Test = Callable[[Contract, Marketplace], bool]
 
 
-def describe_agreement(request: Json, marketplace: Marketplace, _faults: Faults) -> Json:
+def describe_agreement(call: Call) -> Json:
     """Tell all about one agreement."""
-    contract = _find_agreement(request, marketplace)
-    described = _told_by_both(contract, marketplace)
+    contract = _find_agreement(call)
+    described = _told_by_both(contract, call.marketplace)
     if contract.trial_ends_at is not None:
         described["freeTrialSummary"] = {"trialEndTime": epoch_seconds(contract.trial_ends_at)}
     if contract.is_active:
@@ -56,9 +56,10 @@ def describe_agreement(request: Json, marketplace: Marketplace, _faults: Faults)
     return described
 
 
-def get_agreement_entitlements(request: Json, marketplace: Marketplace, _faults: Faults) -> Json:
+def get_agreement_entitlements(call: Call) -> Json:
     """Tell whether the license of an agreement is there, or when it comes."""
-    contract = _find_agreement(request, marketplace)
+    marketplace = call.marketplace
+    contract = _find_agreement(call)
     entitlement: Json = {
         "resource": {"id": marketplace.product_of(contract).id, "type": _RESOURCE_TYPE},
         "type": _RESOURCE_TYPE,
@@ -73,8 +74,9 @@ def get_agreement_entitlements(request: Json, marketplace: Marketplace, _faults:
     return {"agreementEntitlements": [entitlement | status]}
 
 
-def search_agreements(request: Json, marketplace: Marketplace, _faults: Faults) -> Json:
+def search_agreements(call: Call) -> Json:
     """List the agreements that the seller proposed, and that pass all filters."""
+    request, marketplace = call.request, call.marketplace
     if request.get("catalog", CATALOG) != CATALOG:
         raise _invalid("INVALID_CATALOG", "catalog", f"catalog must be {CATALOG}.")
     filters = _read_filters(request.get("filters"))
@@ -104,14 +106,14 @@ class _Sort(NamedTuple):
         return (-at if self.order == "DESCENDING" else at), contract.agreement_id
 
 
-def _find_agreement(request: Json, marketplace: Marketplace) -> Contract:
-    agreement_id = request.get("agreementId")
+def _find_agreement(call: Call) -> Contract:
+    agreement_id = call.request.get("agreementId")
     if agreement_id is None:
         raise _invalid("MISSING_AGREEMENT_ID", "agreementId", "agreementId is required.")
     if not isinstance(agreement_id, str) or not _AGREEMENT_ID.fullmatch(agreement_id):
         raise _invalid("INVALID_AGREEMENT_ID", "agreementId", "agreementId is malformed.")
     try:
-        contract = marketplace.find(agreement_id)
+        contract = call.marketplace.find(agreement_id)
     except ContractNotFoundError as error:
         raise WireError(
             "ResourceNotFoundException", str(error), resourceId=agreement_id, resourceType="Agreement"

@@ -5,10 +5,27 @@ import binascii
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from consumers.sandbox.faults import FaultPlan
+from consumers.sandbox.marketplace import Marketplace
+from consumers.sandbox.mischief import Trouble
+
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One call of a client."""
+
+    request: Json
+    marketplace: Marketplace
+    plan: FaultPlan
+    """How to misbehave."""
+    trouble: Trouble
+    """What mischief has in store for this call."""
 
 
 class WireError(Exception):

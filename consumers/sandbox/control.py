@@ -21,6 +21,13 @@
 | `POST …/{agreement_id}/token` | a registration token: `token`, `expires_at`, `fulfillment_url`, `is_of_trial` |
 | `GET /sandbox/messages` | the last messages sent, newest first; `body` is what lies in the queue |
 | `POST /sandbox/messages/{number}/send` | the same message once more, as it was |
+| `GET /sandbox/clock` | `now`, `ahead_seconds`, `auto`, `renewals_keep_license`, `next`: what falls due next |
+| `POST /sandbox/clock` | `{"advance": "P30D"}` or `{"to"}`: moves it forward; `happened`: what fell due in between |
+| `PUT /sandbox/clock` | `{"auto", "renewals_keep_license"}`: whether what falls due happens by itself |
+| `GET /sandbox/mischief` | the `plan`, and `done`, `messages`, `calls`, `waiting`: what came of it |
+| `PUT /sandbox/mischief` | make mischief by this whole plan, with its first dice |
+| `DELETE /sandbox/mischief` | make none; what is on its way stays on its way |
+| `POST /sandbox/flush` | `{"delivered"}`: all messages that are on their way are delivered |
 | `GET /sandbox/faults` | how the sandbox misbehaves, with the counts that are left |
 | `PUT /sandbox/faults` | misbehave by this whole plan from now on |
 | `DELETE /sandbox/faults` | behave again |
@@ -39,6 +46,12 @@ A successor is `until`, and if not the ordinary way: `intent` (`RENEW` or `REPLA
 is `on-its-date`: then both are there until the date of the older one passes (`expire`). With `predecessor_ends` `now`
 and a later `starts_at` there is a gap.
 
+Time: by itself nothing happens but that entitlements come and go by their dates. When the clock is moved forward, or
+`auto` is on, future-dated contracts start; contracts that renew do so within an hour around their date, by another
+agreement of the same length (with a license of its own, or the same one if `renewals_keep_license`); others expire;
+and notices are given 180, 120, 90, 60 and 30 days before an end. A duration is ISO 8601 in days, hours, minutes and
+seconds.
+
 Changes answer `{"contract", "messages", "predecessor"}`: the contract as it now is, what was sent about it (`fate` is
 `not-taken` for a message that the queue did not take), and the agreement whose place it took.
 
@@ -46,6 +59,13 @@ Changes answer `{"contract", "messages", "predecessor"}`: the contract as it now
 30), `renewal-upcoming`, `renewal-terms-finalized`, `advisory-issued`, `advisory-resolved`, `cancellation-pending`,
 `cancellation-approved`, `cancellation-rejected`, `cancellation-withdrawn`, `cancellation-invalid`, `refund-completed`,
 `refund-failed`.
+
+A plan of mischief is `{"seed", "duplicate", "drop", "reorder", "delay_seconds": [least, most], "throttle", "fail",
+"hang", "hang_seconds", "empty_pages", "missing_row", "as_buyer", "expired_tokens", "since", "until"}`, each absent for
+good behavior. All but the seed, the seconds and the two times are shares from 0 to 1, of messages, calls or pages. The
+same seed does the same to the same messages and calls in their order. `done` counts what was done: `dropped`,
+`duplicated`, `delayed`, `reordered`, `throttled`, `failed`, `hung`, `empty-page`, `row-missing`, `answered-as-buyer`,
+`token-expired`.
 
 A plan of faults is `{"throttle": {operation: calls}, "fail": {operation: calls}, "hang_seconds", "as_buyer",
 "page_size", "empty_pages", "rows": {agreement_id: [row of AWS's JSON]}}`, each absent for good behavior.
@@ -64,14 +84,19 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from consumers.sandbox import contracts
+from consumers.sandbox.agenda import Due
 from consumers.sandbox.contracts import Contract, MarketplaceRefusedError
 from consumers.sandbox.faults import FaultPlan, Faults
-from consumers.sandbox.marketplace import Marketplace, MessageNotFoundError, Outcome
+from consumers.sandbox.marketplace import Happening, Marketplace, MessageNotFoundError, Outcome, Time
+from consumers.sandbox.mischief import MischiefPlan
 from consumers.sandbox.notifications import Message
 from consumers.sandbox.schemas import (
+    AdvanceSchema,
+    AutoSchema,
     DecisionSchema,
     EndSchema,
     FaultPlanSchema,
+    MischiefSchema,
     NoticeSchema,
     PurchaseSchema,
     RenewalSchema,
@@ -131,6 +156,13 @@ class ControlApi:
         api.post(f"{contract}/token")(self.issue_token)
         api.get("/messages")(self.messages)
         api.post("/messages/<int:number>/send")(self.send_again)
+        api.get("/clock")(self.show_clock)
+        api.post("/clock")(self.advance)
+        api.put("/clock")(self.set_auto)
+        api.get("/mischief")(self.show_mischief)
+        api.put("/mischief")(self.set_mischief)
+        api.delete("/mischief")(self.clear_mischief)
+        api.post("/flush")(self.flush)
         api.get("/faults")(self.show_faults)
         api.put("/faults")(self.set_faults)
         api.delete("/faults")(self.clear_faults)
@@ -221,6 +253,49 @@ class ControlApi:
         """Send a message once more."""
         return jsonify(_message(self._marketplace.send_again(number)))
 
+    def show_clock(self) -> Response:
+        """Tell how the clock stands."""
+        return jsonify(_clock(self._marketplace.time))
+
+    def advance(self) -> Response:
+        """Move the clock forward."""
+        asked = AdvanceSchema().load(request.get_json())
+        happened = self._marketplace.advance(asked["to"] or self._marketplace.now() + asked["advance"])
+        return jsonify(_clock(self._marketplace.time) | {"happened": [_happening(one) for one in happened]})
+
+    def set_auto(self) -> Response:
+        """Let what falls due happen by itself, or not."""
+        self._marketplace.set_auto(**AutoSchema().load(request.get_json()))
+        return self.show_clock()
+
+    def show_mischief(self) -> Response:
+        """Tell the plan of mischief, and what came of it."""
+        state = self._marketplace.mischief.state
+        plan = {
+            name: _time(value) if isinstance(value, datetime) else value for name, value in asdict(state.plan).items()
+        }
+        return jsonify(
+            plan=plan,
+            done=dict(state.done),
+            messages=state.messages,
+            calls=state.calls,
+            waiting=self._marketplace.waiting,
+        )
+
+    def set_mischief(self) -> Response:
+        """Make mischief by another plan."""
+        self._marketplace.mischief.set(MischiefPlan(**MischiefSchema().load(request.get_json())))
+        return self.show_mischief()
+
+    def clear_mischief(self) -> Response:
+        """Make no mischief."""
+        self._marketplace.mischief.set(MischiefPlan())
+        return self.show_mischief()
+
+    def flush(self) -> Response:
+        """Deliver what is on its way."""
+        return jsonify(delivered=self._marketplace.flush())
+
     def show_faults(self) -> Response:
         """Tell the plan of faults in force."""
         return jsonify(asdict(self._faults.plan))
@@ -280,6 +355,28 @@ def _outcome(outcome: Outcome) -> Response:
         messages=[_message(message) for message in outcome.messages],
         predecessor=None if outcome.predecessor is None else _contract(outcome.predecessor),
     )
+
+
+def _clock(time: Time) -> dict[str, Any]:
+    return {
+        "now": _time(time.now),
+        "ahead_seconds": time.ahead.total_seconds(),
+        "auto": time.auto,
+        "renewals_keep_license": time.renewals_keep_license,
+        "next": None if time.next is None else _due(time.next),
+    }
+
+
+def _due(due: Due) -> dict[str, Any]:
+    return {"at": _time(due.at), "event": due.event, "agreement_id": due.agreement_id}
+
+
+def _happening(happening: Happening) -> dict[str, Any]:
+    outcome = happening.outcome
+    return _due(happening.due) | {
+        "successor_id": outcome.contract.agreement_id if outcome.predecessor else None,
+        "messages": [message.title for message in outcome.messages],
+    }
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from consumers.sandbox.aws_json import (
+    Call,
     Json,
     PageTokenIsMadeUpError,
     WireError,
@@ -14,7 +15,7 @@ from consumers.sandbox.aws_json import (
     write_page_token,
 )
 from consumers.sandbox.contracts import Contract, Generation
-from consumers.sandbox.faults import FaultPlan, Faults
+from consumers.sandbox.faults import FaultPlan
 from consumers.sandbox.marketplace import Marketplace, TokenHasExpiredError, TokenIsInvalidError
 
 PAGE_SIZE_MAX = 25
@@ -43,13 +44,16 @@ class _Place(NamedTuple):
     empty_pages: int = 0
 
 
-def resolve_customer(request: Json, marketplace: Marketplace, _faults: Faults) -> Json:
+def resolve_customer(call: Call) -> Json:
     """Tell who a registration token stands for."""
-    token = request.get("RegistrationToken")
+    token = call.request.get("RegistrationToken")
     if not isinstance(token, str):
         raise WireError("InvalidTokenException", "RegistrationToken is required.")
+    if call.trouble.expired_token:
+        call.marketplace.mischief.note("token-expired")
+        raise WireError("ExpiredTokenException", "The registration token has expired.")
     try:
-        contract = marketplace.resolve_token(token)
+        contract = call.marketplace.resolve_token(token)
     except TokenIsInvalidError:
         raise WireError("InvalidTokenException", "The registration token is invalid.") from None
     except TokenHasExpiredError:
@@ -62,8 +66,9 @@ def resolve_customer(request: Json, marketplace: Marketplace, _faults: Faults) -
     return customer | {"LicenseArn": contract.license_arn, "Metadata": {"AgreementId": contract.agreement_id}}
 
 
-def get_entitlements(request: Json, marketplace: Marketplace, faults: Faults) -> Json:
+def get_entitlements(call: Call) -> Json:
     """Tell what buyers of a product may use, a page at a time."""
+    request, plan = call.request, call.plan
     product_code = request.get("ProductCode")
     if not isinstance(product_code, str) or not product_code:
         raise _invalid_parameter("ProductCode is required.")
@@ -71,13 +76,20 @@ def get_entitlements(request: Json, marketplace: Marketplace, faults: Faults) ->
     page_size = _read_page_size(request.get("MaxResults"))
     question = name_question(product_code, filters)
     start = _read_next_token(request.get("NextToken"), question)
-    plan = faults.plan
     if plan.as_buyer:
         return {}
-    if start.empty_pages < plan.empty_pages:
+    if call.trouble.as_buyer and start == _Place():
+        call.marketplace.mischief.note("answered-as-buyer")
+        return {}
+    if start.empty_pages < plan.empty_pages + call.trouble.empty_page:
+        if start.empty_pages == plan.empty_pages:
+            call.marketplace.mischief.note("empty-page")
         return {"NextToken": write_page_token(question, start._replace(empty_pages=start.empty_pages + 1))}
     size = min(page_size, plan.page_size or PAGE_SIZE_MAX)
-    page, then = _read_page(marketplace, product_code, filters, plan, start=start, size=size)
+    page, then = _read_page(call.marketplace, product_code, filters, plan, start=start, size=size)
+    if call.trouble.missing_row is not None and page:
+        call.marketplace.mischief.note("row-missing")
+        page.pop(int(call.trouble.missing_row * len(page)))
     # AWS leaves the member out where there is nothing to put in it.
     shown: Json = {"Entitlements": page} if page else {}
     return shown if then is None else shown | {"NextToken": write_page_token(question, then)}

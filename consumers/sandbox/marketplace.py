@@ -1,8 +1,9 @@
 """The sandbox Marketplace itself: it holds the contracts, lets them be changed, and says what became of them.
 
-Nothing happens by itself: a contract whose date passes has no entitlements any more and stays ACTIVE, as with AWS in
-the time around a renewal, until it is renewed or let expire. A contract that is signed for a later day has entitlements
-from that day on; the messages of its start are sent when it is told to start.
+Nothing happens by itself, unless it is told to: a contract whose date passes has no entitlements any more and stays
+ACTIVE, as with AWS in the time around a renewal, until it is renewed or let expire. A contract that is signed for a
+later day has entitlements from that day on; the messages of its start are sent when it is told to start. When the clock
+is moved forward, what falls due in between happens in its order.
 """
 
 import base64
@@ -10,14 +11,20 @@ import binascii
 import hashlib
 import hmac
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from heapq import heapify, heappop, heappush
 from threading import RLock
+from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from consumers.sandbox import contracts
+from consumers.sandbox.agenda import Due, Event, due_for, next_end
 from consumers.sandbox.book import Book
+from consumers.sandbox.clock import SandboxClock
 from consumers.sandbox.contracts import (
     AgreementStatus,
     AtEnd,
@@ -25,6 +32,7 @@ from consumers.sandbox.contracts import (
     Contract,
     ContractIds,
     Generation,
+    Intent,
     Offer,
     Party,
     PredecessorEnds,
@@ -32,9 +40,11 @@ from consumers.sandbox.contracts import (
     Seats,
     SuccessorTerms,
 )
-from consumers.sandbox.memory import State, StateFile
+from consumers.sandbox.courier import Courier
+from consumers.sandbox.memory import State, StateFile, TimeState
+from consumers.sandbox.mischief import Mischief
 from consumers.sandbox.notices import Notice
-from consumers.sandbox.notifications import Announcements, Fate, Message
+from consumers.sandbox.notifications import Announcements, Message
 from consumers.sandbox.signing import passing_key
 from ledger.times import microseconds, moment
 
@@ -82,6 +92,28 @@ class RegistrationToken:
     """Whether the form says `x-amzn-marketplace-offer-type=free-trial` beside it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Happening:
+    """Something that fell due, and what came of it."""
+
+    due: Due
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Time:
+    """How the clock stands."""
+
+    now: datetime
+    ahead: timedelta
+    """How far it was moved."""
+    auto: bool
+    """Whether what falls due happens by itself."""
+    renewals_keep_license: bool
+    next: Due | None
+    """What falls due next."""
+
+
 class Marketplace:
     """A place where a seller's products are sold. Safe to use from many threads.
 
@@ -112,9 +144,7 @@ class Marketplace:
             memory: keeps what is new after each change, before anybody hears of it, for the next Marketplace.
         """
         self.products = tuple(products)
-        self._clock = clock
         self._ids = ids
-        self._deliver = deliver
         self._announcements = {
             product.code: Announcements(
                 product=product, ids=ids, sign=sign or passing_key().sign, raw_delivery=raw_delivery
@@ -124,12 +154,18 @@ class Marketplace:
         before = memory.state if memory else State()
         self._memory = memory
         self.contracts_max = CONTRACTS_MAX
+        self._time = before.time or TimeState(ahead=timedelta(), notices_until=clock())
+        self._clock = SandboxClock(clock, ahead=self._time.ahead)
+        self.mischief = Mischief(before.mischief, keep=lambda state: self._keep(State(mischief=state)))
+        self._courier = Courier(deliver=deliver, mischief=self.mischief, waiting=before.waiting or ())
         self._changing = RLock()
         self.book = Book(before.contracts)
         self._secret = before.secret or ids().bytes
         self._messages: deque[Message] = deque(maxlen=MESSAGES_KEPT)
         self._messages_sent = 0
-        self._keep(State(secret=self._secret))
+        self._next_due = datetime.min.replace(tzinfo=UTC)
+        # Whoever is killed forgets what was on its way; whoever is stopped writes it down.
+        self._keep(State(secret=self._secret, waiting=()))
 
     @property
     def product(self) -> Product:
@@ -377,8 +413,74 @@ class Marketplace:
         with self._changing:
             for message in self._messages:
                 if message.number == number:
-                    return self._deliver_now(message)
+                    return self._courier.deliver(message)
             raise MessageNotFoundError(number)
+
+    @property
+    def time(self) -> Time:
+        """How the clock stands, and what falls due next."""
+        with self._changing:
+            due = [due for contract in self.book.contracts for due in self._due_for(contract)]
+            return Time(
+                now=self._clock(),
+                ahead=self._clock.ahead,
+                auto=self._time.auto,
+                renewals_keep_license=self._time.renewals_keep_license,
+                next=min(due, default=None),
+            )
+
+    def set_auto(self, *, auto: bool, renewals_keep_license: bool = False) -> None:
+        """Let what falls due happen by itself from now on, or not.
+
+        Args:
+            auto: whether it happens by itself.
+            renewals_keep_license: whether an agreement that renews gives the license of the one before.
+        """
+        with self._changing:
+            self._keep_time(auto=auto, renewals_keep_license=renewals_keep_license, notices_until=self._clock())
+
+    def advance(self, to: datetime) -> tuple[Happening, ...]:
+        """Move the clock to a later moment; what falls due until then happens in its order, each at its time.
+
+        Raises:
+            ClockGoesForwardError: the moment is past, or more than ten years ahead.
+            TooManyContractsError: renewals filled the sandbox; the clock stands where that happened.
+        """
+        with self._changing:
+            self._clock.require_ahead(to)
+            if not self._time.auto:
+                self._keep_time(notices_until=self._clock())
+            happened = self._let_happen(until=to, move=True)
+            self._clock.move_to(to)
+            self._courier.deliver_due(at=to)
+            self._keep_time(notices_until=to)
+            return happened
+
+    def tick(self) -> None:
+        """Let happen what fell due, if that is wanted, and deliver what has waited long enough."""
+        with self._changing:
+            now = self._clock()
+            if self._time.auto and self._next_due <= now:
+                self._let_happen(until=now, move=False)
+                self._keep_time(notices_until=now)
+            self._courier.deliver_due(at=now)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are on their way."""
+        with self._changing:
+            return len(self._courier.waiting)
+
+    def flush(self) -> int:
+        """Deliver all messages that are on their way, and say how many that were."""
+        with self._changing:
+            return self._courier.flush()
+
+    def close(self) -> None:
+        """Write down what is on its way, and let calls that hang go."""
+        self.mischief.let_go()
+        with self._changing:
+            self._keep(State(waiting=self._courier.waiting))
 
     def issue_token(self, agreement_id: str) -> RegistrationToken:
         """Give the registration token that AWS sends to the seller when the buyer chooses "Set up your account".
@@ -419,6 +521,68 @@ class Marketplace:
             raise TokenHasExpiredError
         return self.find(agreement_id)
 
+    def _let_happen(self, *, until: datetime, move: bool) -> tuple[Happening, ...]:
+        agenda = [due for contract in self.book.contracts for due in self._due_for(contract) if due.at <= until]
+        heapify(agenda)
+        happened: list[Happening] = []
+        done: set[Due] = set()
+        while agenda:
+            due = heappop(agenda)
+            # What came before can have changed what was to come.
+            if due in done or due not in self._due_for(self.find(due.agreement_id)):
+                continue
+            if move:
+                self._clock.move_to(due.at)
+                self._keep_time()
+            self._courier.deliver_due(at=self._clock())
+            done.add(due)
+            outcome = self._happen(due)
+            happened.append(Happening(due=due, outcome=outcome))
+            touched = [one for one in (outcome.predecessor, outcome.contract) if one is not None]
+            for new in (new for one in touched for new in self._due_for(one) if new.at <= until):
+                heappush(agenda, new)
+        left = (due.at for contract in self.book.contracts for due in self._due_for(contract) if due.at > until)
+        self._next_due = min(left, default=datetime.max.replace(tzinfo=UTC))
+        return tuple(happened)
+
+    def _happen(self, due: Due) -> Outcome:
+        match due.event:
+            case Event.STARTS:
+                return self.start(due.agreement_id)
+            case Event.IS_ENDING:
+                return self.give_notice(due.agreement_id, Notice.ENDING, days=due.days)
+            case Event.ENDS:
+                return self.expire(due.agreement_id)
+            case Event.RENEWS:
+                return self._renew_by_itself(self.find(due.agreement_id))
+
+    def _renew_by_itself(self, contract: Contract) -> Outcome:
+        now = self._clock()
+        until = next_end(contract, after=now)
+        if until is None:
+            return self.expire(contract.agreement_id)
+        terms = SuccessorTerms(
+            until=until,
+            intent=Intent.REPLACE if contract.at_end is AtEnd.REPLACE else Intent.RENEW,
+            keeps_license=self._time.renewals_keep_license,
+            predecessor_ends=PredecessorEnds.ON_ITS_DATE if now < contract.ends_at else PredecessorEnds.NOW,
+        )
+        return self.succeed(contract.agreement_id, terms)
+
+    def _due_for(self, contract: Contract) -> Iterator[Due]:
+        if not contract.is_active:
+            return iter(())
+        successors = self.book.having("previous_agreement_id", contract.agreement_id)
+        return due_for(
+            contract,
+            has_successor=any(successor.is_active for successor in successors),
+            notices_after=self._time.notices_until,
+        )
+
+    def _keep_time(self, **changed: Any) -> None:  # noqa: ANN401 -- fields of the struct
+        self._time = msgspec.structs.replace(self._time, ahead=self._clock.ahead, **changed)
+        self._keep(State(time=self._time))
+
     def _end(self, agreement_id: str, *, status: AgreementStatus) -> Outcome:
         with self._changing:
             at = self._clock()
@@ -446,6 +610,7 @@ class Marketplace:
         self._keep(State(contracts=settled))
         for one in settled:
             self.book.put(one)
+            self._next_due = min([self._next_due, *(due.at for due in self._due_for(one))])
         messages = announce(self._announcements[contract.product_code], settled[-1])
         return Outcome(
             contract=settled[-1],
@@ -461,13 +626,9 @@ class Marketplace:
         sent = []
         for message in messages:
             self._messages_sent += 1
-            sent.append(self._deliver_now(replace(message, number=self._messages_sent)))
+            sent.append(self._courier.send(replace(message, number=self._messages_sent), at=self._clock()))
         self._messages.extend(sent)
         return tuple(sent)
-
-    def _deliver_now(self, message: Message) -> Message:
-        delivered = self._deliver(message)
-        return replace(message, delivered=delivered, fate=Fate.SENT if delivered else Fate.NOT_TAKEN)
 
     def _find_product(self, code: str | None) -> Product:
         if code is None:

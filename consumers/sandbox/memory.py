@@ -6,6 +6,7 @@ its lines are stale.
 """
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
@@ -13,13 +14,28 @@ from typing import BinaryIO
 import msgspec
 
 from consumers.sandbox.contracts import Contract
+from consumers.sandbox.courier import Waiting
+from consumers.sandbox.mischief import MischiefState
 
 STALE_LINES_MAX = 20_000
-_SINGLE = ("secret",)
+_SINGLE = ("secret", "time", "mischief", "waiting")
 
 
 class StateFileIsUnreadableError(Exception):
     """The file holds something else; the text says what to do."""
+
+
+class TimeState(msgspec.Struct, frozen=True, kw_only=True):
+    """How the clock of a sandbox stands."""
+
+    ahead: timedelta
+    """How far it was moved."""
+    auto: bool = False
+    """Whether what falls due happens by itself."""
+    renewals_keep_license: bool = False
+    """Whether an agreement that renews by itself gives the license of the one before."""
+    notices_until: datetime
+    """Notices up to this moment were given, or are left out."""
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -28,6 +44,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     contracts: tuple[Contract, ...] = ()
     secret: bytes | None = None
     """Signs the registration tokens."""
+    time: TimeState | None = None
+    mischief: MischiefState | None = None
+    waiting: tuple[Waiting, ...] | None = None
+    """Messages on their way; kept when the sandbox is stopped."""
 
 
 class StateFile:
@@ -52,8 +72,8 @@ class StateFile:
         """All that is kept."""
         with self._lock:
             lines = [_decode(encoded) for encoded in self._latest.values()]
-        newest = {name: value for line in lines for name, value in msgspec.structs.asdict(line).items() if value}
-        return State(**newest | {"contracts": tuple(contract for line in lines for contract in line.contracts)})
+        newest = {name: getattr(line, name) for line in lines for name in _SINGLE if getattr(line, name) is not None}
+        return State(contracts=tuple(contract for line in lines for contract in line.contracts), **newest)
 
     def keep(self, changed: State) -> None:
         """Write down what is new.

@@ -7,21 +7,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 from uuid import UUID, uuid4
 
+import structlog
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from consumers.sandbox.app import make_app
-from consumers.sandbox.contracts import Product
+from consumers.sandbox.contracts import Product, TooManyContractsError
 from consumers.sandbox.faults import Faults
 from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.memory import StateFile
 from consumers.sandbox.notifications import REGION
 from consumers.sandbox.queue import LOCAL_CREDENTIAL, SellersQueue
 from consumers.sandbox.signing import SignatureVersion, kept_key, passing_key
+
+TICK_SECONDS = 0.1
+"""How often the sandbox looks whether something fell due."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,14 +138,21 @@ class Sandbox:
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox", daemon=True
         )
         self._thread.start()
+        self._stopping = Event()
+        self._ticker = Thread(target=self._tick, name="sandbox-clock", daemon=True)
+        self._ticker.start()
         return self
 
     def stop(self) -> None:
         """Close the HTTP server and the queue; calls that hang are let go."""
+        self._stopping.set()
         self.faults.clear()
+        self.marketplace.mischief.let_go()
+        self._ticker.join()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self.marketplace.close()
         self._queue.close()
         if self._file is not None:
             self._file.close()
@@ -153,6 +166,14 @@ class Sandbox:
     ) -> None:
         """Stop."""
         self.stop()
+
+    def _tick(self) -> None:
+        while not self._stopping.wait(TICK_SECONDS):
+            try:
+                self.marketplace.tick()
+            except TooManyContractsError as error:
+                log.warning("Nothing more happens by itself", reason=str(error))
+                self.marketplace.set_auto(auto=False)
 
     def _make_server(self, listening: socket.socket) -> BaseWSGIServer:
         app = make_app(

@@ -1,11 +1,13 @@
 """What the control API and the control page take: times, seats and terms, as a person or a script writes them."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate
+import msgspec
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
+from consumers.sandbox.clock import ADVANCE_MAX
 from consumers.sandbox.contracts import (
     AgreementStatus,
     AtEnd,
@@ -22,6 +24,7 @@ from consumers.sandbox.notices import ENDING_DAYS, Notice
 
 CALLS_MAX = 10_000
 HANG_SECONDS_MAX = 600
+DELAY_SECONDS_MAX = 90 * 86_400
 EMPTY_PAGES_MAX = 100
 
 _END_OF_DAY = time(23, 59, 59, 999_000)
@@ -61,6 +64,18 @@ def _read_start_or_none(text: object) -> datetime | None:
 
 def _read_end_or_none(text: object) -> datetime | None:
     return None if text is None else read_end(text)
+
+
+def _read_duration(text: object) -> timedelta | None:
+    if text is None:
+        return None
+    try:
+        duration = msgspec.convert(text, timedelta)
+    except msgspec.ValidationError as error:
+        raise ValidationError("Give an ISO 8601 duration, such as P30D or PT1H.") from error
+    if not timedelta() <= duration <= ADVANCE_MAX:
+        raise ValidationError("Give a duration of ten years at most.")
+    return duration
 
 
 def _read_seats(value: object) -> Seats:
@@ -163,6 +178,62 @@ class NoticeSchema(StrictSchema):
 
     notice = fields.Enum(Notice, by_value=True, required=True)
     days = fields.Integer(strict=True, load_default=ENDING_DAYS[-1], validate=validate.OneOf(ENDING_DAYS))
+
+
+class AdvanceSchema(StrictSchema):
+    """How far the clock goes forward."""
+
+    advance = fields.Function(deserialize=_read_duration, load_default=None)
+    to = fields.Function(deserialize=_read_start_or_none, load_default=None)
+
+    @validates_schema
+    def require_one(self, loaded: Mapping[str, Any], **_options: object) -> None:
+        """One of the two is given."""
+        if (loaded["advance"] is None) == (loaded["to"] is None):
+            raise ValidationError("Give either advance or to.")
+
+
+class AutoSchema(StrictSchema):
+    """Whether what falls due happens by itself."""
+
+    auto = fields.Boolean(required=True)
+    renewals_keep_license = fields.Boolean(load_default=False)
+
+
+def _share() -> fields.Float:
+    return fields.Float(validate=validate.Range(0, 1))
+
+
+class MischiefSchema(StrictSchema):
+    """A whole plan of mischief."""
+
+    seed = fields.Integer(strict=True, validate=validate.Range(0, 2**53))
+    duplicate = _share()
+    drop = _share()
+    reorder = _share()
+    delay_seconds = fields.Tuple(
+        (
+            fields.Float(validate=validate.Range(0, DELAY_SECONDS_MAX)),
+            fields.Float(validate=validate.Range(0, DELAY_SECONDS_MAX)),
+        )
+    )
+    throttle = _share()
+    fail = _share()
+    hang = _share()
+    hang_seconds = fields.Float(validate=validate.Range(0, HANG_SECONDS_MAX))
+    empty_pages = _share()
+    missing_row = _share()
+    as_buyer = _share()
+    expired_tokens = _share()
+    since = fields.Function(deserialize=_read_start_or_none)
+    until = fields.Function(deserialize=_read_end_or_none)
+
+    @validates_schema
+    def require_order(self, loaded: Mapping[str, Any], **_options: object) -> None:
+        """The least delay stands first."""
+        least, most = loaded.get("delay_seconds", (0, 0))
+        if least > most:
+            raise ValidationError("Give the least delay first.", "delay_seconds")
 
 
 class FaultPlanSchema(StrictSchema):

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from consumers.sandbox.agreement_calls import describe_agreement, get_agreement_entitlements, search_agreements
-from consumers.sandbox.aws_json import Json, WireError
+from consumers.sandbox.aws_json import Call, Json, WireError
 from consumers.sandbox.entitlement_calls import get_entitlements, resolve_customer
 from consumers.sandbox.faults import Faults, Refusal
 from consumers.sandbox.marketplace import Marketplace
+from consumers.sandbox.mischief import Trouble
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,14 +38,17 @@ def answer(*, target: str, payload: bytes, marketplace: Marketplace, faults: Fau
     try:
         operation = _find_operation(target)
         _misbehave(operation, faults)
-        return WireAnswer(status=200, body=operation.answer(_parse(payload), marketplace, faults))
+        trouble = marketplace.mischief.meet(operation.name, at=marketplace.now())
+        _make_trouble(operation, trouble)
+        call = Call(request=_parse(payload), marketplace=marketplace, plan=faults.plan, trouble=trouble)
+        return WireAnswer(status=200, body=operation.answer(call))
     except WireError as error:
         return WireAnswer(status=error.status, body=error.body)
 
 
 class _Operation(NamedTuple):
     name: str
-    answer: Callable[[Json, Marketplace, Faults], Json]
+    answer: Callable[[Call], Json]
     fault_type: str
 
 
@@ -58,11 +62,26 @@ def _find_operation(target: str) -> _Operation:
 def _misbehave(operation: _Operation, faults: Faults) -> None:
     match faults.meet(operation.name):
         case Refusal.THROTTLED:
-            raise WireError("ThrottlingException", "Rate exceeded")
+            raise _throttled()
         case Refusal.FAILED:
-            raise WireError(operation.fault_type, "An internal error has occurred. Retry your request.", status=500)
+            raise _failed(operation)
         case None:
             pass
+
+
+def _make_trouble(operation: _Operation, trouble: Trouble) -> None:
+    if trouble.throttled:
+        raise _throttled()
+    if trouble.failed:
+        raise _failed(operation)
+
+
+def _throttled() -> WireError:
+    return WireError("ThrottlingException", "Rate exceeded")
+
+
+def _failed(operation: _Operation) -> WireError:
+    return WireError(operation.fault_type, "An internal error has occurred. Retry your request.", status=500)
 
 
 def _parse(payload: bytes) -> Json:
