@@ -12,7 +12,7 @@ from consumers.marketplace.clients import POLL_SECONDS, Clients
 from consumers.marketplace.inbox import Inbox
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.observing import Observer, Outcome
-from consumers.marketplace.origin import Verifier
+from consumers.marketplace.origin.verifying import Verifier
 from consumers.marketplace.pauses import OUTAGE
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.sources import Source

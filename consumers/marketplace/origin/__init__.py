@@ -5,6 +5,5 @@ queue's policy to say, and here only their account is looked at.
 """
 
 from consumers.marketplace.origin.certificates import SigningCertificates
-from consumers.marketplace.origin.verifying import Verifier
 
-__all__ = ["SigningCertificates", "Verifier"]
+__all__ = ["SigningCertificates"]
