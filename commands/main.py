@@ -5,6 +5,7 @@ import sys
 import click
 
 from commands.consume import consume
+from commands.doctor import doctor
 from commands.history import history
 from commands.keys import keys
 from commands.project import project
@@ -30,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, sandbox, consume, project, history, keys):
+for command in (serve, sandbox, consume, project, history, keys, doctor):
     cli.add_command(command)
 
 

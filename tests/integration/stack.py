@@ -120,10 +120,8 @@ class Stack:
 
     def attributes(self, url: str) -> Mapping[str, str]:
         """Everything about a queue."""
-        attributes: Mapping[str, str] = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])[
-            "Attributes"
-        ]
-        return attributes
+        told = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        return {str(name): value for name, value in told.items()}
 
     def received(self, url: str) -> list[str]:
         """What lies in a queue now; moto delivers before it answers, so nothing is on its way."""

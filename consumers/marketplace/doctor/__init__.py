@@ -3,7 +3,7 @@
 It looks by the very calls that the ledger makes, with the ledger's own settings and credentials, and changes nothing.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -43,11 +43,15 @@ class DoctorSettings:
         queue_url: the queue; null if the ledger takes no messages from one.
         products: by product code, the dimensions that count users.
         accounts: the AWS accounts of which messages are taken; none is any.
+        topic_arns: the topics of SNS from which messages are taken; none is any.
+        verifies: whether a message of SNS needs a valid signature.
     """
 
     queue_url: str | None
     products: Mapping[str, Collection[str]]
     accounts: Collection[str]
+    topic_arns: Collection[str]
+    verifies: bool
 
 
 class Doctor:
@@ -64,7 +68,7 @@ class Doctor:
         self._now = now
         self._blind = False
 
-    def examinations(self) -> Iterator[Examination]:
+    def examinations(self) -> Generator[Examination, None, None]:
         """What there is to look at, in an order in which what others hang on comes first."""
         try:
             instruments = Instruments.open(now=self._now)
@@ -116,9 +120,18 @@ class Doctor:
             ("undelivered", queue.look_at_undelivered),
             ("senders", senders.look_at_senders),
             ("rule", channels.look_at_rules),
-            ("legacy topics", channels.look_at_subscriptions),
         ):
             yield Examination(title=title, look=partial(look, instruments, url))
+        yield Examination(
+            title="legacy topics",
+            look=partial(
+                channels.look_at_subscriptions,
+                instruments,
+                url,
+                topic_arns=self._settings.topic_arns,
+                verifies=self._settings.verifies,
+            ),
+        )
 
     def _look_at_credentials(self, instruments: Instruments) -> Findings:
         findings = tuple(account.look_at_credentials(instruments, accounts=self._settings.accounts))

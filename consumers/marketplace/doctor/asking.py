@@ -175,7 +175,7 @@ class Instruments:
         try:
             answer = call()
         except ClientError as error:
-            self._note_clock(error.response)
+            self._note_clock(_headers(error.response))
             raise _refused(operation, error) from error
         except _NO_CREDENTIALS as error:
             told = "boto3 finds no credentials, or can't get them."
@@ -185,14 +185,23 @@ class Instruments:
             raise AskingFailedError(told, trouble=Trouble.SILENT) from error
         except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
             # What botocore raises of a body that has another shape than its model.
-            told = f"The answer to {operation} is none of AWS's."
-            raise AskingFailedError(told, trouble=Trouble.SILENT) from error
+            raise AskingFailedError(_none_of_awss(operation), trouble=Trouble.SILENT) from error
         if isinstance(answer, Mapping):
-            self._note_clock(answer)
+            self._note_clock(_headers(answer))
         return answer
 
-    def _note_clock(self, answer: Mapping[str, Any]) -> None:
-        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    def check_page(self, operation: str, page: Mapping[str, Any]) -> None:
+        """See that a page of an answer is AWS's, where one with nothing in it would mean something; note its time.
+
+        Raises:
+            AskingFailedError: it is a page for people, as a proxy has them, in which botocore finds nothing.
+        """
+        headers = _headers(page)
+        if "html" in headers.get("content-type", ""):
+            raise AskingFailedError(_none_of_awss(operation), trouble=Trouble.SILENT)
+        self._note_clock(headers)
+
+    def _note_clock(self, headers: Mapping[str, str]) -> None:
         try:
             told = parsedate_to_datetime(headers["date"])
         except (KeyError, ValueError):
@@ -235,6 +244,15 @@ def is_aws(url: str) -> bool:
     """Whether a URL leads to AWS itself."""
     host = urlsplit(url).hostname or ""
     return host.endswith((".amazonaws.com", ".api.aws"))
+
+
+def _headers(answer: Mapping[str, Any]) -> Mapping[str, str]:
+    headers: Mapping[str, str] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers
+
+
+def _none_of_awss(operation: str) -> str:
+    return f"The answer to {operation} is none of AWS's."
 
 
 def _refused(operation: str, error: ClientError) -> AskingFailedError:

@@ -47,30 +47,43 @@ def look_at_rules(instruments: Instruments, url: str) -> Findings:
     yield _judge(check, rules)
 
 
-def look_at_subscriptions(instruments: Instruments, url: str) -> Findings:
-    """Whether the topics of a legacy listing bring their messages, in the envelope."""
+def look_at_subscriptions(
+    instruments: Instruments, url: str, *, topic_arns: Collection[str], verifies: bool
+) -> Findings:
+    """Whether the topics of a legacy listing bring their messages, in the envelope.
+
+    Args:
+        instruments: ask AWS.
+        url: of the queue.
+        topic_arns: those from which messages are taken; none is any.
+        verifies: whether a message needs the signature of its envelope.
+    """
     check = "legacy topics"
     try:
         arn = describe(instruments, url).arn
         subscriptions = instruments.ask("ListSubscriptions", lambda: _subscriptions(instruments, arn))
-        raw = [one["TopicArn"] for one in subscriptions if _is_raw(instruments, one)]
+        raw = {one["TopicArn"] for one in subscriptions if verifies and _is_raw(instruments, one)}
     except AskingFailedError as error:
         yield looked_for(check, error)
         return
-    topics = [one["TopicArn"] for one in subscriptions]
-    pending = [one["TopicArn"] for one in subscriptions if not one["SubscriptionArn"].startswith("arn:")]
-    if pending:
-        told = f"The subscription to {' and '.join(pending)} was never confirmed."
-        yield wrong(
-            check, told, "Make it again with credentials of the account that sells, which needs no confirmation."
-        )
-    elif raw:
-        told = f"{' and '.join(raw)} comes raw: without the envelope nobody can tell that AWS wrote it."
-        yield wrong(check, told, "Set RawMessageDelivery of the subscription to false.")
-    elif topics:
-        yield ok(check, f"The queue is subscribed to {' and '.join(topics)}.")
-    else:
+    topics = {one["TopicArn"] for one in subscriptions}
+    pending = {one["TopicArn"] for one in subscriptions if not one["SubscriptionArn"].startswith("arn:")}
+    if not topics:
         yield ok(check, "The queue is subscribed to none, as is right for listings made since June 2026.")
+    elif pending:
+        told = f"The subscription to {_and(pending)} was never confirmed."
+        yield wrong(check, told, "Make it again with credentials of the account that sells: then none is needed.")
+    elif raw:
+        told = f"{_and(raw)} comes raw: without the envelope nobody can tell that AWS wrote it."
+        yield wrong(check, told, "Set RawMessageDelivery of the subscription to false.")
+    elif topic_arns and (others := topics - set(topic_arns)):
+        told = f"The queue is subscribed to {_and(others)}, which LEDGER_SNS_TOPIC_ARNS does not name."
+        yield wrong(check, told, "Add it there, or its messages are refused.")
+    elif not verifies:
+        told = f"The queue is subscribed to {_and(topics)}, and LEDGER_SNS_VERIFY is off: signatures are not looked at."
+        yield warning(check, told, "Set it to on, unless something between AWS and the queue takes the envelope off.")
+    else:
+        yield ok(check, f"The queue is subscribed to {_and(topics)}.")
 
 
 def missing_from(pattern: Mapping[str, Any], wanted: Collection[str]) -> list[str]:
@@ -117,6 +130,10 @@ def _judge(check: str, rules: "Sequence[DescribeRuleResponseTypeDef]") -> Findin
         told = f"{shown} leaves out {_listed(sorted(nowhere))}, which the ledger would show."
         return warning(check, told, _STACK_RULE)
     return ok(check, f"{shown} brings everything that AWS Marketplace says.")
+
+
+def _and(names: Collection[str]) -> str:
+    return " and ".join(sorted(names))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -87,13 +87,14 @@ def _rows(instruments: Instruments, code: str) -> Iterator[Mapping[str, Any]]:
         ProductCode=code, PaginationConfig={"PageSize": ROWS_PER_PAGE}
     )
     for page in islice(pages, PAGES_SEEN_MAX):
+        instruments.check_page("GetEntitlements", page)
         yield from page.get("Entitlements") or []
 
 
 def _bought(rows: Collection[Mapping[str, Any]], at: datetime) -> str:
     live = sum(1 for row in rows if isinstance(row.get("ExpirationDate"), datetime) and row["ExpirationDate"] > at)
     first = "the first " if len(rows) >= PAGES_SEEN_MAX * ROWS_PER_PAGE else ""
-    return f"Of {first}{len(rows)} entitlements {live} are in force."
+    return f"In force of {first}{len(rows)} entitlements: {live}."
 
 
 def _any_agreement(instruments: Instruments) -> str | None:
