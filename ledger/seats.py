@@ -568,10 +568,12 @@ def _asks_among(among: Among, user: User, *, caller: Caller) -> Work[AccessAnswe
 
 
 def _licenses_among(transaction: Transaction, among: Among) -> Sequence[License]:
+    """Those that are there; a twin that was folded into another license is not."""
     if isinstance(among, Holding):
-        return transaction.licenses_held(among)
-    licenses = map(transaction.any_license, among)
-    return [license_ for license_ in licenses if license_.issued]
+        licenses = transaction.licenses_held(among)
+    else:
+        licenses = [transaction.any_license(license_id) for license_id in among]
+    return [license_ for license_ in licenses if license_.issued and license_.folded_into is None]
 
 
 def _access_answer(

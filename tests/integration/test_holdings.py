@@ -15,7 +15,7 @@ from ledger.envelope import StoredEventDisagreesError
 from ledger.errors import TooManyLicensesError, TooManyNewUsersError
 from ledger.ledger import Ledger
 from ledger.license.access import AccessCode
-from ledger.license.decisions import identify_license, issue_license, observe_subscription
+from ledger.license.decisions import absorb_twin, identify_license, issue_license, observe_subscription
 from ledger.license.events import BlockReason, KeyKind, LapseReason, LicenseId
 from ledger.license.holding import Holding
 from ledger.seats import AccessAnswer, Change, SeatChange
@@ -166,6 +166,24 @@ def test_a_license_is_held_by_whoever_has_it_now(ledger: Ledger) -> None:
     assert told(ledger.seats.access_among(HELD, user=ADA_SIGNS_IN, caller=CLIENT)) == ("LICENSE_NOT_FOUND", None)
     theirs = Holding("444455556666", PRODUCT[1])
     assert told(ledger.seats.access_among(theirs, user=ADA_SIGNS_IN, caller=CLIENT)) == ("NO_SEAT", FIRST)
+
+
+def test_a_twin_that_was_folded_into_another_license_does_not_count(ledger: Ledger) -> None:
+    """Neither for its customer nor for a key that lists it."""
+    buy(ledger, 1)
+    buy(ledger, 2, renews_at=RENEWS_AT + YEAR)
+    assert told(ledger.seats.access_among(HELD, user=ADA_SIGNS_IN, caller=CLIENT)) == ("NO_SEAT", SECOND)
+
+    def fold(transaction: Transaction) -> None:
+        absorbed, folded = absorb_twin(transaction.license(FIRST), transaction.license(SECOND))
+        transaction.append(SECOND, folded)
+        transaction.append(FIRST, absorbed)
+
+    ledger.submit(Work(decide=fold, caller=MARKETPLACE, licenses=(FIRST, SECOND)))
+    assert told(ledger.seats.access_among(HELD, user=ADA_SIGNS_IN, caller=CLIENT)) == ("NO_SEAT", FIRST)
+    listed = partial(ledger.seats.access_among, user=ADA_SIGNS_IN, caller=CLIENT)
+    assert told(listed((SECOND,))) == ("LICENSE_NOT_FOUND", None)
+    assert told(listed((SECOND, FIRST))) == ("NO_SEAT", FIRST)
 
 
 def test_a_product_is_found_by_its_code_too(ledger: Ledger) -> None:
