@@ -9,6 +9,7 @@ from typing import Final
 from api import sign_ins
 from commands.logs import configure_logs
 from commands.settings import (
+    AWS_ACCOUNTS,
     BLIND_WAIT,
     DATABASE_URL,
     DECREASE_CONFIRM,
@@ -33,6 +34,8 @@ from commands.settings import (
     QUEUE,
     RECHECK,
     RENEWAL_WAIT,
+    SNS_TOPIC_ARNS,
+    SNS_VERIFY,
     SQS_QUEUE_URL,
     THREADS,
     Settings,
@@ -172,6 +175,9 @@ def marketplace_settings(settings: Settings) -> MarketplaceSettings:
     return MarketplaceSettings(
         queue_url=settings.optional(SQS_QUEUE_URL),
         products={code: frozenset(dimensions) for code, dimensions in settings.products.items()},
+        sns_verify=settings[SNS_VERIFY] == "on",
+        sns_topic_arns=settings.optional(SNS_TOPIC_ARNS),
+        aws_accounts=settings.optional(AWS_ACCOUNTS),
         renewal_wait=settings[RENEWAL_WAIT],
         decrease_confirm=settings[DECREASE_CONFIRM],
         recheck=settings[RECHECK],

@@ -125,6 +125,25 @@ def _brokers(text: str) -> tuple[str, ...]:
     return parts
 
 
+def _topic_arns(text: str) -> frozenset[str]:
+    return _all_like(
+        r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}",
+        text,
+        "ARNs like arn:aws:sns:us-east-1:287250355862:aws-mp-entitlement-notification-PRODUCTCODE",
+    )
+
+
+def _accounts(text: str) -> frozenset[str]:
+    return _all_like(r"[0-9]{12}", text, "twelve digits for each account, such as 123456789012,210987654321")
+
+
+def _all_like(pattern: str, text: str, message: str) -> frozenset[str]:
+    parts = frozenset(part.strip() for part in text.split(","))
+    if not all(re.fullmatch(pattern, part) for part in parts):
+        raise ValueError(message)
+    return parts
+
+
 def _topic(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", text) or text in (".", ".."):
         raise ValueError("the name of a topic: up to 249 letters, digits, dots, underscores and hyphens")
@@ -286,6 +305,30 @@ DIMENSION: Final = Setting(
     default=None,
     meaning="The API name of the dimension that counts users, for each product code that names none itself.",
 )
+SNS_VERIFY: Final = Setting(
+    name="LEDGER_SNS_VERIFY",
+    parse=_one_of("on", "off"),
+    default="on",
+    meaning=(
+        "Whether a message of SNS needs a valid signature: on, or off, which takes it as it comes, also by raw"
+        " delivery, from whoever can write to the queue."
+    ),
+)
+SNS_TOPIC_ARNS: Final = Setting(
+    name="LEDGER_SNS_TOPIC_ARNS",
+    parse=_topic_arns,
+    default=None,
+    meaning="The ARNs of the SNS topics whose messages are taken, with commas between them. Not set: any topic.",
+)
+AWS_ACCOUNTS: Final = Setting(
+    name="LEDGER_AWS_ACCOUNTS",
+    parse=_accounts,
+    default=None,
+    meaning=(
+        "The AWS accounts of the seller, twelve digits each, with commas between them, whose EventBridge events are"
+        " taken. Not set: any account."
+    ),
+)
 KAFKA_BOOTSTRAP: Final = Setting(
     name="LEDGER_KAFKA_BOOTSTRAP",
     parse=_brokers,
@@ -406,6 +449,9 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     SQS_QUEUE_URL,
     PRODUCT_CODES,
     DIMENSION,
+    SNS_VERIFY,
+    SNS_TOPIC_ARNS,
+    AWS_ACCOUNTS,
     KAFKA_BOOTSTRAP,
     KAFKA_EVENTS_TOPIC,
     KAFKA_LICENSES_TOPIC,
