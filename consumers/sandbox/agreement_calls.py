@@ -1,9 +1,10 @@
 """`DescribeAgreement`, `SearchAgreements`, `GetAgreementEntitlements`: how agreements stand, for who proposed them."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from heapq import nsmallest
+from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from consumers.sandbox.aws_json import (
@@ -16,10 +17,10 @@ from consumers.sandbox.aws_json import (
     read_page_token,
     write_page_token,
 )
+from consumers.sandbox.book import Place, place
 from consumers.sandbox.contracts import AtEnd, Contract, ContractNotFoundError, Party
 from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.notices import SELLER_ACCOUNT_ID
-from ledger.times import microseconds
 
 PAGE_SIZE_MAX = 50
 """AWS's limit for maxResults of SearchAgreements."""
@@ -35,11 +36,7 @@ _INDEXED = {
     "InitialAgreementId": "initial_agreement_id",
     "LicenseArn": "license_arn",
 }
-_SORTED_BY: Mapping[str, Callable[[Contract], datetime]] = {
-    "EndTime": lambda contract: contract.ends_at,
-    "LastUpdateTime": lambda contract: contract.last_update_at,
-    "StartTime": lambda contract: contract.starts_at,
-}
+_TIMES = {"EndTime": "ends_at", "LastUpdateTime": "last_update_at", "StartTime": "starts_at"}
 
 Filters = Mapping[str, str]
 _Test = Callable[[Contract, Marketplace], bool]
@@ -84,10 +81,7 @@ def search_agreements(call: Call) -> Json:
     size = _read_page_size(request.get("maxResults"))
     question = name_question(filters, sort)
     after = _read_next_token(request.get("nextToken"), question)
-    # The sandbox's seller buys nothing.
-    matching = () if filters["PartyType"] == _ACCEPTOR else _matching(filters, marketplace)
-    keyed = ((sort.key(contract), contract) for contract in matching)
-    found = nsmallest(size + 1, (pair for pair in keyed if after is None or pair[0] > after), key=lambda pair: pair[0])
+    found = list(islice(_matching(filters, sort, after, marketplace), size + 1))
     shown: Json = {"agreementViewSummaries": [_summary(contract, marketplace) for _, contract in found[:size]]}
     if len(found) <= size:
         return shown
@@ -95,15 +89,15 @@ def search_agreements(call: Call) -> Json:
 
 
 class _Sort(NamedTuple):
-    """By what a list is sorted, and in which direction."""
+    """By which time a list is sorted, and in which direction."""
 
     by: str
     order: str
 
-    def key(self, contract: Contract) -> tuple[int, str]:
-        """Place a contract; those of the same time by their ids."""
-        at = microseconds(_SORTED_BY[self.by](contract))
-        return (-at if self.order == "DESCENDING" else at), contract.agreement_id
+    @property
+    def is_descending(self) -> bool:
+        """Whether the latest comes first."""
+        return self.order == "DESCENDING"
 
 
 def _find_agreement(call: Call) -> Contract:
@@ -186,17 +180,30 @@ def _reason(contract: Contract) -> object:
     return _end_time_behavior(contract).get("reasonCode") if contract.is_active else None
 
 
-def _matching(filters: Filters, marketplace: Marketplace) -> list[Contract]:
-    indexed = next((name for name in _INDEXED if name in filters), None)
-    candidates = (
-        marketplace.contracts if indexed is None else marketplace.book.having(_INDEXED[indexed], filters[indexed])
-    )
+def _matching(
+    filters: Filters, sort: _Sort, after: Place | None, marketplace: Marketplace
+) -> Iterator[tuple[Place, Contract]]:
+    # The sandbox's seller buys nothing.
+    if filters["PartyType"] == _ACCEPTOR:
+        return
     tests = [_FILTERS[name](value) for name, value in filters.items()]
-    return [
-        contract
-        for contract in candidates
-        if not contract.via_partner and all(test(contract, marketplace) for test in tests)
-    ]
+    for place_, contract in _candidates(filters, sort, after, marketplace):
+        if not contract.via_partner and all(test(contract, marketplace) for test in tests):
+            yield place_, contract
+
+
+def _candidates(
+    filters: Filters, sort: _Sort, after: Place | None, marketplace: Marketplace
+) -> Iterable[tuple[Place, Contract]]:
+    time = _TIMES[sort.by]
+    indexed = next((name for name in _INDEXED if name in filters), None)
+    if indexed is None:
+        return marketplace.book.sorted_by(time, after=after, descending=sort.is_descending)
+    placed = [(place(one, time), one) for one in marketplace.book.having(_INDEXED[indexed], filters[indexed])]
+    placed.sort(key=itemgetter(0), reverse=sort.is_descending)
+    if after is None:
+        return placed
+    return [pair for pair in placed if (pair[0] < after if sort.is_descending else pair[0] > after)]
 
 
 def _equals(read: Callable[[Contract, Marketplace], object]) -> Callable[[str], _Test]:
@@ -225,13 +232,13 @@ def _license_is(arn: str) -> _Test:
 
 _FILTERS: Mapping[str, Callable[[str], _Test]] = {
     "AcceptorAccountId": _equals(lambda contract, _: contract.account_id),
-    "AfterEndTime": _after(_SORTED_BY["EndTime"]),
-    "AfterLastUpdateTime": _after(_SORTED_BY["LastUpdateTime"]),
-    "AfterStartTime": _after(_SORTED_BY["StartTime"]),
+    "AfterEndTime": _after(lambda contract: contract.ends_at),
+    "AfterLastUpdateTime": _after(lambda contract: contract.last_update_at),
+    "AfterStartTime": _after(lambda contract: contract.starts_at),
     "AgreementType": _equals(lambda _contract, _: _AGREEMENT_TYPE),
-    "BeforeEndTime": _before(_SORTED_BY["EndTime"]),
-    "BeforeLastUpdateTime": _before(_SORTED_BY["LastUpdateTime"]),
-    "BeforeStartTime": _before(_SORTED_BY["StartTime"]),
+    "BeforeEndTime": _before(lambda contract: contract.ends_at),
+    "BeforeLastUpdateTime": _before(lambda contract: contract.last_update_at),
+    "BeforeStartTime": _before(lambda contract: contract.starts_at),
     "EndTimeBehaviorReasonCode": _equals(lambda contract, _: _reason(contract)),
     "EndTimeBehaviorType": _equals(lambda contract, _: contract.at_end if contract.is_active else None),
     "InitialAgreementId": _equals(lambda contract, _: contract.initial_agreement_id),
@@ -283,7 +290,7 @@ def _read_time(value: str) -> datetime:
 def _read_sort(sort: object, party: str) -> _Sort:
     asked = sort if isinstance(sort, dict) else {}
     by, order = asked.get("sortBy", "EndTime"), asked.get("sortOrder", "ASCENDING")
-    if by not in _SORTED_BY or (party == _ACCEPTOR and by != "EndTime"):
+    if by not in _TIMES or (party == _ACCEPTOR and by != "EndTime"):
         raise _invalid("INVALID_SORT_BY", "sort", f"An {party} can't sort by {by}.")
     if order not in {"ASCENDING", "DESCENDING"}:
         raise _invalid("INVALID_SORT_ORDER", "sort", "sortOrder must be ASCENDING or DESCENDING.")

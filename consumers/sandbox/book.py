@@ -1,12 +1,16 @@
 """The book of contracts: found by any of their names, and read page by page without reading all of them."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import RLock
 
 from consumers.sandbox.contracts import Contract, ContractNotFoundError
+from ledger.times import microseconds
+
+Place = tuple[int, str]
+"""Of a contract in a list sorted by a time: the time in microseconds since 1970, and the agreement id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +38,7 @@ class Book:
             "previous_agreement_id": defaultdict(list),
             "product_code": defaultdict(list),
         }
+        self._places: dict[str, list[Place]] = {"ends_at": [], "last_update_at": [], "starts_at": []}
         for contract in contracts:
             self.put(contract)
 
@@ -64,9 +69,12 @@ class Book:
         with self._lock:
             number = self._number_by_agreement.setdefault(contract.agreement_id, len(self._contracts))
             if number < len(self._contracts):
+                self._move(self._contracts[number], contract)
                 self._contracts[number] = contract
                 return
             self._contracts.append(contract)
+            for time, places in self._places.items():
+                insort(places, place(contract, time))
             for name, numbers in self._numbers.items():
                 value = getattr(contract, name)
                 if value is not None:
@@ -90,6 +98,35 @@ class Book:
             if all(getattr(contract, name) in values for name, values in names.items()):
                 yield Entry(number=number, contract=contract)
 
+    def sorted_by(self, time: str, *, after: Place | None, descending: bool) -> Iterator[tuple[Place, Contract]]:
+        """Give the contracts in the order of a time: a field such as `ends_at`.
+
+        Args:
+            time: which one.
+            after: begin behind this place.
+            descending: whether the latest comes first.
+        """
+        with self._lock:
+            places = self._places[time]
+            if descending:
+                rest = places[: len(places) if after is None else bisect_left(places, after)][::-1]
+            else:
+                rest = places[0 if after is None else bisect_right(places, after) :]
+        for one in rest:
+            yield one, self.find(one[1])
+
+    def _move(self, before: Contract, after: Contract) -> None:
+        for time, places in self._places.items():
+            old, new = place(before, time), place(after, time)
+            if old != new:
+                del places[bisect_left(places, old)]
+                insort(places, new)
+
     def _numbers_of(self, name: str, values: Iterable[str]) -> Sequence[int]:
         lists = [self._numbers[name].get(value, []) for value in dict.fromkeys(values)]
         return lists[0] if len(lists) == 1 else sorted(number for numbers in lists for number in numbers)
+
+
+def place(contract: Contract, time: str) -> Place:
+    """Tell the place of a contract in a list sorted by a time."""
+    return microseconds(getattr(contract, time)), contract.agreement_id
