@@ -7,8 +7,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 import urllib3
@@ -54,6 +56,26 @@ def test_they_do_so_while_the_database_and_one_of_them_are_killed(several: Ledge
     first = next(user for user in story.taken)
     again = activate(served[0], license_id, first)
     assert (again.status, again.json) == (story.answers[first].status, story.answers[first].json)
+
+
+@pytest.mark.timeout(600)
+def test_they_give_out_the_seats_of_all_licenses_of_a_customer(several: Ledgers) -> None:
+    """150 users sign in twice, at two processes, by a key that names no license: 60 get a seat, each of them one."""
+    marketplace = several.start_marketplace()
+    served = [several.serve(**marketplace) for _ in range(PROCESSES)]
+    licenses = {buy(served[0], account="210987654321", seats=seats)[1]: seats for seats in (10, 20, 30)}
+    key = _issue_key_by_customer(served[0], next(iter(licenses)))
+    calls = [(f"user-{number}", served[(number + turn) % PROCESSES]) for turn in (0, 1) for number in range(150)]
+    with ThreadPoolExecutor(CALLERS // 2) as callers:
+        answers = list(callers.map(lambda call: _sign_in_by_key(call[1], call[0], key), calls))
+    last_position = max(answer["position"] for answer in answers)
+    for license_id, seats in licenses.items():
+        wait_for(partial(_is_in_view, served[1], license_id, last_position), what="the view")
+        users = {answer["user"] for answer in answers if answer["allowed"] and answer["license_id"] == license_id}
+        assert active_users(served[1], license_id) == sorted(users)
+        assert len(users) == seats
+    assert len({answer["seat_id"] for answer in answers if answer["allowed"]}) == sum(licenses.values())
+    assert {answer["code"] for answer in answers} == {"ALLOWED", "NO_SEAT_FREE"}
 
 
 def test_each_process_reads_what_another_wrote(several: Ledgers) -> None:
@@ -132,6 +154,20 @@ def _begin(several: Ledgers, *, seats: int, processes: int = PROCESSES) -> tuple
     served = [several.serve(**marketplace) for _ in range(processes)]
     _, license_id = buy(served[0], account="210987654321", seats=seats)
     return served, license_id
+
+
+def _issue_key_by_customer(served: Served, license_id: str) -> str:
+    information = get_information(served, license_id)
+    scope = {name: information[name] for name in ("customer_id", "product_id")}
+    key: str = served.call("POST", "/v1/keys", {"name": "softphone", "role": "client", **scope}).json["key"]
+    return key
+
+
+def _sign_in_by_key(served: Served, user: str, key: str) -> dict[str, Any]:
+    answer = served.call("POST", "/v1/sign-ins", {"user": user}, key=key)
+    assert answer.status == 200, answer.body
+    signed_in: dict[str, Any] = answer.json
+    return signed_in
 
 
 def _exactly_the_seats(story: Activations, served: Sequence[Served], license_id: str) -> None:
