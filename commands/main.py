@@ -9,6 +9,7 @@ from commands.doctor import doctor
 from commands.history import history
 from commands.keys import keys
 from commands.project import project
+from commands.reconcile import reconcile
 from commands.sandbox import sandbox
 from commands.serve import serve
 from commands.settings import SettingIsWrongError
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, sandbox, consume, project, history, keys, doctor):
+for command in (serve, sandbox, consume, project, history, keys, doctor, reconcile):
     cli.add_command(command)
 
 

@@ -33,6 +33,8 @@ from commands.settings import (
     LOG_LEVEL,
     QUEUE,
     RECHECK,
+    RECONCILE_EVERY,
+    RECONCILE_MAX_LOSS,
     RENEWAL_WAIT,
     SNS_TOPIC_ARNS,
     SNS_VERIFY,
@@ -181,4 +183,6 @@ def marketplace_settings(settings: Settings) -> MarketplaceSettings:
         renewal_wait=settings[RENEWAL_WAIT],
         decrease_confirm=settings[DECREASE_CONFIRM],
         recheck=settings[RECHECK],
+        reconcile_every=settings.optional(RECONCILE_EVERY),
+        reconcile_max_loss=settings[RECONCILE_MAX_LOSS],
     )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -77,6 +78,13 @@ def _positive_duration(text: str) -> timedelta:
     if not duration:
         raise ValueError("an ISO 8601 duration longer than 0, such as PT5M")
     return duration
+
+
+def _percent(text: str) -> Decimal:
+    number = text.removesuffix("%").strip()
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,3})?", number, re.ASCII) or Decimal(number) > 100:  # noqa: PLR2004 -- all of it
+        raise ValueError("a percentage from 0 to 100, such as 5 or 2.5")
+    return Decimal(number)
 
 
 def _products(text: str) -> Mapping[str, tuple[str, ...]]:
@@ -274,6 +282,21 @@ RECHECK: Final = Setting(
     sandbox="PT5S",
     meaning="How soon AWS is asked again about what is open; it backs off to a day.",
 )
+RECONCILE_EVERY: Final = Setting(
+    name="LEDGER_RECONCILE_EVERY",
+    parse=_positive_duration,
+    default=None,
+    meaning="How often all that AWS sells is compared with the ledger, such as PT24H. Not set: only by `reconcile`.",
+)
+RECONCILE_MAX_LOSS: Final = Setting(
+    name="LEDGER_RECONCILE_MAX_LOSS",
+    parse=_percent,
+    default="5",
+    meaning=(
+        "How many percent of all seats, or of all licenses, comparisons may take away within 24 hours. More, from three"
+        " licenses up, is withheld with an alarm."
+    ),
+)
 CHECK_AGAIN: Final = Setting(
     name="LEDGER_CHECK_AGAIN",
     parse=_positive_duration,
@@ -444,6 +467,8 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     RENEWAL_WAIT,
     DECREASE_CONFIRM,
     RECHECK,
+    RECONCILE_EVERY,
+    RECONCILE_MAX_LOSS,
     CHECK_AGAIN,
     NEW_USERS_PER_HOUR,
     SQS_QUEUE_URL,

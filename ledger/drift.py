@@ -44,6 +44,14 @@ class Standing(StrEnum):
     MENDED = "mended"
 
 
+STANDINGS: Final[Mapping[Standing, str]] = {
+    Standing.WITHHELD: "held back",
+    Standing.LEFT: "left",
+    Standing.ON_ITS_WAY: "on its way",
+    Standing.MENDED: "mended",
+}
+"""Each standing in words, those that need a person first."""
+
 OPEN: Final = frozenset({Standing.LEFT, Standing.WITHHELD})
 """What makes ledger and AWS disagree: the rest is mended, or about to be."""
 

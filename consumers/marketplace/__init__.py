@@ -8,8 +8,19 @@ beside others of their kind.
 
 from consumers.marketplace.clients import Clients, aws_clients
 from consumers.marketplace.consumer import Consumer
+from consumers.marketplace.reconcile.reports import DriftReports
+from consumers.marketplace.reconcile.runs import ask as ask_for_reconciliation
 from consumers.marketplace.registration import MarketplaceRegistration
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.tables import METADATA
 
-__all__ = ["METADATA", "Clients", "Consumer", "MarketplaceRegistration", "MarketplaceSettings", "aws_clients"]
+__all__ = [
+    "METADATA",
+    "Clients",
+    "Consumer",
+    "DriftReports",
+    "MarketplaceRegistration",
+    "MarketplaceSettings",
+    "ask_for_reconciliation",
+    "aws_clients",
+]

@@ -14,6 +14,7 @@ from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.observing import Observer, Outcome
 from consumers.marketplace.origin.verifying import Verifier
 from consumers.marketplace.pauses import OUTAGE
+from consumers.marketplace.reconcile.reconciler import Reconciler, Step
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.sources import Source
 from consumers.marketplace.sqs import SqsQueue
@@ -68,6 +69,7 @@ class Consumer:
         budget = ReadingsBudget(self._campaign, readings_per_second)
         self._inbox = Inbox(ledger, settings, Lineages(ledger, clients, budget=budget, now=now))
         self._observer = Observer(ledger, settings, clients, budget=budget, now=now)
+        self._reconciler = Reconciler(ledger, settings, clients, budget=budget, now=now)
         self._heard = threading.Event()
         self._outages = 0
         self._aws_rests_until: datetime | None = None
@@ -148,13 +150,16 @@ class Consumer:
         self._heard.wait(IDLE_SECONDS)
 
     def _work(self) -> bool:
-        """One round: what the new messages are about, then one license; whether there was anything."""
+        """One round: what the new messages are about, then one license, or else one step of a reconciliation.
+
+        Returns whether there was anything.
+        """
         if not self._campaign.holds():
             return False
         at = self._time()
         settled = self._verifier.verify_new(at=at) | self._inbox.settle_new(at=at)
         woken = self._wake_parked(at)
-        return self._observe(at) or settled or woken
+        return self._observe(at) or settled or woken or self._reconcile(at)
 
     def _wake_parked(self, at: datetime) -> bool:
         looked_at = self._parked_looked_at
@@ -164,16 +169,28 @@ class Consumer:
         return self._inbox.wake_parked(at=at)
 
     def _observe(self, at: datetime) -> bool:
-        if self._aws_rests_until is not None and at < self._aws_rests_until:
+        if self._aws_rests(at):
             return False
         outcome = self._observer.observe_next(at=at)
-        if outcome is Outcome.NO_ANSWER:
-            self._outages += 1
-            self._aws_rests_until = at + OUTAGE.after(self._outages)
-        elif outcome in {Outcome.OBSERVED, Outcome.NO_OBSERVATION}:
-            self._outages = 0
-            self._aws_rests_until = None
+        if outcome is not Outcome.NOTHING_DUE and outcome is not Outcome.SUPERSEDED:
+            self._note_answer(at, answered=outcome is not Outcome.NO_ANSWER)
         return outcome not in {Outcome.NO_ANSWER, Outcome.NOTHING_DUE}
+
+    def _reconcile(self, at: datetime) -> bool:
+        """One step of a reconciliation, when nothing else is due."""
+        if self._aws_rests(at):
+            return False
+        step = self._reconciler.step(at=at)
+        if step is not Step.NOTHING_DUE:
+            self._note_answer(at, answered=step is not Step.NO_ANSWER)
+        return step is Step.DONE
+
+    def _aws_rests(self, at: datetime) -> bool:
+        return self._aws_rests_until is not None and at < self._aws_rests_until
+
+    def _note_answer(self, at: datetime, *, answered: bool) -> None:
+        self._outages = 0 if answered else self._outages + 1
+        self._aws_rests_until = None if answered else at + OUTAGE.after(self._outages)
 
     def _time(self) -> datetime:
         """The time of a decision made now, since due times are told by it: on PostgreSQL the database's."""

@@ -6,7 +6,7 @@ from typing import Final
 
 import sqlalchemy
 
-from consumers.marketplace import observations
+from consumers.marketplace import known_agreements, observations
 from consumers.marketplace.budget import Budget
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
@@ -18,7 +18,7 @@ from consumers.marketplace.reconcile.tables import FINDINGS, UNSEEN
 from consumers.marketplace.settings import MarketplaceSettings
 from ledger.drift import Standing
 from ledger.ledger import Ledger
-from ledger.license.events import LicenseId
+from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
 from ledger.times import microseconds
 from ledger.transaction import Transaction, Work
@@ -82,6 +82,9 @@ class Checker:
             known_by = self._ledger.past.license_now(license_id).names
             with self._ledger.reading.connect() as reading:
                 observation = observations.find(reading, license_id)
+                agreements = known_agreements.of_license(reading, license_id)
+            arns = [(KeyKind.LICENSE_ARN, one.license_arn) for one in agreements if one.license_arn is not None]
+            known_by = tuple(dict.fromkeys((*known_by, *arns)))
             heard = None if observation is None else observation.license_arn_heard
         return looking.look(
             self._clients,
@@ -116,7 +119,8 @@ class Checker:
             if not _is_found(transaction, finding):
                 return
             license_ = transaction.license(license_id)
-            found = compare(license_, ours, claims=claims, at=at)
+            agreements = known_agreements.of_license(transaction.rows, license_id)
+            found = compare(license_, ours, claims=claims, at=at, agreements=agreements)
             note_unseen(transaction, license_, shown=shown)
             if found is None:
                 findings.drop(transaction, finding)

@@ -10,6 +10,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from consumers.marketplace import succession
+from consumers.marketplace.agreement import Agreement
+from consumers.marketplace.entitlements import LiveRow
 from consumers.marketplace.names import Name
 from ledger.drift import DriftKind, Terms
 from ledger.license.events import KeyKind, LicenseId
@@ -127,13 +130,16 @@ def running(license_: License) -> Subscription | None:
     return None if subscription is None or subscription.lapse is not None else subscription
 
 
-def compare(license_: License, rows: Sequence[Row], *, claims: Claims, at: datetime) -> Found | None:
+def compare(
+    license_: License, rows: Sequence[Row], *, claims: Claims, at: datetime, agreements: Sequence[Agreement] = ()
+) -> Found | None:
     """In what a license differs from the rows that are of it; null if in nothing.
 
     Args:
         license_: as the ledger has it.
         rows: all rows that AWS shows of it, in any order.
         claims: whose the rows' keys are.
+        agreements: those behind the license, the earliest first, which tell what rows of two agreements add up to.
         at: the clock by which rows are live.
     """
     odd = next((row.odd for row in rows if row.odd is not None), None)
@@ -143,13 +149,12 @@ def compare(license_: License, rows: Sequence[Row], *, claims: Claims, at: datet
     if odd is not None:
         return _found(license_, (DriftKind.UNREADABLE,), here=here, there=None, reason=odd)
     conflict = _conflict(license_, live, claims=claims)
-    shown = _shown(live)
+    there = _shown(live, agreements, names=license_.names, at=at) if live else None
     if conflict is not None:
-        return _found(license_, (DriftKind.KEY,), here=here, there=shown[0] if shown else None, reason=conflict)
-    if not shown:
+        return _found(license_, (DriftKind.KEY,), here=here, there=there, reason=conflict)
+    if there is None:
         return None if here is None else _found(license_, (DriftKind.MISSING_THERE,), here=here, there=None)
-    there = shown[0]
-    agreed = here is None if there.seats_max == 0 else here in shown
+    agreed = here == there or (here is None and there.seats_max == 0)
     kinds = () if agreed else _kinds(here or Terms(seats_max=0, renews_at=None), there, started=here is not None)
     new = _new_arns(license_, live)
     kinds += (DriftKind.KEY,) if here is not None and new else ()
@@ -164,9 +169,9 @@ def missing_here(rows: Iterable[Row], *, claims: Claims, at: datetime) -> list[F
             by_key.setdefault(row.names[0], []).append(row)
     found = []
     for of_key in by_key.values():
-        (there, *_) = _shown(of_key)
+        there = _shown(of_key, (), names=(), at=at)
         if there.seats_max > 0:
-            names = tuple(dict.fromkeys(name for row in of_key for name in row.names))
+            names = tuple(dict.fromkeys(name for row in of_key for name in _unclaimed(row, claims)))
             found.append(
                 Found(
                     kinds=(DriftKind.MISSING_HERE,),
@@ -178,6 +183,11 @@ def missing_here(rows: Iterable[Row], *, claims: Claims, at: datetime) -> list[F
                 )
             )
     return found
+
+
+def _unclaimed(row: Row, claims: Claims) -> tuple[Name, ...]:
+    """The names of a row but for a customer whose license is another one."""
+    return tuple(name for name in row.names if name[0] is not KeyKind.CUSTOMER or name not in claims.owners)
 
 
 def exceeds(losses: Mapping[LicenseId, int], *, licenses: int, seats: int, percent_max: Decimal) -> bool:
@@ -200,29 +210,16 @@ def _kinds(here: Terms, there: Terms, *, started: bool) -> tuple[DriftKind, ...]
     return number + date
 
 
-def _shown(live: Sequence[Row]) -> tuple[Terms, ...]:
-    """What the rows may be taken to say, the likeliest first; empty if there are none.
-
-    Rows of one ARN add up. Where a license has rows of two, of an old agreement and of the one that follows, the larger
-    number counts as long as both are live; until the new one counts, the ledger may hold either.
-    """
-    by_arn: dict[str | None, list[Row]] = {}
-    for row in live:
-        by_arn.setdefault(row.license_arn, []).append(row)
-    told = [
-        Terms(
-            seats_max=sum(row.seats or 0 for row in rows),
-            renews_at=max(row.expires_at for row in rows if row.expires_at is not None),
-        )
-        for rows in by_arn.values()
+def _shown(live: Sequence[Row], agreements: Sequence[Agreement], *, names: Sequence[Name], at: datetime) -> Terms:
+    """What live rows say was bought, by the rule of every reading."""
+    arns = [value for kind, value in names if kind is KeyKind.LICENSE_ARN]
+    rows = [
+        LiveRow(seats=row.seats, expires_at=row.expires_at, names=row.names)
+        for row in live
+        if row.seats is not None and row.expires_at is not None
     ]
-    if not told:
-        return ()
-    largest = Terms(
-        seats_max=max(one.seats_max for one in told),
-        renews_at=max(one.renews_at for one in told if one.renews_at is not None),
-    )
-    return tuple(dict.fromkeys((largest, *told)))
+    bought = succession.bought(succession.generations(rows, agreements, license_arns=arns), at=at)
+    return Terms(seats_max=bought.seats_max, renews_at=bought.renews_at)
 
 
 def _conflict(license_: License, live: Sequence[Row], *, claims: Claims) -> str | None:

@@ -79,9 +79,11 @@ def drop(transaction: Transaction, finding: Finding) -> None:
     transaction.rows.execute(sqlalchemy.delete(FINDINGS).where(FINDINGS.c.number == finding.number))
 
 
-def drop_all(transaction: Transaction, run: Run) -> None:
-    """What was found tells nothing."""
-    transaction.rows.execute(sqlalchemy.delete(FINDINGS).where(FINDINGS.c.run == run.number))
+def drop_all(transaction: Transaction, run: Run, *, but: "sqlalchemy.Select[str]") -> None:
+    """What was found tells nothing, but about these licenses."""
+    transaction.rows.execute(
+        sqlalchemy.delete(FINDINGS).where(FINDINGS.c.run == run.number, FINDINGS.c.license_id.not_in(but))
+    )
 
 
 def move(transaction: Transaction, finding: Finding, stage: Stage, *, license_id: LicenseId | None = None) -> None:

@@ -4,7 +4,7 @@ Reconciliation changes no license: a license that is missing is issued as for a 
 request to read, so that the same evidence is needed as at any other time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -15,13 +15,14 @@ from consumers.marketplace import observations
 from consumers.marketplace.budget import Priority
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
 from consumers.marketplace.inbox import MARKETPLACE
-from consumers.marketplace.names import Name
-from consumers.marketplace.reconcile import findings, looking, runs
+from consumers.marketplace.lineage import Lineages
+from consumers.marketplace.reconcile import findings, hearing, looking, runs
 from consumers.marketplace.reconcile.comparing import exceeds, running
 from consumers.marketplace.reconcile.findings import Finding, Stage
 from consumers.marketplace.reconcile.runs import Phase, Run
 from consumers.marketplace.reconcile.tables import FINDINGS, LOSSES, RUNS
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.succession import ContradictionError
 from consumers.marketplace.tables import OBSERVATIONS
 from ledger.drift import Standing, Terms
 from ledger.ledger import Ledger
@@ -30,9 +31,6 @@ from ledger.license.state import License
 from ledger.times import microseconds
 from ledger.transaction import Caller, Transaction, Work
 from ledger.writer import SYSTEM_CALLER
-
-Introduce = Callable[[Sequence[Name], str, str], LicenseId]
-"""Finds or issues the license of these names, of a product, because of a cause."""
 
 LOSSES_COUNT_FOR: Final = timedelta(hours=24)
 _AT_ONCE: Final = 100
@@ -46,11 +44,11 @@ _LOGGER: Final = structlog.get_logger(__name__)
 class Mender:
     """Lets the observer mend what may be mended."""
 
-    def __init__(self, ledger: Ledger, settings: MarketplaceSettings, *, introduce: Introduce) -> None:
-        """Mend in this ledger; `introduce` issues licenses that are missing."""
+    def __init__(self, ledger: Ledger, settings: MarketplaceSettings, *, lineages: Lineages) -> None:
+        """Mend in this ledger; `lineages` issues licenses that are missing."""
         self._ledger = ledger
         self._settings = settings
-        self._introduce = introduce
+        self._lineages = lineages
 
     def weigh(self, run: Run) -> None:
         """Withhold the losses if they are too many, and release everything else."""
@@ -80,6 +78,8 @@ class Mender:
             NoAnswerError: AWS did not tell the lineage of a license that is missing.
             LedgerError: the database can't be written.
         """
+        if self._read_heard(run):
+            return True
         with self._ledger.reading.connect() as reading:
             released = findings.at_stage(reading, run, Stage.RELEASED, limit=_AT_ONCE)
         known = [finding for finding in released if finding.difference.license_id is not None]
@@ -99,6 +99,18 @@ class Mender:
             if concluded:
                 runs.write(transaction, run)
             return bool(concluded)
+
+        return self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+
+    def _read_heard(self, run: Run) -> bool:
+        """Let some of the licenses be read of whose agreements there is news; whether there were any."""
+
+        def decide(transaction: Transaction) -> bool:
+            heard = hearing.heard_of(transaction.rows, run, limit=_AT_ONCE)
+            for license_id in heard:
+                _request_reading(transaction, license_id)
+            hearing.forget(transaction, run, heard)
+            return bool(heard)
 
         return self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
 
@@ -134,16 +146,17 @@ class Mender:
         self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
 
     def _issue(self, run: Run, finding: Finding) -> None:
+        caller = Caller(MARKETPLACE, f"reconciliation-{run.number}")
+        code = finding.difference.product_code
         try:
-            license_id = self._introduce(finding.names, finding.difference.product_code, f"reconciliation-{run.number}")
+            license_id = self._lineages.introduce(finding.names, product_code=code, caller=caller)
         except NoAnswerError:
             raise
-        except NoObservationError as error:
-            self._leave(run, finding, reason=error.reason)
+        except (ContradictionError, NoObservationError) as error:
+            self._leave(run, finding, reason=str(error))
             return
 
         def decide(transaction: Transaction) -> None:
-            _request_reading(transaction, license_id)
             findings.move(transaction, finding, Stage.REQUESTED, license_id=license_id)
             runs.write(transaction, run)
 

@@ -1,6 +1,6 @@
 """The reconciler: carries a run on, one small step at a time, so that whatever else is due goes before the next one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -11,13 +11,15 @@ import structlog
 from consumers.marketplace.budget import Budget, NoCallIsLeftError
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
-from consumers.marketplace.reconcile import candidates, findings, held, reporting, runs, searching, sweeping
+from consumers.marketplace.inbox import MARKETPLACE
+from consumers.marketplace.lineage import Lineages
+from consumers.marketplace.reconcile import candidates, findings, hearing, held, reporting, runs, searching, sweeping
 from consumers.marketplace.reconcile.checking import Checker
 from consumers.marketplace.reconcile.comparing import Found, Row, compare, missing_here, running
 from consumers.marketplace.reconcile.findings import Stage
-from consumers.marketplace.reconcile.mending import Introduce, Mender
+from consumers.marketplace.reconcile.mending import Mender
 from consumers.marketplace.reconcile.runs import TROUBLE_MAX, Phase, Run
-from consumers.marketplace.reconcile.searching import AgreementsPage, SearchIsRefusedError
+from consumers.marketplace.reconcile.searching import SearchIsRefusedError
 from consumers.marketplace.reconcile.sweeping import TokenIsForgottenError
 from consumers.marketplace.reconcile.tables import RUNS, UNSEEN
 from consumers.marketplace.settings import MarketplaceSettings
@@ -26,7 +28,7 @@ from ledger.ledger import Ledger
 from ledger.license.state import License
 from ledger.store import StoreError
 from ledger.times import microseconds
-from ledger.transaction import Transaction, Work
+from ledger.transaction import Caller, Transaction, Work
 from ledger.writer import SYSTEM_CALLER
 
 if TYPE_CHECKING:
@@ -40,9 +42,6 @@ _NOT_CONFIGURED: Final = "It is not among the products of this ledger any more."
 _NOT_SEARCHED: Final = "News of agreements could not be read: {reason}"
 _OF_OTHER_PRODUCTS: Final = "Licenses of the product {code} were not compared: it is not among those of this ledger."
 _LOGGER: Final = structlog.get_logger(__name__)
-
-Hear = Callable[[Transaction, AgreementsPage], None]
-"""Writes down what AWS told of agreements, and lets their licenses be read again."""
 
 
 class Step(Enum):
@@ -62,30 +61,17 @@ class Reconciler:
         settings: MarketplaceSettings,
         clients: Clients,
         *,
-        introduce: Introduce,
-        hear: Hear,
         budget: Budget,
         now: Callable[[], datetime],
     ) -> None:
-        """Reconcile this ledger.
-
-        Args:
-            ledger: what is compared.
-            settings: what is sold.
-            clients: by which AWS is asked.
-            introduce: issues a license that is missing.
-            hear: takes in what AWS told of agreements.
-            budget: says when AWS may be asked.
-            now: the clock, aware UTC.
-        """
+        """Reconcile this ledger; ask with these clients, as often as the budget lets; `now` is the clock, aware UTC."""
         self._ledger = ledger
         self._settings = settings
         self._clients = clients
-        self._hear = hear
         self._budget = budget
         self._now = now
         self._checker = Checker(ledger, settings, clients, budget=budget, now=now)
-        self._mender = Mender(ledger, settings, introduce=introduce)
+        self._mender = Mender(ledger, settings, lineages=Lineages(ledger, clients, budget=budget, now=now))
         self._steps: Mapping[Phase, Callable[[Run], Step]] = {
             Phase.ASKED: self._begin,
             Phase.SWEEPING: self._sweep,
@@ -178,7 +164,7 @@ class Reconciler:
 
     def _search(self, run: Run) -> Step:
         try:
-            page = searching.read_page(self._clients, run, budget=self._budget)
+            page = searching.read_page(self._clients, run, budget=self._budget, at=self._now())
         except SearchIsRefusedError as error:
             return self._search_refused(run, reason=str(error))
 
@@ -186,7 +172,8 @@ class Reconciler:
             if not runs.is_at(transaction, run):
                 return
             if not run.dry_run:
-                self._hear(transaction, page)
+                for contradiction in hearing.hear(transaction, run, page.agreements):
+                    runs.add_note(transaction, run, contradiction)
             done = page.next_token is None
             runs.write(
                 transaction,
@@ -197,7 +184,8 @@ class Reconciler:
                 phase=Phase.COMPARING if done else Phase.SEARCHING,
             )
 
-        return self._write(decide)
+        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+        return Step.DONE
 
     def _search_refused(self, run: Run, *, reason: str) -> Step:
         """A token may have expired; then it begins anew. Else there is a report without news of agreements."""
@@ -223,12 +211,28 @@ class Reconciler:
             swept = self._settings.products.keys() - sweeping.not_swept(reading, run).keys()
             rows = held.rows_of(reading, run, licenses)
             claims = held.claims_on(reading, rows)
+            have_ended: set[str] = {row[0] for row in reading.execute(hearing.heard_to_have_ended(run))}
         at = self._now()
-        ours = [license_ for license_ in licenses if license_.product_code in swept]
-        rows_by_owner: dict[LicenseId | None, list[Row]] = {}
+        ours = [one for one in licenses if one.product_code in swept and one.folded_into is None]
+        rows_by_owner: dict[LicenseId, list[Row]] = {}
         for row in rows:
-            rows_by_owner.setdefault(claims.owner(row), []).append(row)
-        compared = (compare(one, rows_by_owner.get(one.license_id, ()), claims=claims, at=at) for one in ours)
+            owner = claims.owner(row)
+            if owner is not None:
+                rows_by_owner.setdefault(owner, []).append(row)
+        # What rows of two agreements add up to is told by the agreements; most licenses have one row.
+        several = [owner for owner, of_owner in rows_by_owner.items() if len(of_owner) > 1]
+        with self._ledger.reading.connect() as reading:
+            agreements = held.agreements_of(reading, several)
+        compared = (
+            compare(
+                one,
+                rows_by_owner.get(one.license_id, ()),
+                claims=claims,
+                at=at,
+                agreements=agreements.get(one.license_id, ()),
+            )
+            for one in ours
+        )
         found = [one for one in compared if one is not None]
 
         def decide(transaction: Transaction) -> None:
@@ -239,7 +243,9 @@ class Reconciler:
             _forget_unseen(transaction, ours, found)
             for code in sorted({one.product_code for one in licenses} - self._settings.products.keys()):
                 runs.add_note(transaction, run, _OF_OTHER_PRODUCTS.format(code=code))
-            runs.write(transaction, run, compared_to=licenses[-1].license_id, **_counted(ours, at=at))
+            runs.write(
+                transaction, run, compared_to=licenses[-1].license_id, **_counted(ours, have_ended=have_ended, at=at)
+            )
 
         return self._write(decide)
 
@@ -250,16 +256,15 @@ class Reconciler:
             rows = held.rows_of_nobody(reading, run)
             found = missing_here(rows, claims=held.claims_on(reading, rows), at=at)
             this = RUNS.c.number == run.number
-            before_date = reading.scalar(sqlalchemy.select(RUNS.c.licenses_before_date).where(this))
-            sees = sweeping.saw_live_row(reading, run, at=at) or run.agreements > 0
-        sees_nothing = not sees and bool(before_date)
+            awaited = reading.scalar(sqlalchemy.select(RUNS.c.licenses_awaited).where(this))
+            sees_nothing = bool(awaited) and not sweeping.saw_live_row(reading, run, at=at)
 
         def decide(transaction: Transaction) -> None:
             if not runs.is_at(transaction, run):
                 return
             findings.add(transaction, run, found)
             if sees_nothing:
-                findings.drop_all(transaction, run)
+                findings.drop_all(transaction, run, but=hearing.heard_to_have_ended(run))
             runs.write(transaction, run, phase=Phase.CHECKING, sees_nothing=int(sees_nothing))
 
         return self._write(decide)
@@ -304,14 +309,17 @@ class Reconciler:
         return Step.DONE
 
 
-def _counted(licenses: Sequence[License], *, at: datetime) -> "dict[str, sqlalchemy.ColumnElement[int]]":
+def _counted(
+    licenses: Sequence[License], *, have_ended: Collection[str], at: datetime
+) -> "dict[str, sqlalchemy.ColumnElement[int]]":
     """The counters of a run, with these licenses added."""
-    run_ = [subscription for one in licenses if (subscription := running(one)) is not None]
+    run_ = [(one, subscription) for one in licenses if (subscription := running(one)) is not None]
+    awaited = [one for one, subscription in run_ if subscription.renews_at > at and one.license_id not in have_ended]
     return {
         "licenses": RUNS.c.licenses + len(licenses),
         "licenses_running": RUNS.c.licenses_running + len(run_),
-        "seats_running": RUNS.c.seats_running + sum(one.seats_max for one in run_),
-        "licenses_before_date": RUNS.c.licenses_before_date + sum(one.renews_at > at for one in run_),
+        "seats_running": RUNS.c.seats_running + sum(subscription.seats_max for _, subscription in run_),
+        "licenses_awaited": RUNS.c.licenses_awaited + len(awaited),
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy
 
-from consumers.marketplace.reconcile.tables import COMPARED, FINDINGS, RUNS, SWEEPS, SWEPT
+from consumers.marketplace.reconcile.tables import COMPARED, FINDINGS, HEARD, RUNS, SWEEPS, SWEPT
 from ledger.ledger import Ledger
 from ledger.times import microseconds, moment
 from ledger.transaction import Transaction, Work
@@ -159,7 +159,7 @@ def finish(transaction: Transaction, run: Run, *, phase: Phase, report: bytes) -
     """Keep the report, and forget what led to it."""
     rows = transaction.rows
     write(transaction, run, phase=phase, report=report, finished_at=microseconds(transaction.at))
-    for table in (COMPARED, SWEPT, FINDINGS, SWEEPS):
+    for table in (COMPARED, HEARD, SWEPT, FINDINGS, SWEEPS):
         rows.execute(sqlalchemy.delete(table).where(table.c.run == run.number))
     kept = sqlalchemy.select(RUNS.c.number).where(RUNS.c.phase.in_(ENDED)).order_by(RUNS.c.number.desc()).limit(KEPT)
     numbers: Sequence[int] = rows.scalars(kept).all()

@@ -1,24 +1,20 @@
 """Searching agreements: which of them AWS has news of since the last run, a page at a time."""
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import sqlalchemy
 from botocore.exceptions import ClientError
 
+from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.budget import Budget
 from consumers.marketplace.clients import Clients
-from consumers.marketplace.entitlements import NoAnswerError, NoObservationError, ask
+from consumers.marketplace.entitlements import NoAnswerError, NoObservationError, agreements_found, ask
 from consumers.marketplace.reconcile.runs import ENDED, Run
 from consumers.marketplace.reconcile.tables import RUNS
 from ledger.times import moment, written
 from ledger.transaction import Transaction
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from mypy_boto3_marketplace_agreement.type_defs import AgreementViewSummaryTypeDef
 
 AGREEMENTS_PER_PAGE: Final = 50
 """AWS's limit."""
@@ -31,7 +27,7 @@ _DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied", "Unauthoriz
 class AgreementsPage:
     """A page of agreements, and where AWS goes on; null at the end."""
 
-    agreements: "tuple[AgreementViewSummaryTypeDef, ...]"
+    agreements: tuple[Agreement, ...]
     next_token: str | None
 
 
@@ -39,7 +35,7 @@ class SearchIsRefusedError(Exception):
     """AWS does not let these credentials search agreements; the text says why."""
 
 
-def begin_after(transaction: Transaction) -> "datetime | None":
+def begin_after(transaction: Transaction) -> datetime | None:
     """From when on a run searches that begins now: from the begin of the last one that mended; null for all."""
     last = transaction.rows.scalar(
         sqlalchemy.select(sqlalchemy.func.max(RUNS.c.begun_at)).where(
@@ -49,7 +45,7 @@ def begin_after(transaction: Transaction) -> "datetime | None":
     return None if last is None else moment(last) - OVERLAP
 
 
-def read_page(clients: Clients, run: Run, *, budget: Budget) -> AgreementsPage:
+def read_page(clients: Clients, run: Run, *, budget: Budget, at: datetime) -> AgreementsPage:
     """One page of the agreements that AWS has news of.
 
     Raises:
@@ -82,6 +78,4 @@ def read_page(clients: Clients, run: Run, *, budget: Budget) -> AgreementsPage:
         raise
     except NoObservationError as error:
         raise SearchIsRefusedError(error.reason) from error
-    return AgreementsPage(
-        agreements=tuple(answer.get("agreementViewSummaries") or ()), next_token=answer.get("nextToken") or None
-    )
+    return AgreementsPage(agreements=tuple(agreements_found(answer, at=at)), next_token=answer.get("nextToken") or None)

@@ -13,7 +13,8 @@ from consumers.marketplace.tables import METADATA
 # searched: whether the search came to its end.
 # search_restarts: how often AWS did not know the token any more.
 # compared_to: the licenses up to this id are compared.
-# licenses*, seats_running: what was compared; licenses_before_date: how many run and have not come to their date.
+# licenses*, seats_running: what was compared; licenses_awaited: how many AWS should show, since they run, have not come
+# to their date, and their agreements were not heard to have ended.
 # sees_nothing: AWS showed these credentials nothing at all.
 # failures: how many tries in a row failed, with the latest reason as trouble.
 RUNS = Table(
@@ -36,7 +37,7 @@ RUNS = Table(
     Column("licenses", Integer, nullable=False, default=0),
     Column("licenses_running", Integer, nullable=False, default=0),
     Column("seats_running", BigInteger, nullable=False, default=0),
-    Column("licenses_before_date", Integer, nullable=False, default=0),
+    Column("licenses_awaited", Integer, nullable=False, default=0),
     Column("sees_nothing", Integer, nullable=False, default=0),
     Column("failures", Integer, nullable=False, default=0),
     Column("trouble", Text),
@@ -110,6 +111,17 @@ COMPARED = Table(
     Column("runs", Integer, nullable=False),
     Column("ends_at", BigInteger, nullable=False),
     Index("marketplace_compared_account", "run", "account", "product_code"),
+)
+
+# The licenses of whose agreements there is news, and which are read again when everything was compared.
+# ended: whether it says that the agreement has ended. is_news: whether the license is still to be read because of it.
+HEARD = Table(
+    "marketplace_heard",
+    METADATA,
+    Column("run", BigInteger, primary_key=True),
+    Column("license_id", Text, primary_key=True),
+    Column("ended", Integer, nullable=False),
+    Column("is_news", Integer, nullable=False),
 )
 
 # What reconciliations let go: how much it was within a day is what the limit of losses counts.

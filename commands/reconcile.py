@@ -1,0 +1,152 @@
+"""`licensing-ledger reconcile`: does the ledger agree with AWS? What differs is reported, and mended if it can be."""
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from commands.parts import marketplace_settings, open_ledger, read_settings
+from commands.stopping import stop_at_once, stop_on_signals
+from consumers.marketplace import Consumer, DriftReports, MarketplaceSettings, ask_for_reconciliation, aws_clients
+from ledger.drift import KINDS, STANDINGS, Candidate, Difference, DriftReport, Terms, Unexplained
+from ledger.ledger import Ledger
+from ledger.times import system_now
+
+DISAGREES: Final = 1
+_LOOK_SECONDS: Final = 0.2
+_STOP_SECONDS: Final = 5
+_SHOWN_MAX: Final = 50
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only report.")
+@click.option("--apply-losses", is_flag=True, help="Let losses go however many they are.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def reconcile(*, dry_run: bool, apply_losses: bool, as_json: bool) -> None:
+    """Compare all that AWS sells with the ledger, mend what differs, and report; exit code 1 if they don't agree."""
+    if dry_run and apply_losses:
+        raise click.UsageError("A dry run applies nothing: give --dry-run or --apply-losses.")
+    settings = read_settings()
+    marketplace = replace(marketplace_settings(settings), queue_url=None, reconcile_every=None)
+    stop = stop_on_signals()
+    with open_ledger(settings, on_fatal=stop_at_once) as ledger:
+        number = ask_for_reconciliation(ledger, dry_run=dry_run, apply_losses=apply_losses)
+        with _working(ledger, marketplace, stop):
+            report = _wait_for(DriftReports(ledger), number, stop)
+    if report is None:
+        raise click.ClickException("It was stopped, and goes on where it was when this command is run again.")
+    if as_json:
+        click.echo(msgspec.json.encode(report))
+    else:
+        _tell(report)
+    sys.exit(0 if report.agrees else DISAGREES)
+
+
+@contextmanager
+def _working(ledger: Ledger, marketplace: MarketplaceSettings, stop: threading.Event) -> Iterator[None]:
+    """Do the work where no other process is elected to do it; else it stands by and takes over."""
+    consumer = Consumer(ledger, marketplace, aws_clients(), now=system_now)
+    thread = threading.Thread(target=consumer.run, args=(stop,), name="consumer", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(_STOP_SECONDS)
+
+
+def _wait_for(reports: DriftReports, number: int, stop: threading.Event) -> DriftReport | None:
+    """The report of a run, or null if told to stop before it is there."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Reconciling", total=None)
+        while not stop.is_set():
+            report = reports.report(number)
+            if report is not None:
+                return report
+            now = reports.progress(number)
+            if now is not None:
+                described = now.doing if now.trouble is None else f"{now.doing}. {now.trouble} Trying again"
+                progress.update(task, description=described, completed=now.done, total=now.total)
+            stop.wait(_LOOK_SECONDS)
+    return None
+
+
+def _tell(report: DriftReport) -> None:
+    console = Console()
+    verdict = "The ledger and AWS agree." if report.agrees else "The ledger and AWS do not agree."
+    console.print(Text(verdict, style="bold green" if report.agrees else "bold red"))
+    console.print(_summary(report))
+    for alarm in report.alarms:
+        console.print(Text.assemble(("ALARM  ", "bold red"), alarm.detail))
+    for note in report.notes:
+        console.print(Text.assemble(("Note  ", "bold"), note))
+    if report.differences:
+        console.print(_differences(report.differences[:_SHOWN_MAX]))
+        left_out = sum(report.counts.values()) - len(report.differences[:_SHOWN_MAX])
+        if left_out:
+            console.print(f"and {left_out:,} more; --json and the page /drift show a thousand of them.")
+    if report.unexplained:
+        console.print(_unexplained(report.unexplained))
+    for candidate in report.candidates:
+        console.print(Text(_proposal(candidate)))
+
+
+def _summary(report: DriftReport) -> str:
+    stood = ", ".join(f"{report.counts[one]:,} {words}" for one, words in STANDINGS.items() if report.counts.get(one))
+    dry = " Nothing was changed: it was a dry run." if report.dry_run else ""
+    return (
+        f"Report {report.number} of {_time(report.finished_at)}: {report.licenses:,} licenses were compared with"
+        f" {report.rows:,} rows of AWS. Differences: {stood or 'none'}.{dry}"
+    )
+
+
+def _differences(differences: Sequence[Difference]) -> Table:
+    table = Table("License", "Customer", "What differs", "Ledger", "AWS", "What became of it")
+    for one in differences:
+        table.add_row(
+            one.license_id or one.key or "",
+            one.customer_id or "",
+            "\n".join(KINDS[kind] for kind in one.kinds),
+            _terms(one.here),
+            _terms(one.there),
+            STANDINGS[one.standing] if one.reason is None else f"{STANDINGS[one.standing]}: {one.reason}",
+        )
+    return table
+
+
+def _unexplained(unexplained: Sequence[Unexplained]) -> Table:
+    table = Table("Unexplained license", "Customer", "Ledger", "AWS has shown nothing since")
+    for one in unexplained:
+        table.add_row(one.license_id, one.customer_id or "", _terms(one.here), _time(one.since))
+    return table
+
+
+def _proposal(candidate: Candidate) -> str:
+    return (
+        f"Customer {candidate.customer_id} has a new license {candidate.successor_id} since"
+        f" {_time(candidate.began_at)}, near the end of {candidate.license_id} ({_time(candidate.ended_at)})."
+        " If it is that one renewed:\n"
+        f"  licensing-ledger succeed {candidate.license_id} --by {candidate.key}"
+    )
+
+
+def _terms(terms: Terms | None) -> str:
+    if terms is None:
+        return "nothing"
+    until = "" if terms.renews_at is None else f" until {_time(terms.renews_at)}"
+    return f"{terms.seats_max:,} {'seat' if terms.seats_max == 1 else 'seats'}{until}"
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

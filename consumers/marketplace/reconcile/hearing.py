@@ -1,0 +1,84 @@
+"""Hearing of agreements: what the search of a run tells is taken in as if messages had told it.
+
+Their licenses are read again when everything was compared, so that the report says what differed before; but not those
+whose losses are withheld.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy
+
+from consumers.marketplace import known_agreements
+from consumers.marketplace.agreement import LOST, Agreement
+from consumers.marketplace.licenses import find_license, identify_license
+from consumers.marketplace.reconcile.runs import Run
+from consumers.marketplace.reconcile.tables import FINDINGS, HEARD
+from consumers.marketplace.succession import ContradictionError
+from ledger.drift import Standing
+from ledger.license.events import KeyKind, LicenseId
+from ledger.transaction import Transaction
+
+
+def hear(transaction: Transaction, run: Run, agreements: Sequence[Agreement]) -> list[str]:
+    """Take in what AWS told of agreements; returns what contradicts what is known, in words."""
+    contradictions = []
+    for agreement in agreements:
+        try:
+            _hear_one(transaction, run, agreement)
+        except ContradictionError as error:
+            contradictions.append(f"Agreement {agreement.agreement_id}: {error}")
+    return contradictions
+
+
+def heard_of(rows: sqlalchemy.Connection, run: Run, *, limit: int) -> Sequence[LicenseId]:
+    """Some of the licenses of whose agreements there is news, but for those whose losses are withheld."""
+    withheld = sqlalchemy.select(FINDINGS.c.license_id).where(
+        FINDINGS.c.run == run.number, FINDINGS.c.standing == Standing.WITHHELD, FINDINGS.c.license_id.is_not(None)
+    )
+    query = sqlalchemy.select(HEARD.c.license_id).where(
+        HEARD.c.run == run.number, HEARD.c.is_news == 1, HEARD.c.license_id.not_in(withheld)
+    )
+    return [LicenseId(one) for one in rows.scalars(query.order_by(HEARD.c.license_id).limit(limit))]
+
+
+def heard_to_have_ended(run: Run) -> "sqlalchemy.Select[str]":
+    """Selects the licenses whose agreements have ended, as AWS tells to the seller alone."""
+    return sqlalchemy.select(HEARD.c.license_id).where(HEARD.c.run == run.number, HEARD.c.ended == 1)
+
+
+def forget(transaction: Transaction, run: Run, license_ids: Sequence[LicenseId]) -> None:
+    """These are being read."""
+    these = (HEARD.c.run == run.number) & HEARD.c.license_id.in_(license_ids)
+    transaction.rows.execute(sqlalchemy.update(HEARD).where(these).values(is_news=0))
+
+
+def _hear_one(transaction: Transaction, run: Run, agreement: Agreement) -> None:
+    before = known_agreements.find(transaction.rows, agreement.agreement_id)
+    after = known_agreements.note(transaction, agreement)
+    names = ((KeyKind.AGREEMENT, agreement.agreement_id),)
+    license_id = find_license(transaction, names, product_code=None)
+    if license_id is None:
+        return
+    if not after.has_ended:
+        identify_license(transaction, license_id, names=names)
+    current = transaction.license(license_id).name(KeyKind.AGREEMENT)
+    ended = after.status in LOST and current in (None, agreement.agreement_id)
+    _note(transaction, run, license_id, ended=ended, is_news=_is_news(before, after))
+
+
+def _is_news(before: Agreement | None, after: Agreement) -> bool:
+    """Whether a reading of the license may show anything else because of it."""
+    if before is None:
+        return True
+    return (before.status, before.starts_at, before.ends_at) != (after.status, after.starts_at, after.ends_at)
+
+
+def _note(transaction: Transaction, run: Run, license_id: LicenseId, *, ended: bool, is_news: bool) -> None:
+    rows, this = transaction.rows, (HEARD.c.run == run.number) & (HEARD.c.license_id == license_id)
+    known = rows.execute(sqlalchemy.select(HEARD.c.ended, HEARD.c.is_news).where(this)).one_or_none()
+    if known is None:
+        values = {"run": run.number, "license_id": license_id, "ended": int(ended), "is_news": int(is_news)}
+        rows.execute(sqlalchemy.insert(HEARD).values(values))
+        return
+    values = {"ended": int(ended or known.ended), "is_news": int(is_news or known.is_news)}
+    rows.execute(sqlalchemy.update(HEARD).where(this).values(values))

@@ -1,0 +1,330 @@
+"""Reconciliation against the sandbox: what differs is found and mended, and nothing is taken by mistake."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from consumers.marketplace import DriftReports, ask_for_reconciliation
+from consumers.marketplace.budget import ReadingsBudget
+from consumers.marketplace.consumer import JOB
+from consumers.marketplace.reconcile import runs
+from consumers.marketplace.reconcile.reconciler import Reconciler
+from consumers.marketplace.reconcile.runs import Phase, Run
+from consumers.marketplace.reconcile.tables import COMPARED, FINDINGS, SWEEPS, SWEPT
+from consumers.sandbox import FaultPlan, Generation
+from ledger.drift import AlarmCode, Difference, DriftKind, DriftReport, Standing
+from tests.integration.consumers_stage import (
+    ANALYTICAL_ENGINES,
+    COMPILERS_INC,
+    END_OF_MAY,
+    END_OF_NEXT_MAY,
+    ENGINES,
+    MINUTE,
+    UNLIMITED,
+    USERS,
+    Stage,
+    database,
+    staged,
+)
+
+DAY = timedelta(days=1)
+TURNS_MAX = 3_000
+
+
+@pytest.fixture(params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A consumer with the patience of production."""
+    with database(request.param, tmp_path) as url, staged(url) as stage:
+        yield stage
+
+
+def reconciled(stage: Stage, *, dry_run: bool = False, apply_losses: bool = False) -> DriftReport:
+    """Ask for a reconciliation and let it come to its end; time passes only while AWS does not answer."""
+    number = ask_for_reconciliation(stage.ledger, dry_run=dry_run, apply_losses=apply_losses)
+    return ended(stage, number)
+
+
+def ended(stage: Stage, number: int) -> DriftReport:
+    """Let a reconciliation come to its end."""
+    reports = DriftReports(stage.ledger)
+    for _ in range(TURNS_MAX):
+        report = reports.report(number)
+        if report is not None:
+            return report
+        if not stage.consumer.run_once():
+            stage.clock.move(timedelta(seconds=10))
+    pytest.fail(f"it did not come to its end: {reports.progress(number)}")
+
+
+def carry_on(stage: Stage, *, until: Callable[[Run], bool]) -> None:
+    """Let the run that is under way go on step by step, in a process that is killed as soon as something holds."""
+    stage.consumer.stand_back()
+    campaign = stage.ledger.campaign(JOB)
+    budget = ReadingsBudget(campaign, UNLIMITED)
+    reconciler = Reconciler(stage.ledger, stage.settings, stage.clients, budget=budget, now=stage.clock)
+    for _ in range(TURNS_MAX):
+        with stage.ledger.reading.connect() as reading:
+            run = runs.current(reading)
+        assert run is not None
+        if until(run):
+            campaign.resign()
+            return
+        reconciler.step(at=stage.clock.at)
+    pytest.fail("it did not come to hold")
+
+
+def the_only(report: DriftReport) -> Difference:
+    """The one difference of a report."""
+    (difference,) = report.differences
+    return difference
+
+
+def buy_and_lose_the_messages(stage: Stage, *, contracts: int) -> list[str]:
+    """Let companies buy five seats each, and the ledger hear of them; returns the agreements."""
+    accounts = [f"{111122220000 + number}" for number in range(contracts)]
+    bought = [stage.buy(seats=5, account_id=account).agreement_id for account in accounts]
+    stage.consume()
+    return bought
+
+
+def test_a_ledger_that_heard_everything_agrees(stage: Stage) -> None:
+    """Nothing is found, nothing recorded, and nothing of the work is left behind."""
+    stage.bought()
+    before = stage.events()
+    report = reconciled(stage)
+    assert report.agrees
+    assert (report.licenses, report.rows, report.pages) == (1, 1, 1)
+    assert (report.differences, report.alarms, report.unexplained, report.candidates) == ((), (), (), ())
+    assert stage.events() == before
+    with stage.ledger.reading.connect() as reading:
+        for table in (COMPARED, FINDINGS, SWEEPS, SWEPT):
+            assert reading.execute(sqlalchemy.select(table)).all() == []
+
+
+def test_a_purchase_whose_messages_were_lost_is_issued(stage: Stage) -> None:
+    """The license is read at once, and known by its ARN and account."""
+    contract = stage.buy(seats=7)
+    stage.held_back()
+    report = reconciled(stage)
+    assert report.agrees
+    difference = the_only(report)
+    assert (difference.kinds, difference.standing) == ((DriftKind.MISSING_HERE,), Standing.MENDED)
+    license_ = stage.license()
+    assert difference.license_id == license_.license_id
+    assert (license_.seats_max, license_.subscription and license_.subscription.renews_at) == (7, END_OF_MAY)
+    assert contract.license_arn in {value for _, value in license_.names}
+    assert reconciled(stage).differences == ()
+
+
+@pytest.mark.parametrize("generation", [Generation.CONCURRENT, Generation.LEGACY])
+def test_more_seats_and_a_later_date_are_taken_over(stage: Stage, generation: Generation) -> None:
+    """As if the lost messages had come."""
+    contract = stage.buy(seats=5, generation=generation)
+    stage.consume()
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=8)
+    stage.sandbox.marketplace.renew(contract.agreement_id, until=END_OF_NEXT_MAY)
+    stage.held_back()
+    report = reconciled(stage)
+    assert report.agrees
+    difference = the_only(report)
+    assert (difference.kinds, difference.standing) == ((DriftKind.NUMBER, DriftKind.DATE), Standing.MENDED)
+    assert stage.license().seats_max == 8
+    assert stage.events()[-2:] == ["seat-limit-raised", "subscription-renewed"]
+
+
+def test_a_dry_run_only_reports(stage: Stage) -> None:
+    """Whatever there is: gains, losses and what is missing here."""
+    contract = stage.bought(seats=5)
+    stage.buy(seats=3, account_id=COMPILERS_INC)
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=8)
+    stage.held_back()
+    before = stage.events()
+    report = reconciled(stage, dry_run=True)
+    assert not report.agrees
+    assert {one.kinds for one in report.differences} == {(DriftKind.NUMBER,), (DriftKind.MISSING_HERE,)}
+    assert report.counts[Standing.LEFT] == 2
+    assert stage.events() == before
+
+
+def test_a_decrease_that_deletes_users_waits_for_its_second_reading(stage: Stage) -> None:
+    """Until then it is on its way, and no drift."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=3)
+    stage.held_back()
+    report = reconciled(stage)
+    assert the_only(report).standing is Standing.ON_ITS_WAY
+    assert report.agrees
+    assert stage.license().seats_active == 5
+    stage.pass_time(6 * MINUTE)
+    assert (stage.license().seats_max, stage.license().seats_active) == (3, 0)
+    assert reconciled(stage).differences == ()
+
+
+def test_of_ten_licenses_the_one_that_ended_goes_alone(stage: Stage) -> None:
+    """One of ten is more than five percent, but a single one is nothing to wonder about."""
+    agreements = buy_and_lose_the_messages(stage, contracts=10)
+    stage.sandbox.marketplace.expire(agreements[3])
+    stage.held_back()
+    report = reconciled(stage)
+    assert report.agrees
+    difference = the_only(report)
+    assert (difference.kinds, difference.standing) == ((DriftKind.MISSING_THERE,), Standing.MENDED)
+    lapsed = [one for one in stage.licenses() if one.subscription is not None and one.subscription.lapse is not None]
+    assert [one.license_id for one in lapsed] == [difference.license_id]
+    assert stage.events().count("subscription-lapsed") == 1
+
+
+def test_credentials_that_see_nothing_take_nothing(stage: Stage) -> None:
+    """Those of a buyer's account get an empty answer about everybody; it is an alarm, each time."""
+    buy_and_lose_the_messages(stage, contracts=10)
+    stage.sandbox.faults.set(FaultPlan(as_buyer=True))
+    before = stage.events()
+    for options in ({}, {"apply_losses": True}):
+        report = reconciled(stage, **options)
+        assert not report.agrees
+        assert [alarm.code for alarm in report.alarms] == [AlarmCode.SEES_NOTHING]
+        stage.pass_time(DAY + MINUTE)
+    assert stage.events() == before
+
+
+def test_losses_that_are_too_many_are_withheld_until_somebody_looked(stage: Stage) -> None:
+    """All of them, with an alarm; then they go."""
+    agreements = buy_and_lose_the_messages(stage, contracts=10)
+    for agreement_id in agreements[:3]:
+        stage.sandbox.marketplace.cancel(agreement_id)
+    stage.held_back()
+    before = stage.events()
+    report = reconciled(stage)
+    assert not report.agrees
+    assert [alarm.code for alarm in report.alarms] == [AlarmCode.LOSSES_WITHHELD]
+    assert report.counts[Standing.WITHHELD] == 3
+    assert stage.events() == before
+    applied = reconciled(stage, apply_losses=True)
+    assert applied.agrees
+    assert applied.counts[Standing.MENDED] == 3
+    assert stage.events().count("subscription-lapsed") == 3
+
+
+def test_losses_of_a_day_count_together(stage: Stage) -> None:
+    """Two go, then the third within a day is one too many; a day later it goes."""
+    agreements = buy_and_lose_the_messages(stage, contracts=10)
+    for agreement_id in agreements[:2]:
+        stage.sandbox.marketplace.cancel(agreement_id)
+    stage.held_back()
+    assert reconciled(stage).counts[Standing.MENDED] == 2
+    stage.sandbox.marketplace.cancel(agreements[2])
+    stage.held_back()
+    assert reconciled(stage).counts[Standing.WITHHELD] == 1
+    stage.pass_time(DAY + MINUTE)
+    assert reconciled(stage).counts[Standing.MENDED] == 1
+
+
+def test_an_empty_answer_without_a_word_why_takes_nothing_and_is_an_alarm_after_a_day(stage: Stage) -> None:
+    """Before that it is a difference that is left."""
+    agreements = buy_and_lose_the_messages(stage, contracts=4)
+    stage.sandbox.faults.set(FaultPlan(rows={agreements[0]: ()}))
+    report = reconciled(stage)
+    assert not report.agrees
+    assert the_only(report).standing is Standing.LEFT
+    assert report.unexplained == ()
+    stage.pass_time(DAY + MINUTE)
+    report = reconciled(stage)
+    assert [alarm.code for alarm in report.alarms] == [AlarmCode.UNEXPLAINED]
+    (unexplained,) = report.unexplained
+    assert unexplained.license_id == the_only(report).license_id
+    assert "subscription-lapsed" not in stage.events()
+    stage.sandbox.faults.clear()
+    report = reconciled(stage)
+    assert report.agrees
+    assert report.unexplained == ()
+
+
+def test_a_row_that_was_missing_from_the_sweep_alone_is_no_drift(stage: Stage) -> None:
+    """Each difference is read again by itself before anything is said."""
+    agreements = buy_and_lose_the_messages(stage, contracts=4)
+    stage.sandbox.faults.set(FaultPlan(rows={agreements[0]: ()}))
+    number = ask_for_reconciliation(stage.ledger)
+    carry_on(stage, until=lambda run: run.phase is Phase.CHECKING)
+    stage.sandbox.faults.clear()
+    assert ended(stage, number).agrees
+
+
+def test_odd_rows_are_reported_and_change_nothing(stage: Stage) -> None:
+    """The other licenses are compared all the same."""
+    agreements = buy_and_lose_the_messages(stage, contracts=2)
+    stage.sandbox.faults.set(FaultPlan(rows={agreements[0]: ({"Dimension": "users", "Value": {"IntegerValue": -1}},)}))
+    before = stage.events()
+    report = reconciled(stage)
+    difference = the_only(report)
+    assert (difference.kinds, difference.standing) == ((DriftKind.UNREADABLE,), Standing.LEFT)
+    assert difference.reason is not None
+    assert stage.events() == before
+
+
+def test_aws_that_throttles_makes_it_late_and_not_wrong(stage: Stage) -> None:
+    """A page that was refused is asked for again, and empty pages are turned over."""
+    buy_and_lose_the_messages(stage, contracts=60)
+    stage.sandbox.faults.set(FaultPlan(throttle={"GetEntitlements": 3}, empty_pages=1))
+    report = reconciled(stage)
+    assert report.agrees
+    assert (report.licenses, report.rows, report.pages) == (60, 60, 6)
+
+
+def test_aws_that_does_not_answer_ends_it_with_an_alarm(stage: Stage) -> None:
+    """Nothing was compared, and the next one begins anew."""
+    stage.bought()
+    stage.sandbox.faults.set(FaultPlan(fail={"GetEntitlements": 1_000}))
+    report = reconciled(stage)
+    assert not report.agrees
+    assert [alarm.code for alarm in report.alarms] == [AlarmCode.FAILED]
+    stage.sandbox.faults.clear()
+    assert reconciled(stage).agrees
+
+
+def test_it_is_done_by_itself_as_often_as_the_setting_says(tmp_path: Path) -> None:
+    """The first one at once, and none while one is under way."""
+    every = timedelta(hours=24)
+    with (
+        database("sqlite", tmp_path) as url,
+        staged(url, change=lambda settings: replace(settings, reconcile_every=every)) as stage,
+    ):
+        reports = DriftReports(stage.ledger)
+        stage.consume()
+        assert reports.numbers() == [1]
+        stage.pass_time(timedelta(hours=23))
+        assert reports.numbers() == [1]
+        stage.buy(account_id=ANALYTICAL_ENGINES)
+        stage.held_back()
+        stage.pass_time(timedelta(hours=1))
+        assert reports.numbers() == [2, 1]
+        assert stage.license().seats_max == 5
+
+
+def test_who_asks_twice_alike_gets_one_and_the_same(stage: Stage) -> None:
+    """Another kind is another one, and goes after it."""
+    first = ask_for_reconciliation(stage.ledger)
+    assert ask_for_reconciliation(stage.ledger) == first
+    dry = ask_for_reconciliation(stage.ledger, dry_run=True)
+    assert dry != first
+    assert ended(stage, dry).dry_run
+    assert DriftReports(stage.ledger).numbers() == [dry, first]
+
+
+def test_the_limit_of_losses_is_a_setting(tmp_path: Path) -> None:
+    """A hundred percent lets everything go."""
+    with (
+        database("sqlite", tmp_path) as url,
+        staged(url, change=lambda settings: replace(settings, reconcile_max_loss=Decimal(100))) as stage,
+    ):
+        agreements = buy_and_lose_the_messages(stage, contracts=4)
+        for agreement_id in agreements:
+            stage.sandbox.marketplace.cancel(agreement_id)
+        stage.held_back()
+        report = reconciled(stage)
+        assert report.counts[Standing.MENDED] == 4
