@@ -332,7 +332,10 @@ def test_a_rule_that_is_switched_off_is_wrong(own_stage: DoctorStage) -> None:
     """With the command that switches it on."""
     own_stage.stack.events.disable_rule(Name=own_stage.stack.rule_name)
     found = own_stage.found("rule")
-    assert (found.verdict, found.remedy) == (WRONG, f"aws events enable-rule --name {own_stage.stack.rule_name}")
+    assert (found.verdict, found.remedy) == (
+        WRONG,
+        f"aws events enable-rule --region us-east-1 --name {own_stage.stack.rule_name}",
+    )
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def look_at_rules(instruments: Instruments, url: str) -> Findings:
     except AskingFailedError as error:
         yield looked_for(check, error)
         return
-    yield _judge(check, rules)
+    yield _judge(check, rules, region=instruments.region)
 
 
 def look_at_subscriptions(
@@ -108,14 +108,16 @@ def _rule(instruments: Instruments, name: str) -> "DescribeRuleResponseTypeDef":
     return instruments.ask("DescribeRule", lambda: instruments.events.describe_rule(Name=name))
 
 
-def _judge(check: str, rules: "Sequence[DescribeRuleResponseTypeDef]") -> Finding:
+def _judge(check: str, rules: "Sequence[DescribeRuleResponseTypeDef]", *, region: str) -> Finding:
     if not rules:
         told = "No rule of EventBridge sends to the queue: nothing is heard of listings made since June 2026."
         return wrong(check, told, f"{_STACK_RULE} With a legacy listing alone, none is needed.")
     enabled = [rule for rule in rules if rule.get("State", "").startswith("ENABLED")]
     if not enabled:
-        told = f"The rule {rules[0].get('Name')} is switched off."
-        return wrong(check, told, f"aws events enable-rule --name {rules[0].get('Name')}")
+        name = rules[0].get("Name")
+        return wrong(
+            check, f"The rule {name} is switched off.", f"aws events enable-rule --region {region} --name {name}"
+        )
     shown = " and ".join(str(rule.get("Name")) for rule in enabled)
     try:
         lacking = [set(missing_from(json.loads(rule.get("EventPattern", "{}")), _ALL)) for rule in enabled]

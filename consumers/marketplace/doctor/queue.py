@@ -117,7 +117,8 @@ def look_at_undelivered(instruments: Instruments, url: str) -> Findings:
         return
     if undelivered.waiting:
         told = f"{undelivered.waiting:,} messages in {shown_url(beside)} never reached the ledger."
-        command = f"aws sqs start-message-move-task --source-arn {arn} --destination-arn {queue.arn}"
+        ends = f"--source-arn {arn} --destination-arn {queue.arn}"
+        command = f"aws sqs start-message-move-task --region {instruments.region} {ends}"
         yield warning(check, told, f"See why, then put them back: {command}")
         return
     yield ok(check, f"Nothing lies in {shown_url(beside)}.")
