@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.text import Text
 
 from commands.parts import read_settings
-from commands.settings import DATABASE_URL, PRODUCT_CODES, SQS_QUEUE_URL, Settings
+from commands.settings import (
+    AWS_ACCOUNTS,
+    DATABASE_URL,
+    PRODUCT_CODES,
+    SNS_TOPIC_ARNS,
+    SNS_VERIFY,
+    SQS_QUEUE_URL,
+    Settings,
+)
 from consumers.marketplace.doctor import Doctor, DoctorSettings, Finding, Verdict, is_wrong, ok, warning, wrong
 from ledger.store import StoreCannotOpenError
 from ledger.store.looking import last_position
@@ -47,13 +55,14 @@ def doctor(*, as_json: bool) -> None:
 
 def _examine(settings: Settings, console: Console) -> Iterator[Finding]:
     yield _look_at_database(settings[DATABASE_URL])
+    accounts, topic_arns = settings.optional(AWS_ACCOUNTS), settings.optional(SNS_TOPIC_ARNS)
     physician = Doctor(
         DoctorSettings(
             queue_url=settings.optional(SQS_QUEUE_URL),
             products=settings.products if settings.optional(PRODUCT_CODES) else {},
-            accounts=(),
-            topic_arns=(),
-            verifies=True,
+            accounts=accounts or (),
+            topic_arns=topic_arns or (),
+            verifies=settings[SNS_VERIFY] == "on",
         ),
         now=system_now,
     )

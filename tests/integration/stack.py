@@ -96,7 +96,8 @@ class Stack:
     @property
     def settings(self) -> Mapping[str, str]:
         """The output Settings, as a shell reads it."""
-        return dict(line.split("=", 1) for line in self.outputs["Settings"].splitlines())
+        lines = self.outputs["Settings"].splitlines()
+        return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
 
     @property
     def queue_url(self) -> str:

@@ -52,9 +52,9 @@ def own_stage() -> Iterator[DoctorStage]:
 def legacy_stage() -> Iterator[DoctorStage]:
     """The same with a listing that speaks through SNS too."""
     code = uuid4().hex
-    make_topics(code)
+    topics = make_topics(code)
     with doctor_stage(legacy_product_code=code) as staged:
-        yield staged
+        yield replace(staged, settings=replace(staged.settings, topic_arns=topics))
 
 
 def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
@@ -100,6 +100,14 @@ def test_all_is_well_with_a_legacy_listing(legacy_stage: DoctorStage) -> None:
     assert topics.verdict is OK
     assert topics.told.count("aws-mp-") == 2
     assert legacy_stage.found("senders").told.count("aws-mp-") == 2
+
+
+def test_a_subscription_is_told_where_any_topic_is_taken(legacy_stage: DoctorStage) -> None:
+    """SNS signs everybody's messages, so that the topics have to be named."""
+    found = legacy_stage.found("legacy topics", replace(legacy_stage.settings, topic_arns=()))
+    assert found.verdict is WARNING
+    assert found.remedy is not None
+    assert found.remedy.count("aws-mp-") == 2
 
 
 def test_the_doctor_changes_nothing(own_stage: DoctorStage) -> None:

@@ -12,10 +12,11 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from commands.settings import PRODUCT_CODES, SQS_QUEUE_URL, Settings
+from commands.settings import AWS_ACCOUNTS, SNS_TOPIC_ARNS, SQS_QUEUE_URL, Settings
 from consumers.marketplace.doctor.channels import SOURCE, in_every_role
 from consumers.marketplace.messages import DETAIL_TYPES, Poke, parse
-from tests.integration.stack import ACCOUNT, TEMPLATE, Stack, make_stack, make_topics, template
+from tests.integration.consumers_stage import PRODUCT_CODE
+from tests.integration.stack import ACCOUNT, AWS_MARKETPLACE, TEMPLATE, Stack, make_stack, make_topics, template
 from tests.unit.consumers import aws
 
 ROOT: Final = Path(__file__).parents[2]
@@ -108,7 +109,9 @@ def test_the_settings_are_those_of_the_ledger(stack: Stack) -> None:
     settings = Settings(stack.settings)
     assert settings.unknown == []
     assert settings[SQS_QUEUE_URL] == stack.queue_url
-    assert settings[PRODUCT_CODES]
+    assert settings.products == {PRODUCT_CODE: ("users",)}
+    assert settings[AWS_ACCOUNTS] == {ACCOUNT}
+    assert settings.optional(SNS_TOPIC_ARNS) is None
     assert stack.settings["AWS_REGION"] == "us-east-1"
 
 
@@ -178,6 +181,8 @@ def test_the_topics_of_a_legacy_listing_reach_the_queue_in_their_envelope() -> N
     bodies = stack.received(stack.queue_url)
     assert sorted(json.loads(body)["TopicArn"] for body in bodies) == sorted(topics)
     assert all(isinstance(parse(body, transport_id=aws.TRANSPORT_ID), Poke) for body in bodies)
+    marketplaces = {topic.replace(ACCOUNT, AWS_MARKETPLACE) for topic in topics}
+    assert Settings(stack.settings)[SNS_TOPIC_ARNS] == marketplaces
     statements = json.loads(stack.attributes(stack.queue_url)["Policy"])["Statement"]
     assert [statement["Sid"] for statement in statements] == ["Rule", "Topics"]
     assert sorted(statements[1]["Condition"]["ArnEquals"]["aws:SourceArn"]) == sorted(topics)

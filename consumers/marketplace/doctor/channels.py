@@ -82,6 +82,9 @@ def look_at_subscriptions(
     elif not verifies:
         told = f"The queue is subscribed to {_and(topics)}, and LEDGER_SNS_VERIFY is off: signatures are not looked at."
         yield warning(check, told, "Set it to on, unless something between AWS and the queue takes the envelope off.")
+    elif not topic_arns:
+        told = f"The queue is subscribed to {_and(topics)}, and LEDGER_SNS_TOPIC_ARNS is not set: any topic's is taken."
+        yield warning(check, told, f"Set LEDGER_SNS_TOPIC_ARNS to {','.join(sorted(topics))}.")
     else:
         yield ok(check, f"The queue is subscribed to {_and(topics)}.")
 
