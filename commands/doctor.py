@@ -54,6 +54,9 @@ def doctor(*, as_json: bool) -> None:
 
 
 def _examine(settings: Settings, console: Console) -> Iterator[Finding]:
+    if settings.unknown:
+        told = f"{', '.join(settings.unknown)} is no setting, and ignored."
+        yield warning("settings", told, "Compare it with docs/settings.md.")
     yield _look_at_database(settings[DATABASE_URL])
     accounts, topic_arns = settings.optional(AWS_ACCOUNTS), settings.optional(SNS_TOPIC_ARNS)
     physician = Doctor(

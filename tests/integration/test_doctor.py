@@ -463,6 +463,12 @@ def test_aws_itself_is_not_shown_a_sandboxs_credentials(stage: DoctorStage) -> N
     assert found.verdict is COULD_NOT_LOOK
 
 
+def test_a_setting_that_is_none_is_told(stage: DoctorStage, tmp_path: Path) -> None:
+    """Somebody meant another."""
+    ran = run(stage, tmp_path / "ledger.db", LEDGER_SQS_QEUE_URL="https://sqs.us-east-1.amazonaws.com/1/queue")
+    assert ran.stdout.startswith("warning         settings: LEDGER_SQS_QEUE_URL is no setting, and ignored.")
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 

@@ -38,7 +38,7 @@ def look_at_credentials(instruments: Instruments, *, accounts: Collection[str]) 
         accounts: those of which messages are taken; none is any.
     """
     check = "credentials"
-    if not is_aws(instruments.metering.meta.endpoint_url) and is_aws(instruments.sts.meta.endpoint_url):
+    if instruments.would_show_aws(instruments.sts):
         told = "They are for whoever plays AWS Marketplace, and are not shown to AWS."
         yield could_not_look(check, told)
         return

@@ -25,6 +25,7 @@ from consumers.marketplace.doctor.findings import Finding, could_not_look, wrong
 from consumers.marketplace.entitlements import code_of
 
 if TYPE_CHECKING:
+    from botocore.client import BaseClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_marketplace_agreement import AgreementServiceClient
     from mypy_boto3_marketplace_entitlement import MarketplaceEntitlementServiceClient
@@ -162,6 +163,10 @@ class Instruments:
         ):
             client.close()
 
+    def would_show_aws(self, client: "BaseClient") -> bool:
+        """Whether a client would show credentials to AWS that are for whoever plays AWS Marketplace."""
+        return not is_aws(self.metering.meta.endpoint_url) and is_aws(client.meta.endpoint_url)
+
     def ask(self, operation: str, call: Callable[[], T]) -> T:
         """Call AWS once.
 
@@ -232,6 +237,11 @@ def looked_for(check: str, error: AskingFailedError) -> Finding:
         Trouble.NOT_NOW: "Try again in a minute.",
     }
     return could_not_look(check, str(error), remedy.get(error.trouble))
+
+
+def not_shown(check: str) -> Finding:
+    """Credentials are for whoever plays AWS Marketplace, and so only that one is asked."""
+    return could_not_look(check, "AWS Marketplace is played, and whoever plays it has none of this.")
 
 
 def shown_url(url: str) -> str:

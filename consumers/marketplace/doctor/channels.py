@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
-from consumers.marketplace.doctor.asking import AskingFailedError, Instruments, looked_for
+from consumers.marketplace.doctor.asking import AskingFailedError, Instruments, looked_for, not_shown
 from consumers.marketplace.doctor.findings import Finding, Findings, could_not_look, ok, warning, wrong
 from consumers.marketplace.doctor.queue import describe
 from consumers.marketplace.messages import DETAIL_TYPES, TELLING
@@ -31,6 +31,9 @@ class PatternIsNotJudgedError(Exception):
 def look_at_rules(instruments: Instruments, url: str) -> Findings:
     """Whether a rule brings what concurrent agreements say."""
     check = "rule"
+    if instruments.would_show_aws(instruments.events):
+        yield not_shown(check)
+        return
     try:
         arn = describe(instruments, url).arn
     except AskingFailedError:
@@ -59,6 +62,9 @@ def look_at_subscriptions(
         verifies: whether a message needs the signature of its envelope.
     """
     check = "legacy topics"
+    if instruments.would_show_aws(instruments.sns):
+        yield not_shown(check)
+        return
     try:
         arn = describe(instruments, url).arn
         subscriptions = instruments.ask("ListSubscriptions", lambda: _subscriptions(instruments, arn))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from consumers.marketplace.doctor.asking import AskingFailedError, Instruments
+from consumers.marketplace.doctor.asking import AskingFailedError, Instruments, is_aws
 from consumers.marketplace.doctor.findings import Findings, could_not_look, ok, warning, wrong
 from consumers.marketplace.doctor.queue import describe
 
@@ -58,6 +58,9 @@ def look_at_senders(instruments: Instruments, url: str) -> Findings:
         return
     except ValueError:
         yield could_not_look(check, "The queue's policy can't be read.")
+        return
+    if policy is None and not is_aws(instruments.sqs.meta.endpoint_url):
+        yield could_not_look(check, "The queue is not AWS's, and lets everybody in.")
         return
     if not senders:
         told = "Nobody but this account may send into the queue: EventBridge and SNS are turned away."
