@@ -5,7 +5,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from http.client import HTTPConnection
 from typing import Any
@@ -210,6 +210,63 @@ def test_calls_that_hang_are_answered_when_the_sandbox_behaves_again(sandbox: Sa
         sandbox.faults.clear()
         waiting.settimeout(5)
         assert waiting.recv(100).startswith(b"HTTP/1.1 400 BAD REQUEST")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "clock", {}),
+        ("POST", "clock", {"advance": "P1D", "to": "2999-05-31"}),
+        ("POST", "clock", {"advance": "a month"}),
+        ("POST", "clock", {"advance": "P1M"}),
+        ("POST", "clock", {"advance": "-P1D"}),
+        ("POST", "clock", {"advance": "P4000D"}),
+        ("POST", "clock", {"to": "2001-01-01"}),
+        ("PUT", "clock", {}),
+        ("PUT", "mischief", {"drop": 1.5}),
+        ("PUT", "mischief", {"drop": -0.1}),
+        ("PUT", "mischief", {"seed": "seven"}),
+        ("PUT", "mischief", {"delay_seconds": [3, 1]}),
+        ("PUT", "mischief", {"delay_seconds": [3]}),
+        ("PUT", "mischief", {"hang_seconds": 1e9}),
+        ("PUT", "mischief", {"until": "tomorrow"}),
+        ("PUT", "mischief", {"explode": 1}),
+        ("POST", "contracts/{id}/successor", {}),
+        ("POST", "contracts/{id}/successor", {"until": "2999-12-31", "intent": "NEW"}),
+        ("POST", "contracts/{id}/successor", {"until": "2999-12-31", "seats": {}}),
+        ("POST", "contracts/{id}/successor", {"until": "2999-12-31", "seats": {"users": "many"}}),
+        ("POST", "contracts/{id}/successor", {"until": "2999-12-31", "predecessor_ends": "soon"}),
+        ("POST", "contracts/{id}/at-end", {"at_end": "LATER"}),
+        ("POST", "contracts/{id}/end", {"status": "ACTIVE"}),
+        ("POST", "contracts/{id}/notices", {"notice": "ending", "days": 7}),
+        ("POST", "contracts/{id}/notices", {"notice": "birthday"}),
+    ],
+)
+def test_a_wrong_request_changes_neither_contract_nor_clock_nor_mischief(
+    sandbox: Sandbox, method: str, path: str, body: object
+) -> None:
+    """It is refused with a reason."""
+    before = bought(sandbox), sandbox.marketplace.contracts, sandbox.marketplace.mischief.state
+    answer = ask(sandbox, method, f"/sandbox/{path.format(id=before[0])}", json.dumps(body))
+    assert (answer.status, answer.json()["code"]) == (422, "INVALID")
+    assert (sandbox.marketplace.contracts, sandbox.marketplace.mischief.state) == before[1:]
+    assert sandbox.marketplace.time.ahead == timedelta()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("contracts/agmt-nobody/terminate", 404, "CONTRACT_NOT_FOUND"),
+        ("contracts/{id}/start", 409, "CONTRACT_HAS_STARTED"),
+        ("contracts/{id}/opt-in", 409, "CONTRACT_IS_NOT_LEGACY"),
+        ("messages/99/send", 404, "MESSAGE_NOT_FOUND"),
+    ],
+)
+def test_what_aws_would_not_do_is_refused_with_a_code(sandbox: Sandbox, path: str, status: int, code: str) -> None:
+    """And a sentence."""
+    answer = post(sandbox, f"/sandbox/{path.format(id=bought(sandbox))}")
+    assert (answer.status, answer.json()["code"]) == (status, code)
+    assert answer.json()["detail"].endswith(".")
 
 
 @pytest.mark.parametrize(

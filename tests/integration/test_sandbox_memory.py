@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from consumers.sandbox import Contract, Marketplace, Sandbox, SandboxSettings
-from consumers.sandbox.memory import StateFileIsUnreadableError
+from consumers.sandbox import Contract, Marketplace, MischiefPlan, Sandbox, SandboxSettings
+from consumers.sandbox.memory import STALE_LINES_MAX, State, StateFile, StateFileIsUnreadableError
+from consumers.sandbox.mischief import MischiefState
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 def _settings(path: Path) -> SandboxSettings:
@@ -27,13 +30,62 @@ def test_contracts_are_there_after_a_restart(tmp_path: Path) -> None:
         assert _cancel(again.marketplace, changed.agreement_id).status == "CANCELLED"
 
 
-def test_a_file_with_something_else_is_said_in_one_line(tmp_path: Path) -> None:
+def test_clock_mischief_and_tokens_go_on_after_a_restart(tmp_path: Path) -> None:
+    """The clock stays ahead, the dice go on where they were, what was on its way is still to come."""
+    path = tmp_path / "contracts.json"
+    plan = MischiefPlan(seed=7, drop=0.5, delay_seconds=(3_600, 3_600))
+    with Sandbox(_settings(path), clock=lambda: NOON) as sandbox:
+        marketplace = sandbox.marketplace
+        marketplace.advance(marketplace.now() + timedelta(days=30))
+        marketplace.set_auto(auto=True, renewals_keep_license=True)
+        marketplace.mischief.set(plan)
+        until = marketplace.now() + timedelta(days=30)
+        bought = [marketplace.buy(account_id="111122223333", seats=5, until=until).contract for _ in range(5)]
+        token = marketplace.issue_token(bought[0].agreement_id).token
+        waiting, state = marketplace.waiting, marketplace.mischief.state
+        assert 0 < waiting < 10
+    with Sandbox(_settings(path), clock=lambda: NOON) as again:
+        time = again.marketplace.time
+        assert (time.ahead, time.auto, time.renewals_keep_license) == (timedelta(days=30), True, True)
+        assert again.marketplace.mischief.state == state
+        assert again.marketplace.waiting == waiting
+        assert again.marketplace.resolve_token(token) == bought[0]
+        assert again.marketplace.flush() == waiting
+
+
+def test_a_line_that_was_being_written_when_all_was_killed_is_left_out(tmp_path: Path) -> None:
+    """Nobody had heard of it."""
+    path = tmp_path / "contracts.json"
+    until = datetime.now(UTC) + timedelta(days=30)
+    with Sandbox(_settings(path)) as sandbox:
+        bought = sandbox.marketplace.buy(account_id="111122223333", seats=5, until=until).contract
+    path.write_bytes(path.read_bytes() + b'{"contracts":[{"agree')
+    with Sandbox(_settings(path)) as again:
+        assert again.marketplace.contracts == (bought,)
+
+
+def test_a_file_of_many_changes_does_not_grow_without_end(tmp_path: Path) -> None:
+    """Stale lines go when there are many, and at the next start."""
+    file = StateFile(tmp_path / "contracts.json")
+    for seed in range(STALE_LINES_MAX + 10):
+        file.keep(State(mischief=MischiefState(plan=MischiefPlan(seed=seed))))
+    lines = (tmp_path / "contracts.json").read_bytes().count(b"\n")
+    assert lines < 20
+    file.close()
+    again = StateFile(tmp_path / "contracts.json")
+    assert again.state.mischief == MischiefState(plan=MischiefPlan(seed=STALE_LINES_MAX + 9))
+    assert (tmp_path / "contracts.json").read_bytes().count(b"\n") == 1
+    again.close()
+
+
+@pytest.mark.parametrize("content", ['{"not": "contracts"', "[]\n", '{"contracts": 5}\n', "\n", '{"mischief": {}}\n'])
+def test_a_file_with_something_else_is_said_in_one_line(tmp_path: Path, content: str) -> None:
     """A file that is none of a sandbox is not overwritten: the line says what to do."""
     path = tmp_path / "contracts.json"
-    path.write_text('{"not": "contracts"}')
+    path.write_text(content)
     with pytest.raises(StateFileIsUnreadableError, match="Remove it"):
         Sandbox(_settings(path)).start()
-    assert path.read_text() == '{"not": "contracts"}'
+    assert path.read_text() == content
 
 
 def _cancel(marketplace: Marketplace, agreement_id: str) -> Contract:
