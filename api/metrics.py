@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
 
 from api.parts import Parts
 from ledger.store import StoreError
@@ -31,7 +32,8 @@ class _LedgerCollector(Collector):
         try:
             head, statuses = ledger.head(), views.status()
             published = None if self._parts.kafka is None else self._parts.kafka()
-        except StoreError:
+            inbox = self._parts.inbox.counts()
+        except (StoreError, SQLAlchemyError):
             # The requests are counted all the same, so that the outage shows in them.
             return
         yield GaugeMetricFamily("ledger_head_position", "Position of the ledger's last event", head.position)
@@ -43,6 +45,12 @@ class _LedgerCollector(Collector):
             events.add_metric([view.name], view.lag_events)
             seconds.add_metric([view.name], view.lag_seconds)
         yield from (positions, events, seconds)
+        messages = GaugeMetricFamily("ledger_inbox_messages", "Messages in the inbox", labels=["status"])
+        for status, number in inbox.by_status.items():
+            messages.add_metric([status.value], number)
+        yield messages
+        yield GaugeMetricFamily("ledger_inbox_parked_long", "Parked for more than a day", inbox.parked_long)
+        yield GaugeMetricFamily("ledger_inbox_waiting_long", "Waiting for more than a day", inbox.waiting_long)
         if published is not None:
             yield GaugeMetricFamily("ledger_kafka_position", "Position of the last event published", published.position)
             yield GaugeMetricFamily("ledger_kafka_lag_events", "Events that Kafka has not got", published.lag_events)

@@ -7,6 +7,7 @@ from typing import Final, cast
 
 import flask
 
+from api.inbox import InboxDoor
 from api.registration import Registration
 from ledger.ledger import Ledger
 from projections.kafka import PublisherStatus
@@ -42,6 +43,7 @@ class Parts:
         ledger: the write side.
         views: the read side.
         settings: of the door.
+        inbox: what AWS Marketplace told.
         registration: who asks AWS Marketplace about a registration token; null where that is not set up.
         kafka: tells how far what is published to Kafka is behind; null where nothing is.
     """
@@ -49,6 +51,7 @@ class Parts:
     ledger: Ledger
     views: Views
     settings: ApiSettings
+    inbox: InboxDoor
     registration: Registration | None = None
     kafka: Callable[[], PublisherStatus] | None = None
 

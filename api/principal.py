@@ -23,6 +23,7 @@ class Permission(StrEnum):
     SIGN_USERS_IN_BY_KEY = "sign users in without naming a license"
     SEE_SIGN_INS = "see who is signed in"
     KEEP_KEYS = "issue and revoke keys"
+    KEEP_INBOX = "look after the inbox"
 
 
 _PERMISSIONS: Final[Mapping[KeyRole, frozenset[Permission]]] = {

@@ -49,6 +49,7 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     "METHOD_NOT_ALLOWED": ProblemKind(HTTPStatus.METHOD_NOT_ALLOWED, "The path does not take this method"),
     "TWIN_IN_USE": ProblemKind(HTTPStatus.CONFLICT, "The other license is in use"),
     "NO_SEAT_FREE": ProblemKind(HTTPStatus.CONFLICT, "No seat is free"),
+    "NOTHING_TO_RETRY": ProblemKind(HTTPStatus.CONFLICT, "The message can't begin anew"),
     "TOO_MANY_LICENSES": ProblemKind(HTTPStatus.CONFLICT, "There are too many licenses to choose from"),
     "REGISTRATION_TOKEN_EXPIRED": ProblemKind(HTTPStatus.GONE, "The registration link has expired"),
     "STALE": ProblemKind(HTTPStatus.PRECONDITION_FAILED, "It has changed since it was read"),

@@ -14,6 +14,7 @@ from commands.settings import (
     DATABASE_URL,
     DECREASE_CONFIRM,
     EXPIRY_GRACE,
+    INBOX_RETENTION,
     KAFKA_API_VERSION,
     KAFKA_BOOTSTRAP,
     KAFKA_DEAD_LETTER_TOPIC,
@@ -183,6 +184,7 @@ def marketplace_settings(settings: Settings) -> MarketplaceSettings:
         renewal_wait=settings[RENEWAL_WAIT],
         decrease_confirm=settings[DECREASE_CONFIRM],
         recheck=settings[RECHECK],
+        inbox_retention=settings[INBOX_RETENTION],
         reconcile_every=settings.optional(RECONCILE_EVERY),
         reconcile_max_loss=settings[RECONCILE_MAX_LOSS],
     )

@@ -33,7 +33,7 @@ from commands.settings import (
     Settings,
 )
 from commands.stopping import stop_at_once
-from consumers.marketplace import Consumer, MarketplaceRegistration, MarketplaceSettings, aws_clients
+from consumers.marketplace import Consumer, MarketplaceInbox, MarketplaceRegistration, MarketplaceSettings, aws_clients
 from consumers.sandbox import Marketplace, Sandbox
 from ledger.keys import PREFIX, KeyScope
 from ledger.ledger import Ledger
@@ -88,6 +88,7 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
                 new_users_per_hour=settings[NEW_USERS_PER_HOUR],
                 secure_cookies=settings.secure_cookies,
             ),
+            inbox=MarketplaceInbox(ledger),
             registration=registration,
             kafka=publisher.status if publisher else None,
         )

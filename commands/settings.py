@@ -110,6 +110,13 @@ def _dimension(text: str) -> str:
     return text
 
 
+def _retention(text: str) -> timedelta:
+    duration = _duration(text)
+    if duration < timedelta(days=15):
+        raise ValueError("an ISO 8601 duration of at least P15D, since SQS may bring a message again for 14 days")
+    return duration
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in choices:
@@ -297,6 +304,15 @@ RECONCILE_MAX_LOSS: Final = Setting(
         " licenses up, is withheld with an alarm."
     ),
 )
+INBOX_RETENTION: Final = Setting(
+    name="LEDGER_INBOX_RETENTION",
+    parse=_retention,
+    default="P400D",
+    meaning=(
+        "How long messages of AWS Marketplace that are settled, and readings of AWS, are kept: at least P15D, since SQS"
+        " may bring a message again for 14 days."
+    ),
+)
 CHECK_AGAIN: Final = Setting(
     name="LEDGER_CHECK_AGAIN",
     parse=_positive_duration,
@@ -467,6 +483,7 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     RENEWAL_WAIT,
     DECREASE_CONFIRM,
     RECHECK,
+    INBOX_RETENTION,
     RECONCILE_EVERY,
     RECONCILE_MAX_LOSS,
     CHECK_AGAIN,

@@ -57,14 +57,15 @@ def list_history(call: Call, license_id: LicenseId) -> flask.Response:
         license_in_view(call, license_id)
     return respond(
         {
-            "items": [_entry(entry) for entry in page.items],
+            "items": [entry_document(entry) for entry in page.items],
             "next": cursors.write(page.next),
             "position": page.position,
         }
     )
 
 
-def _entry(entry: HistoryEntry) -> dict[str, object]:
+def entry_document(entry: HistoryEntry) -> dict[str, object]:
+    """An event as it is answered."""
     return {
         "position": entry.position,
         "version": entry.version,

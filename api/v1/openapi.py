@@ -52,6 +52,7 @@ _PATH_PARAMETERS: Final[Mapping[str, Mapping[str, object]]] = {
     "license_id": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
     "seat_id": {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
     "key_id": {"type": "string", "pattern": "^key-[0-9a-f]{16}$"},
+    "number": {"type": "string", "pattern": "^[1-9][0-9]{0,15}$"},
 }
 
 _NULL: Final = {"type": "null"}

@@ -22,6 +22,7 @@ from api.v1.fields import (
     user,
 )
 from ledger.envelope import event_types
+from ledger.inbox import MessageStatus
 from ledger.license.access import AccessCode, LicenseStatus
 from ledger.license.events import ActorRole, BlockReason, LapseReason, RenewalIntent
 from ledger.license.state import SeatStatus
@@ -113,6 +114,17 @@ class HistoryQuery(ListQuery):
     order = fields.String(
         validate=validate.OneOf(("asc", "desc"), error="Give one of: {choices}."), load_default="desc"
     )
+
+
+class InboxQuery(KeysQuery):
+    """Which messages."""
+
+    status = Choice(MessageStatus, by_value=True)
+    license_id = identifier()
+    kind = Text(length_min=1, length_max=64, metadata={"description": "What it is about, such as license-updated."})
+    since = Time(metadata={"description": "Received then or later."})
+    until = Time(metadata={"description": "Received before."})
+    q = Text(length_max=256, metadata={"description": "The beginning of the message's id."})
 
 
 class AccessQuery(_Taken):
@@ -385,6 +397,58 @@ class HistoryEntry(Schema):
     data = fields.Dict(required=True)
 
 
+class Message(Schema):
+    """What AWS Marketplace told, and what became of it."""
+
+    number = _number(1)
+    message_id = _text(metadata={"description": "Events that follow from it carry it as their cause."})
+    request_id = _text(allow_none=True)
+    kind = _text(allow_none=True)
+    says = _text(metadata={"description": "What it says, for people."})
+    status = fields.Enum(MessageStatus, by_value=True, required=True)
+    reason = _text(allow_none=True, metadata={"description": "Why it stands so, for people."})
+    needs_look = fields.Boolean(
+        required=True, metadata={"description": "It failed, or is parked or waits for more than a day."}
+    )
+    license_id = _id(allow_none=True)
+    agreement_id = _text(allow_none=True)
+    received_at = _time()
+    sent_at = _time_or_null()
+    due_at = fields.DateTime(
+        required=True, allow_none=True, metadata={"description": "When it is looked at again by itself."}
+    )
+    parked_at = _time_or_null()
+    attempts = _number()
+    repeats = fields.Integer(
+        required=True,
+        strict=True,
+        validate=validate.Range(0, INTEGER_MAX),
+        metadata={"description": "How often the very same message came again."},
+    )
+    first_position = fields.Integer(required=True, allow_none=True, strict=True)
+    last_position = fields.Integer(required=True, allow_none=True, strict=True)
+
+
+class MessageReading(Schema):
+    """What AWS answered when a license was read."""
+
+    read_at = _time()
+    outcome = _text(validate=validate.OneOf(("observed", "no-observation")))
+    reason = _text(allow_none=True)
+    rows = fields.List(fields.Dict(), required=True, metadata={"description": "Of GetEntitlements, as answered."})
+    agreements = fields.List(
+        fields.Dict(), required=True, allow_none=True, metadata={"description": "Null if they were not asked for."}
+    )
+
+
+class MessageInFull(Message):
+    """A message with all that is kept of it."""
+
+    body = _text(metadata={"description": "As it came."})
+    events = fields.List(fields.Nested(HistoryEntry), required=True, metadata={"description": "The first 1,000."})
+    reading = fields.Nested(MessageReading, required=True, allow_none=True)
+
+
 class Key(Schema):
     """A key as it is listed."""
 
@@ -427,6 +491,12 @@ class HistoryPage(_Page):
     """Some of the events."""
 
     items = fields.List(fields.Nested(HistoryEntry), required=True)
+
+
+class MessagePage(_Page):
+    """Some of the messages."""
+
+    items = fields.List(fields.Nested(Message), required=True)
 
 
 class KeyPage(_Page):

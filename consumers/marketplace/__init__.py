@@ -3,11 +3,12 @@
 A message is a poke; the numbers come from a reading made after it. `Consumer` takes messages from an SQS queue, or
 another source, into the inbox, finds the licenses that they are about, reads those and records what changed.
 `MarketplaceRegistration` does the same for a buyer who comes with a registration token. Both stand over one ledger,
-beside others of their kind.
+beside others of their kind. `MarketplaceInbox` shows people and programs what became of each message.
 """
 
 from consumers.marketplace.clients import Clients, aws_clients
 from consumers.marketplace.consumer import Consumer
+from consumers.marketplace.inbox_reading import MarketplaceInbox
 from consumers.marketplace.reconcile.reports import DriftReports
 from consumers.marketplace.reconcile.runs import ask as ask_for_reconciliation
 from consumers.marketplace.registration import MarketplaceRegistration
@@ -19,6 +20,7 @@ __all__ = [
     "Clients",
     "Consumer",
     "DriftReports",
+    "MarketplaceInbox",
     "MarketplaceRegistration",
     "MarketplaceSettings",
     "ask_for_reconciliation",

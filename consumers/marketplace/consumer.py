@@ -19,6 +19,7 @@ from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.sources import Source
 from consumers.marketplace.sqs import SqsQueue
 from consumers.marketplace.turns import again_until
+from consumers.marketplace.upkeep import Upkeep
 from ledger.ledger import Ledger
 from ledger.store import StoreError
 from ledger.transaction import Work
@@ -65,6 +66,7 @@ class Consumer:
         self._settings = settings
         self._source = source or _queue_of(settings, clients)
         self._campaign = ledger.campaign(JOB)
+        self._upkeep = Upkeep(ledger, retention=settings.inbox_retention)
         self._verifier = Verifier(ledger, settings, clients.certificates)
         budget = ReadingsBudget(self._campaign, readings_per_second)
         self._inbox = Inbox(ledger, settings, Lineages(ledger, clients, budget=budget, now=now))
@@ -157,6 +159,7 @@ class Consumer:
         if not self._campaign.holds():
             return False
         at = self._time()
+        self._upkeep.work(at=at)
         settled = self._verifier.verify_new(at=at) | self._inbox.settle_new(at=at)
         woken = self._wake_parked(at)
         return self._observe(at) or settled or woken or self._reconcile(at)

@@ -17,6 +17,7 @@ class MarketplaceSettings:
         renewal_wait: how long around its date a contract may show nothing without having ended.
         decrease_confirm: how long after the first reading of a number that deletes seats the second one is taken.
         recheck: the first pause between readings that wait for something to happen; it grows to a day.
+        inbox_retention: how long settled messages and readings are kept.
         reconcile_every: how often all of AWS's entitlements are compared with the ledger; null is when asked for.
         reconcile_max_loss: how many of a hundred seats, or licenses, a comparison lets go within a day.
         sns_verify: whether a message of SNS needs a valid signature.
@@ -29,6 +30,7 @@ class MarketplaceSettings:
     renewal_wait: timedelta = timedelta(hours=2)
     decrease_confirm: timedelta = timedelta(minutes=5)
     recheck: timedelta = timedelta(minutes=5)
+    inbox_retention: timedelta = timedelta(days=400)
     reconcile_every: timedelta | None = None
     reconcile_max_loss: Decimal = Decimal(5)
     sns_verify: bool = True

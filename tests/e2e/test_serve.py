@@ -76,6 +76,7 @@ def test_a_second_serve_on_the_same_file_is_refused(composed: Ledgers) -> None:
         ("LEDGER_EXPIRY_GRACE", "three days"),
         ("LEDGER_EXPIRY_GRACE", "-P1D"),
         ("LEDGER_RECHECK", "PT0S"),
+        ("LEDGER_INBOX_RETENTION", "P14D"),
         ("LEDGER_DATABASE_URL", "mysql://ledger"),
         ("LEDGER_LOG_LEVEL", "loud"),
         ("LEDGER_SQS_QUEUE_URL", "my-queue"),

@@ -13,6 +13,7 @@ import urllib3
 from api import sign_ins
 from api.app import ApiSettings, Parts, create_app
 from api.server import Server
+from consumers.marketplace import METADATA, MarketplaceInbox
 from ledger.keys import KeyScope
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license.events import KeyKind, LicenseId
@@ -127,7 +128,7 @@ def open_stage(
     """Two companies, each with a license, and everybody's keys; the views live where they do if nothing is set."""
     clock = Clock()
     ledger_settings = LedgerSettings(url=url_of(database), waiting_max=waiting_max)
-    ledger = Ledger.open(ledger_settings, now=clock, tables=[sign_ins.METADATA])
+    ledger = Ledger.open(ledger_settings, now=clock, tables=[sign_ins.METADATA, METADATA])
     issue(ledger, seats_max=seats_max, names=(AGREEMENT, LICENSE_ARN, ACCOUNT, PRODUCT))
     other_names = ((KeyKind.AGREEMENT, "agmt-other"), OTHER_ACCOUNT, PRODUCT)
     issue(ledger, seats_max=seats_max, license_id=LicenseId(OTHER_LICENSE), names=other_names)
@@ -137,7 +138,14 @@ def open_stage(
     views = Views.open(ViewsSettings(url=url_of(views_database or beside)), ledger)
     views.start()
     views.wait_for(ledger.head().position, timeout_seconds=10)
-    app = create_app(Parts(ledger=ledger, views=views, settings=settings or ApiSettings(secure_cookies=False)))
+    app = create_app(
+        Parts(
+            ledger=ledger,
+            views=views,
+            settings=settings or ApiSettings(secure_cookies=False),
+            inbox=MarketplaceInbox(ledger),
+        )
+    )
     server = Server(app, host="127.0.0.1", port=0, threads=THREADS)
     thread = threading.Thread(target=server.run, name="server")
     thread.start()

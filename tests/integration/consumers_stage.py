@@ -18,6 +18,7 @@ import sqlalchemy
 from botocore.loaders import Loader, create_loader
 from moto.server import ThreadedMotoServer
 
+from api import sign_ins
 from consumers.marketplace import (
     METADATA,
     Clients,
@@ -278,7 +279,7 @@ def anew(event: Mapping[str, Any], **members: Any) -> str:  # noqa: ANN401 -- JS
 
 def open_ledger(url: DatabaseUrl, *, clock: Callable[[], datetime]) -> Ledger:
     """A ledger of a process's own on a database."""
-    return Ledger.open(LedgerSettings(url=url), now=clock, tables=[METADATA])
+    return Ledger.open(LedgerSettings(url=url), now=clock, tables=[METADATA, sign_ins.METADATA])
 
 
 def unverified(settings: MarketplaceSettings) -> MarketplaceSettings:

@@ -16,6 +16,7 @@ IDS: Final = {
     "license_id": os.environ.get("STORY_LICENSE_ID", ""),
     "seat_id": os.environ.get("STORY_SEAT_ID", ""),
     "key_id": os.environ.get("STORY_KEY_ID", ""),
+    "number": os.environ.get("STORY_MESSAGE_NUMBER", ""),
 }
 _USED: Final[set[tuple[str, str]]] = set()
 POSITION_REACHED: Final = 10
@@ -27,8 +28,12 @@ def before_call(_: HookContext, case: Case[Any], _kwargs: dict[str, Any]) -> Non
     """Let ids that could be be those that are, so that calls get further than "not found"."""
     parameters = case.path_parameters or {}
     for name, real in IDS.items():
-        if name in parameters and (is_uuid(str(parameters[name])) or str(parameters[name]).startswith("key-")):
+        if name in parameters and _could_be(str(parameters[name])):
             parameters[name] = real
+
+
+def _could_be(id_: str) -> bool:
+    return is_uuid(id_) or id_.startswith("key-") or id_.isdecimal()
 
 
 @schemathesis.hook

@@ -62,8 +62,13 @@ KEYS: Final[list[ApiCall]] = [
     ("POST", "/v1/keys", {"name": "mine", "role": "operator"}),
     ("DELETE", "/v1/keys/key-0000000000000000", None),
 ]
+INBOX: Final[list[ApiCall]] = [
+    ("GET", "/v1/inbox", None),
+    ("GET", "/v1/inbox/1", None),
+    ("POST", "/v1/inbox/1/retry", None),
+]
 LIST: Final[list[ApiCall]] = [("GET", "/v1/licenses", None)]
-CALLS: Final[list[ApiCall]] = [*LIST, *READS, *CHANGES, *QUESTIONS, *BY_KEY, *KEYS]
+CALLS: Final[list[ApiCall]] = [*LIST, *READS, *CHANGES, *QUESTIONS, *BY_KEY, *KEYS, *INBOX]
 
 MAY: Final[dict[str, list[ApiCall]]] = {
     OPERATOR: [call for call in CALLS if call not in BY_KEY],

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import sqlalchemy
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from consumers.marketplace.tables import INBOX
+from ledger.transaction import Transaction, Work
 from tests.integration.api_stage import OPERATOR, Stage, open_stage
 from tests.integration.ledgers import database_in
-from tests.stories import LICENSE
+from tests.stories import LICENSE, MARKETPLACE
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = 15
@@ -29,6 +32,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 def test_every_call_answers_as_it_is_described(stage: Stage, tmp_path: Path) -> None:
     """No server error; statuses, headers and bodies as described; what is wrong is refused, what is right is taken."""
     [ada] = stage.activate("Ada")
+    stage.ledger.submit(Work(decide=_store_message, caller=MARKETPLACE, writes_rows=True))
     spare_key = stage.call("POST", "/v1/keys", {"name": "spare", "role": "operator"}).json
     command = [
         str(Path(sys.executable).with_name("schemathesis")),
@@ -48,10 +52,16 @@ def test_every_call_answers_as_it_is_described(stage: Stage, tmp_path: Path) -> 
         "STORY_LICENSE_ID": LICENSE,
         "STORY_SEAT_ID": ada["seat_id"],
         "STORY_KEY_ID": spare_key["key_id"],
+        "STORY_MESSAGE_NUMBER": "1",
     }
     tried = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert tried.returncode == 0, tried.stdout + tried.stderr
     assert "Authentication failed" not in tried.stdout, tried.stdout
+
+
+def _store_message(transaction: Transaction) -> None:
+    message = {"message_id": "a-message", "body": "{}", "received_at": 0, "status": "failed", "reason": "It is empty."}
+    transaction.rows.execute(sqlalchemy.insert(INBOX).values(message))
 
 
 def test_the_description_is_valid(stage: Stage) -> None:

@@ -15,6 +15,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from api import sign_ins
 from api.app import ApiSettings, Parts, create_app
+from consumers.marketplace import METADATA, MarketplaceInbox
 from ledger.keys import KeyScope
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license import decisions
@@ -150,10 +151,16 @@ def open_story(folder: Path, *, told: Story | None = None) -> Iterator[Story]:
     if told is not None:
         shutil.copytree(told.path.parent, folder, dirs_exist_ok=True)
     clock, path = Clock(), folder / "ledger.db"
-    ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(path)), now=clock, tables=(sign_ins.METADATA,))
+    ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(path)), now=clock, tables=(sign_ins.METADATA, METADATA))
     views = Views.open(ViewsSettings(url=DatabaseUrl.of_file(folder / "ledger.views.db")), ledger)
     marketplace = Marketplace(ledger=ledger)
-    parts = Parts(ledger=ledger, views=views, settings=ApiSettings(secure_cookies=False), registration=marketplace)
+    parts = Parts(
+        ledger=ledger,
+        views=views,
+        settings=ApiSettings(secure_cookies=False),
+        inbox=MarketplaceInbox(ledger),
+        registration=marketplace,
+    )
     views.start()
     try:
         story = Story(

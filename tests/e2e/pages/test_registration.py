@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api.app import ApiSettings, Parts, create_app
+from consumers.marketplace import MarketplaceInbox
 from ledger.license.events import CompanyRegistered
 from tests.e2e.pages.reader import Reader, text_of
 from tests.e2e.pages.story import Story, observe
@@ -230,7 +231,12 @@ def test_the_token_of_aws_is_kept_nowhere(story: Story, reader: Reader) -> None:
 
 def test_a_ledger_without_aws_says_that_registration_is_not_set_up(story: Story, reader: Reader) -> None:
     """Who comes there all the same is not left with a failure."""
-    parts = Parts(ledger=story.ledger, views=story.views, settings=ApiSettings(secure_cookies=False))
+    parts = Parts(
+        ledger=story.ledger,
+        views=story.views,
+        settings=ApiSettings(secure_cookies=False),
+        inbox=MarketplaceInbox(story.ledger),
+    )
     reader.client = create_app(parts).test_client()
     answer = reader.register("token-of-noon")
     assert answer.status_code == 503

@@ -1,0 +1,66 @@
+"""What the HTTP door needs of the inbox; the consumers, who fill it, carry it out."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from ledger.inbox import InboxCounts, InboxMessage, InboxQuery, MessageInFull, Notice
+from ledger.license.events import ActorRole, LicenseId
+from ledger.transaction import Caller
+from projections.history import HistoryEntry, HistoryQuery
+from projections.page import Page
+from projections.views import Views
+
+_VIEW_WAIT_SECONDS: Final = 1.0
+
+
+class InboxDoor(Protocol):
+    """Shows what AWS Marketplace told, and lets a message begin anew."""
+
+    def list(self, query: InboxQuery, *, after: int | None, limit: int) -> Page[InboxMessage]:
+        """Messages, the newest first.
+
+        Args:
+            query: which.
+            after: the number of the last message of the page before; null begins.
+            limit: how many at most, from 1.
+        """
+
+    def get(self, number: int) -> MessageInFull:
+        """One message with all that is kept of it.
+
+        Raises:
+            MessageIsNotFoundError: there is none of this number.
+        """
+
+    def counts(self) -> InboxCounts:
+        """How many messages there are, and how many of them somebody is to look at."""
+
+    def notices(self, license_id: LicenseId, *, limit: int) -> Sequence[Notice]:
+        """What AWS told about a license beside its seats, the newest first."""
+
+    def retry(self, number: int, *, caller: Caller) -> InboxMessage:
+        """Let a message begin anew, as if it had come just now; returns it as it stands then.
+
+        Raises:
+            MessageIsNotFoundError: there is none of this number.
+            NothingToRetryError: it waits to be worked on already, or is done.
+            LedgerError: the database can't be written.
+        """
+
+
+def led_to(views: Views, message: InboxMessage, *, limit: int) -> Sequence[HistoryEntry]:
+    """The events that a message led to, the first first.
+
+    Args:
+        views: where they are read.
+        message: as the inbox shows it.
+        limit: how many at most.
+    """
+    if message.license_id is None or message.positions is None:
+        return ()
+    first, last = message.positions
+    views.wait_for(last, timeout_seconds=_VIEW_WAIT_SECONDS)
+    # Between two decisions that it led to, others may have been made.
+    query = HistoryQuery(actor=ActorRole.MARKETPLACE, order="asc")
+    page = views.history.list(message.license_id, query, after=(first - 1,), limit=limit)
+    return [entry for entry in page.items if entry.position <= last]

@@ -1,0 +1,265 @@
+"""The inbox as people ask for it, from the rows that the consumer writes; no consumer need run beside it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy
+import structlog
+from sqlalchemy import ColumnElement, Row, Select
+
+from consumers.marketplace import telling
+from consumers.marketplace.inbox import MARKETPLACE
+from consumers.marketplace.inbox import MessageStatus as Stored
+from consumers.marketplace.messages import Parsed, Poke, PokeKind, parse
+from consumers.marketplace.names import value_of
+from consumers.marketplace.tables import INBOX, OBSERVATIONS, READINGS
+from ledger.inbox import (
+    LONG,
+    RETRIED,
+    InboxCounts,
+    InboxMessage,
+    InboxQuery,
+    MessageInFull,
+    MessageIsNotFoundError,
+    MessageReading,
+    MessageStatus,
+    NothingToRetryError,
+    Notice,
+)
+from ledger.ledger import Ledger
+from ledger.license.events import KeyKind, LicenseId
+from ledger.store.tables import LICENSE_KEYS
+from ledger.times import microseconds, moment
+from ledger.transaction import Caller, Transaction, Work
+from projections.page import Page
+
+_LOGGER: Final = structlog.get_logger(__name__)
+
+_READ_FOR_A_LIST: Final = 20_000
+"""How many characters of a body are read to tell what it says; AWS's messages have a tenth of that."""
+_NOTICES_SOUGHT: Final = 100
+_BELIEVED: Final = (Stored.IGNORED, Stored.WAITING, Stored.DONE)
+"""What stands for a message that was looked at, and comes from AWS."""
+_STORED: Final[Mapping[MessageStatus, tuple[Stored, ...]]] = {
+    MessageStatus.FAILED: (Stored.FAILED,),
+    MessageStatus.PARKED: (Stored.PARKED,),
+    MessageStatus.WAITING: (Stored.NEW, Stored.WAITING),
+    MessageStatus.DONE: (Stored.DONE,),
+    MessageStatus.REPEATED: (Stored.REPEATED,),
+    MessageStatus.IGNORED: (Stored.IGNORED,),
+}
+_SHOWN: Final = {stored: shown for shown, all_stored in _STORED.items() for stored in all_stored}
+
+_LOOKED_AT_NEXT: Final = "It is looked at next."
+_READ_NEXT: Final = "It waits for a reading of its license."
+_ROWS: Final = msgspec.json.Decoder(list[dict[str, Any]])
+
+
+class MarketplaceInbox:
+    """The messages of AWS Marketplace, for people and programs that look after them."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Show those in the database of this ledger."""
+        self._ledger = ledger
+
+    def list(self, query: InboxQuery, *, after: int | None, limit: int) -> Page[InboxMessage]:
+        """Messages, the newest first; see `api.inbox.InboxDoor`."""
+        position, at = self._ledger.head().position, self._ledger.now()
+        selected = _select().where(*_conditions(query, at=at))
+        if after is not None:
+            selected = selected.where(INBOX.c.number < after)
+        with self._ledger.reading.connect() as reading:
+            rows = reading.execute(selected.order_by(INBOX.c.number.desc()).limit(limit + 1)).all()
+        return Page(
+            items=[_message(row, at=at) for row in rows[:limit]],
+            next=(rows[limit - 1].number,) if len(rows) > limit else None,
+            position=position,
+        )
+
+    def get(self, number: int) -> MessageInFull:
+        """One message with all that is kept of it; see `api.inbox.InboxDoor`."""
+        with self._ledger.reading.connect() as reading:
+            row = reading.execute(_select(INBOX.c.body).where(INBOX.c.number == number)).one_or_none()
+            if row is None:
+                raise MessageIsNotFoundError
+            of_it = sqlalchemy.select(READINGS).where(READINGS.c.number == row.reading)
+            read = None if row.reading is None else reading.execute(of_it).one_or_none()
+        return MessageInFull(
+            message=_message(row, at=self._ledger.now()),
+            body=row.body,
+            reading=None if read is None else _reading(read),
+        )
+
+    def counts(self) -> InboxCounts:
+        """How many messages there are; see `api.inbox.InboxDoor`."""
+        at = self._ledger.now()
+        count = sqlalchemy.func.count()
+        by_status = sqlalchemy.select(INBOX.c.status, count.label("number")).group_by(INBOX.c.status)
+        with self._ledger.reading.connect() as reading:
+            found = {Stored(row.status): row.number for row in reading.execute(by_status)}
+            parked, waiting = (
+                reading.scalar(sqlalchemy.select(count).select_from(INBOX).where(condition)) or 0
+                for condition in (_is_parked_long(at), _waits_long(at))
+            )
+        return InboxCounts(
+            by_status={shown: sum(found.get(stored, 0) for stored in _STORED[shown]) for shown in MessageStatus},
+            parked_long=parked,
+            waiting_long=waiting,
+        )
+
+    def notices(self, license_id: LicenseId, *, limit: int) -> Sequence[Notice]:
+        """What AWS told about a license beside its seats; see `api.inbox.InboxDoor`."""
+        # A notice that came before its license was known has no other link to it than the agreement.
+        agreements = sqlalchemy.select(LICENSE_KEYS.c.value).where(
+            LICENSE_KEYS.c.kind == KeyKind.AGREEMENT.value, LICENSE_KEYS.c.license_id == license_id
+        )
+        selected: Select[Any] = (
+            sqlalchemy.select(INBOX.c.number, INBOX.c.received_at, INBOX.c.sent_at, *_SHORT_BODY)
+            .where((INBOX.c.license_id == license_id) | INBOX.c.agreement_id.in_(agreements))
+            .where(INBOX.c.kind.in_((PokeKind.NOTICE, PokeKind.SUBSCRIBE_SUCCESS)), INBOX.c.status.in_(_BELIEVED))
+            .order_by(INBOX.c.number.desc())
+            .limit(_NOTICES_SOUGHT)
+        )
+        with self._ledger.reading.connect() as reading:
+            rows: Sequence[Row[Any]] = reading.execute(selected).all()
+        return [told for told in map(_notice, rows) if told is not None][:limit]
+
+    def retry(self, number: int, *, caller: Caller) -> InboxMessage:
+        """Let a message begin anew; see `api.inbox.InboxDoor`."""
+        in_full = self.get(number)
+        before = in_full.message
+        if not before.can_be_retried:
+            raise NothingToRetryError(status=before.status)
+        understood = _understood(parse(in_full.body, transport_id=before.message_id))
+
+        def decide(transaction: Transaction) -> None:
+            # Nothing if it began anew meanwhile, so that a decision that is made twice makes no difference.
+            settled = INBOX.c.status.in_([stored for shown in RETRIED for stored in _STORED[shown]])
+            values = understood | {
+                "status": Stored.NEW,
+                "reason": None,
+                "attempts": 0,
+                "due_at": microseconds(transaction.at),
+                "parked_at": None,
+                "verified_at": None,
+            }
+            transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number == number, settled).values(values))
+
+        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+        _LOGGER.info("a message begins anew", message_id=before.message_id, was=before.status, by=caller.actor.id)
+        return self.get(number).message
+
+
+_SHORT_BODY: Final = (
+    sqlalchemy.func.substr(INBOX.c.body, 1, _READ_FOR_A_LIST).label("beginning"),
+    sqlalchemy.func.length(INBOX.c.body).label("length"),
+)
+
+
+def _select(*more: ColumnElement[Any]) -> Select[Any]:
+    """What a message is made of, and when its license is read next."""
+    columns = [column for column in INBOX.c if column is not INBOX.c.body]
+    of_its_license = OBSERVATIONS.c.license_id == INBOX.c.license_id
+    return sqlalchemy.select(*columns, *_SHORT_BODY, OBSERVATIONS.c.due_at.label("read_due_at"), *more).select_from(
+        INBOX.outerjoin(OBSERVATIONS, of_its_license)
+    )
+
+
+def _conditions(query: InboxQuery, *, at: datetime) -> Iterator[ColumnElement[bool]]:
+    if query.status is not None:
+        yield INBOX.c.status.in_(_STORED[query.status])
+    if query.license_id is not None:
+        yield INBOX.c.license_id == query.license_id
+    if query.kind is not None:
+        yield INBOX.c.kind == query.kind
+    if query.since is not None:
+        yield INBOX.c.received_at >= microseconds(query.since)
+    if query.until is not None:
+        yield INBOX.c.received_at < microseconds(query.until)
+    if query.message_id is not None:
+        yield INBOX.c.message_id.startswith(query.message_id, autoescape=True)
+    if query.needs_look:
+        yield (INBOX.c.status == Stored.FAILED) | _is_parked_long(at) | _waits_long(at)
+
+
+def _is_parked_long(at: datetime) -> ColumnElement[bool]:
+    since = sqlalchemy.func.coalesce(INBOX.c.parked_at, INBOX.c.received_at)
+    return (INBOX.c.status == Stored.PARKED) & (since <= microseconds(at - LONG))
+
+
+def _waits_long(at: datetime) -> ColumnElement[bool]:
+    return INBOX.c.status.in_(_STORED[MessageStatus.WAITING]) & (INBOX.c.received_at <= microseconds(at - LONG))
+
+
+def _message(row: Row[Any], *, at: datetime) -> InboxMessage:
+    status = _SHOWN[Stored(row.status)]
+    since = _moment(row.parked_at) or moment(row.received_at)
+    unsettled = status in (MessageStatus.PARKED, MessageStatus.WAITING)
+    return InboxMessage(
+        number=row.number,
+        message_id=row.message_id,
+        request_id=row.request_id,
+        kind=row.kind,
+        says=_tell(row).says,
+        status=status,
+        reason=_reason(row),
+        license_id=None if row.license_id is None else LicenseId(row.license_id),
+        agreement_id=row.agreement_id,
+        received_at=moment(row.received_at),
+        sent_at=_moment(row.sent_at),
+        due_at=_moment(row.read_due_at if row.status == Stored.WAITING else row.due_at),
+        parked_at=_moment(row.parked_at),
+        attempts=row.attempts,
+        repeats=row.repeats,
+        positions=None if row.first_position is None else (row.first_position, row.last_position),
+        needs_look=status is MessageStatus.FAILED or (unsettled and since <= at - LONG),
+    )
+
+
+def _understood(said: Parsed) -> dict[str, Any]:
+    """What is kept of a message beside its text, as this version of the program understands it."""
+    if not isinstance(said, Poke):
+        return {}
+    return {
+        "kind": said.kind,
+        "sent_at": None if said.sent_at is None else microseconds(said.sent_at),
+        "agreement_id": value_of(said.names, KeyKind.AGREEMENT),
+        "request_id": said.request_id,
+    }
+
+
+def _notice(row: Row[Any]) -> Notice | None:
+    told = _tell(row)
+    told_at = moment(row.received_at if row.sent_at is None else row.sent_at)
+    return Notice(number=row.number, says=told.says, told_at=told_at) if told.is_notice else None
+
+
+def _reason(row: Row[Any]) -> str | None:
+    match row.status:
+        case Stored.NEW if row.reason is None:
+            return _LOOKED_AT_NEXT
+        case Stored.WAITING if row.reason is None:
+            return _READ_NEXT
+        case _:
+            return None if row.reason is None else str(row.reason)
+
+
+def _tell(row: Row[Any]) -> telling.Told:
+    return telling.tell(row.beginning, whole=row.length <= _READ_FOR_A_LIST)
+
+
+def _reading(row: Row[Any]) -> MessageReading:
+    return MessageReading(
+        number=row.number,
+        read_at=moment(row.read_at),
+        outcome=row.outcome,
+        reason=row.reason,
+        rows=_ROWS.decode(row.rows),
+        agreements=None if row.agreements is None else _ROWS.decode(row.agreements),
+    )
+
+
+def _moment(at: int | None) -> datetime | None:
+    return None if at is None else moment(at)

@@ -1,0 +1,339 @@
+"""The inbox as people see it: every message with what became of it, what needs a look, and for how long it is kept."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from structlog.testing import capture_logs
+
+from consumers.marketplace import MarketplaceInbox, upkeep
+from consumers.marketplace.tables import READINGS
+from consumers.marketplace.upkeep import Upkeep
+from consumers.sandbox import Contract, FaultPlan
+from ledger.inbox import (
+    InboxMessage,
+    InboxQuery,
+    MessageIsNotFoundError,
+    MessageStatus,
+    NothingToRetryError,
+)
+from ledger.license.events import Actor, ActorRole, LicenseId
+from ledger.transaction import Caller
+from tests.integration.consumers_stage import (
+    COMPILERS_INC,
+    ENGINES,
+    MINUTE,
+    NOON,
+    Stage,
+    database,
+    staged,
+)
+
+OPERATOR = Caller(Actor(ActorRole.OPERATOR, "key-o1"), "c0ffee00-0f5d-4c84-9f0e-2f0c5a0b9d04")
+DAY = timedelta(days=1)
+EVERYTHING = InboxQuery()
+NEEDS_LOOK = InboxQuery(needs_look=True)
+ODD_ROW = {"Value": {"IntegerValue": -1}, "ExpirationDate": (NOON + 9 * DAY).timestamp()}
+
+
+@pytest.fixture(params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A consumer with the patience of production."""
+    with database(request.param, tmp_path) as url, staged(url) as stage:
+        yield stage
+
+
+def messages(stage: Stage, query: InboxQuery = EVERYTHING) -> Sequence[InboxMessage]:
+    """Those that the query finds, the newest first."""
+    return MarketplaceInbox(stage.ledger).list(query, after=None, limit=100).items
+
+
+def newest(stage: Stage) -> InboxMessage:
+    """The message that came last."""
+    return messages(stage)[0]
+
+
+def updated_of(stage: Stage) -> str:
+    """The message that there is something to read about the license."""
+    return next(message.body for message in stage.sandbox.marketplace.messages if "License" in message.title)
+
+
+def about(contract: Contract, detail_type: str, *, id_: str, **detail: Any) -> str:  # noqa: ANN401 -- JSON
+    """A message about a contract that the sandbox does not send."""
+    event = {
+        "id": id_,
+        "detail-type": f"{detail_type} - Proposer",
+        "time": "2026-11-24T12:00:00Z",
+        "detail": {"agreement": {"id": contract.agreement_id, **detail}},
+    }
+    return json.dumps(event)
+
+
+def test_a_message_is_shown_with_what_it_led_to(stage: Stage) -> None:
+    """The license, the events by their positions, and the rows that AWS answered."""
+    contract = stage.bought(seats=5)
+    updated = newest(stage)
+    license_id = stage.license().license_id
+    assert (updated.status, updated.kind, updated.license_id) == (MessageStatus.DONE, "license-updated", license_id)
+    assert updated.agreement_id == contract.agreement_id
+    assert updated.received_at == NOON
+    assert updated.positions is not None
+    first, last = updated.positions
+    types = [event.event.TYPE for event in stage.ledger.feed(after=first - 1, limit=last - first + 1)]
+    assert "license.subscription-started" in types
+    in_full = MarketplaceInbox(stage.ledger).get(updated.number)
+    assert json.loads(in_full.body)["id"] == updated.message_id
+    assert in_full.reading is not None
+    assert in_full.reading.outcome == "observed"
+    [row] = in_full.reading.rows
+    assert (row["Dimension"], row["Value"], row["ExpirationDate"]) == (
+        "users",
+        {"IntegerValue": 5},
+        "2027-05-31T23:59:59.999000Z",
+    )
+
+
+def test_a_message_that_changed_nothing_says_so(stage: Stage) -> None:
+    """It is done, and led to no event."""
+    stage.bought()
+    poke = json.loads(updated_of(stage))
+    stage.send(json.dumps(poke | {"id": "once-more", "detail": poke["detail"] | {"requestId": "another"}}))
+    stage.consume()
+    assert (newest(stage).status, newest(stage).positions) == (MessageStatus.DONE, None)
+
+
+def test_the_very_same_message_is_counted_and_the_same_request_is_repeated(stage: Stage) -> None:
+    """By the message's id, and by AWS's id of the request behind it."""
+    stage.bought()
+    body = updated_of(stage)
+    stage.send(body)
+    stage.consume()
+    assert [message.repeats for message in messages(stage)] == [1, 0]
+    stage.send(json.dumps(json.loads(body) | {"id": "under-another-id"}))
+    stage.consume()
+    assert newest(stage).status is MessageStatus.REPEATED
+    assert newest(stage).reason
+
+
+def test_what_waits_says_what_for(stage: Stage) -> None:
+    """A reading that tells nothing is told in words, with the time of the next look."""
+    contract = stage.buy()
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: (ODD_ROW,)}))
+    stage.consume()
+    waiting = newest(stage)
+    assert waiting.status is MessageStatus.WAITING
+    assert waiting.reason
+    assert "negative number" in waiting.reason
+    assert waiting.due_at is not None
+    assert waiting.due_at > NOON
+    assert not waiting.needs_look
+
+
+def test_what_failed_needs_a_look_at_once_and_what_is_parked_or_waits_after_a_day(stage: Stage) -> None:
+    """They are counted, and listed without the others."""
+    contract = stage.bought()
+    created = json.loads(next(one.body for one in stage.sandbox.marketplace.messages if "Created" in one.title))
+    unknown = created | {"id": "unknown", "detail": created["detail"] | {"agreement": {"id": "agmt-unknown"}}}
+    unknown["detail"]["requestId"] = "unknown"
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: (ODD_ROW,)}))
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=6)
+    stage.send("not JSON", json.dumps(unknown))
+    stage.consume()
+    inbox = MarketplaceInbox(stage.ledger)
+    assert (inbox.counts().need_look, [one.status for one in messages(stage, NEEDS_LOOK)]) == (1, ["failed"])
+    stage.clock.move(DAY + MINUTE)
+    counts = inbox.counts()
+    assert (counts.failed, counts.parked_long) == (1, 1)
+    assert counts.waiting_long == counts.by_status[MessageStatus.WAITING] > 0
+    assert sorted({one.status for one in messages(stage, NEEDS_LOOK)}) == ["failed", "parked", "waiting"]
+    assert len(messages(stage, NEEDS_LOOK)) == counts.need_look
+    assert all(one.needs_look for one in messages(stage, NEEDS_LOOK))
+
+
+def test_messages_are_found_by_what_they_are_about(stage: Stage) -> None:
+    """By status, license, kind, time of receipt, and the beginning of their id."""
+    stage.bought()
+    stage.clock.move(DAY)
+    stage.buy(account_id=COMPILERS_INC)
+    stage.send("not JSON")
+    stage.consume()
+    ada, grace = (license_.license_id for license_ in stage.licenses())
+    everything = messages(stage)
+    failed = next(one for one in everything if one.status is MessageStatus.FAILED)
+    for query, found in (
+        (InboxQuery(status=MessageStatus.FAILED), [failed]),
+        (InboxQuery(license_id=ada), [one for one in everything if one.license_id == ada]),
+        (InboxQuery(license_id=grace, kind="license-updated"), [one for one in everything if _updated(one, grace)]),
+        (InboxQuery(since=NOON + DAY), [one for one in everything if one.received_at >= NOON + DAY]),
+        (InboxQuery(until=NOON + DAY), [one for one in everything if one.license_id == ada]),
+        (InboxQuery(message_id=failed.message_id[:12]), [failed]),
+        (InboxQuery(message_id="%"), []),
+    ):
+        assert messages(stage, query) == found, query
+        assert found or query.message_id
+
+
+def _updated(message: InboxMessage, license_id: LicenseId) -> bool:
+    return (message.license_id, message.kind) == (license_id, "license-updated")
+
+
+def test_the_inbox_goes_from_page_to_page(stage: Stage) -> None:
+    """Nothing is left out and nothing comes twice, whatever comes meanwhile."""
+    stage.send(*(f"not JSON {number}" for number in range(5)))
+    stage.consume()
+    inbox, seen, after = MarketplaceInbox(stage.ledger), list[int](), None
+    while True:
+        page = inbox.list(EVERYTHING, after=after, limit=2)
+        seen += [one.number for one in page.items]
+        if page.next is None:
+            break
+        after = int(page.next[0] or 0)
+        stage.send("not JSON either")
+        stage.consume()
+    assert seen == sorted(seen, reverse=True)
+    assert len(seen) == 5
+
+
+def test_what_aws_says_beside_the_seats_is_shown_with_the_license(stage: Stage) -> None:
+    """Ending notices and requests to cancel, also those that came before the license was known by its agreement."""
+    contract = stage.bought()
+    end = "2027-05-31T23:59:59Z"
+    stage.send(
+        about(contract, "Purchase Agreement Ending", id_="ending", daysBeforeEndTime=180, endTime=end),
+        about(contract, "Agreement Cancellation Request Rejected", id_="rejected"),
+    )
+    stage.consume()
+    license_id = stage.license().license_id
+    notices = MarketplaceInbox(stage.ledger).notices(license_id, limit=5)
+    assert [str(notice.says[0])[:22] for notice in notices] == ["The customer rejected ", "180 days' notice: agre"]
+    assert notices[0].told_at == NOON
+    assert len(MarketplaceInbox(stage.ledger).notices(license_id, limit=1)) == 1
+    other = LicenseId("7b1d5f1b-64b6-4d5f-8e5c-1b5b308080e1")
+    assert MarketplaceInbox(stage.ledger).notices(other, limit=5) == []
+
+
+# -- beginning anew ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wait", [timedelta(), DAY])
+def test_a_parked_message_begins_anew(stage: Stage, wait: timedelta) -> None:
+    """It is looked at once more, and parked again if nothing new is known."""
+    stage.buy()
+    created = stage.held_back()[0]
+    stage.send(created)
+    stage.consume()
+    parked = newest(stage)
+    assert parked.status is MessageStatus.PARKED
+    stage.clock.move(wait)
+    again = MarketplaceInbox(stage.ledger).retry(parked.number, caller=OPERATOR)
+    assert (again.status, again.parked_at) == (MessageStatus.WAITING, None)
+    stage.consume()
+    parked_again = newest(stage)
+    assert (parked_again.status, parked_again.parked_at) == (MessageStatus.PARKED, NOON + wait)
+
+
+def test_a_message_that_failed_begins_anew(stage: Stage) -> None:
+    """As if it had come just now: it fails again if nothing was mended."""
+    stage.send("not JSON")
+    stage.consume()
+    failed = newest(stage)
+    MarketplaceInbox(stage.ledger).retry(failed.number, caller=OPERATOR)
+    stage.consume()
+    again = newest(stage)
+    assert (again.number, again.status, again.received_at) == (failed.number, MessageStatus.FAILED, failed.received_at)
+    assert again.reason
+
+
+def test_what_is_done_or_waits_does_not_begin_anew(stage: Stage) -> None:
+    """Nor does a message that is not there."""
+    contract = stage.bought()
+    inbox = MarketplaceInbox(stage.ledger)
+    with pytest.raises(NothingToRetryError, match="The message is done"):
+        inbox.retry(newest(stage).number, caller=OPERATOR)
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: (ODD_ROW,)}))
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=6)
+    stage.consume()
+    with pytest.raises(NothingToRetryError, match="The message is waiting"):
+        inbox.retry(newest(stage).number, caller=OPERATOR)
+    with pytest.raises(MessageIsNotFoundError):
+        inbox.retry(2**53 - 1, caller=OPERATOR)
+    with pytest.raises(MessageIsNotFoundError):
+        inbox.get(2**53 - 1)
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------------
+
+
+def count_of_readings(stage: Stage) -> int:
+    """How many readings are kept."""
+    with stage.ledger.reading.connect() as reading:
+        return reading.scalar(sqlalchemy.select(sqlalchemy.func.count()).select_from(READINGS)) or 0
+
+
+def test_settled_messages_and_readings_are_removed_when_they_are_old(stage: Stage) -> None:
+    """Not a moment earlier; what failed, is parked or waits is kept however old it is."""
+    contract = stage.bought()
+    stage.send(about(contract, "Purchase Agreement Ending", id_="ending"), "not JSON")
+    stage.consume()
+    care = Upkeep(stage.ledger, retention=15 * DAY)
+    before = len(messages(stage))
+    care.forget_old(at=NOON + 15 * DAY - MINUTE)
+    assert (len(messages(stage)), count_of_readings(stage) > 0) == (before, True)
+    care.forget_old(at=NOON + 15 * DAY + MINUTE)
+    assert [one.status for one in messages(stage)] == [MessageStatus.FAILED]
+    assert count_of_readings(stage) == 0
+    assert stage.license().seats_max == 5
+
+
+def test_a_message_that_comes_again_after_its_removal_changes_nothing(stage: Stage) -> None:
+    """It is read for once more, and AWS shows what the ledger knows."""
+    stage.bought()
+    events = stage.events()
+    Upkeep(stage.ledger, retention=15 * DAY).forget_old(at=NOON + 16 * DAY)
+    assert messages(stage) == []
+    stage.send(*(message.body for message in stage.sandbox.marketplace.messages))
+    stage.consume()
+    assert {one.status for one in messages(stage)} == {MessageStatus.DONE}
+    assert stage.events() == events
+
+
+def test_many_old_messages_are_removed_in_portions(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody waits long behind a removal; what is left over goes in the next hour."""
+    monkeypatch.setattr(upkeep, "PORTION", 2)
+    monkeypatch.setattr(upkeep, "PORTIONS_MAX", 2)
+    contract = stage.bought()
+    stage.send(*(about(contract, "Purchase Agreement Ending", id_=f"ending-{number}") for number in range(5)))
+    stage.consume()
+    care = Upkeep(stage.ledger, retention=15 * DAY)
+    care.work(at=NOON + 20 * DAY)
+    assert len(messages(stage)) == 3
+    care.work(at=NOON + 20 * DAY + 59 * MINUTE)
+    assert len(messages(stage)) == 3
+    care.work(at=NOON + 20 * DAY + 60 * MINUTE)
+    assert messages(stage) == []
+
+
+def test_a_message_that_is_parked_for_a_day_is_reported_once(stage: Stage) -> None:
+    """One line names all of them, with the time since when the oldest is parked."""
+    stage.buy()
+    stage.send(stage.held_back()[0])
+    stage.consume()
+    care = Upkeep(stage.ledger, retention=15 * DAY)
+    with capture_logs() as logs:
+        for hours in (0, 23, 25, 26, 48):
+            care.work(at=NOON + timedelta(hours=hours))
+    [line] = [log for log in logs if log["log_level"] == "warning"]
+    assert (line["event"], line["number"]) == ("messages are parked for more than a day", 1)
+    assert line["message_ids"] == [newest(stage).message_id]
+
+
+def test_the_consumer_looks_after_its_inbox(stage: Stage) -> None:
+    """Without being told, by the retention of its settings."""
+    stage.bought()
+    stage.sandbox.faults.clear()
+    stage.pass_time(stage.settings.inbox_retention + 60 * MINUTE)
+    assert [one for one in messages(stage) if one.received_at == NOON] == []
