@@ -1,6 +1,6 @@
 """Take a picture of every page: light, dark, and on a phone. `make screenshots` runs it.
 
-The pictures of the story in `tests.e2e.pages.story` go to docs/screenshots/.
+The pictures of the stories in `tests.e2e.pages.story` and `tests.e2e.pages.inbox_story` go to docs/screenshots/.
 """
 
 import sys
@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from api.pages.limits import REGISTRATIONS_PER_MINUTE
+from ledger.inbox import MessageStatus
 from tests.browsers import arrive, chromium, missing
+from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
 from tests.e2e.pages.story import ADA, GRACE, OPERATOR, Story, open_story, overwrite, served
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "screenshots"
@@ -42,6 +44,14 @@ def main(only: Sequence[str]) -> None:
                 for name, page in _pages(browser, story, address, width=width, scheme=scheme):
                     if not only or name.startswith(tuple(only)):
                         _take(page, f"{name}.png" if look == "light" else f"{name}-{look}.png", width=width)
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                open_inbox_story(Path(folder)) as story,
+                served(story.app) as address,
+            ):
+                for name, page in _inbox_pages(browser, story, address, width=width, scheme=scheme):
+                    if not only or name.startswith(tuple(only)):
+                        _take(page, f"{name}.png" if look == "light" else f"{name}-{look}.png", width=width)
 
 
 def _take(page: Page, name: str, *, width: int) -> None:
@@ -55,13 +65,7 @@ def _take(page: Page, name: str, *, width: int) -> None:
 def _pages(
     browser: Browser, story: Story, address: str, *, width: int, scheme: Literal["light", "dark"]
 ) -> Iterator[tuple[str, Page]]:
-    context = browser.new_context(
-        viewport={"width": width, "height": WINDOW_HEIGHT},
-        color_scheme=scheme,
-        base_url=address,
-        timezone_id="UTC",
-        reduced_motion="reduce",  # nothing is caught halfway
-    )
+    context = _context(browser, address, width=width, scheme=scheme)
     page = context.new_page()
     yield from _doors(page, address)
     for key in ("admin", "operator"):
@@ -91,6 +95,40 @@ def _pages(
     yield from _used(page, noon)
     yield from _failures(page, story, address, noon)
     context.close()
+
+
+def _inbox_pages(
+    browser: Browser, story: InboxStory, address: str, *, width: int, scheme: Literal["light", "dark"]
+) -> Iterator[tuple[str, Page]]:
+    context = _context(browser, address, width=width, scheme=scheme)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.get_by_label("Key").fill(story.keys["operator"])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "sign-in" not in url)
+    done = story.found(status=MessageStatus.DONE, kind="license-updated", license_id=story.noon)
+    parked = story.found(status=MessageStatus.PARKED)
+    for name, path in {
+        "inbox": "/inbox",
+        "inbox-of-license": f"/inbox?license_id={story.noon}",
+        "message-done": f"/inbox/{done.number}",
+        "message-parked": f"/inbox/{parked.number}",
+        "message-retry": f"/inbox/{parked.number}/retry",
+        "license-with-notices": f"/licenses/{story.noon}",
+    }.items():
+        page.goto(path)
+        yield name, page
+    context.close()
+
+
+def _context(browser: Browser, address: str, *, width: int, scheme: Literal["light", "dark"]) -> BrowserContext:
+    return browser.new_context(
+        viewport={"width": width, "height": WINDOW_HEIGHT},
+        color_scheme=scheme,
+        base_url=address,
+        timezone_id="UTC",
+        reduced_motion="reduce",  # nothing is caught halfway
+    )
 
 
 def _doors(page: Page, address: str) -> Iterator[tuple[str, Page]]:

@@ -2,7 +2,7 @@
 
 import flask
 
-from api.pages import filters, history, licenses, registration, security, signing, users
+from api.pages import filters, history, inbox, licenses, registration, security, signing, users
 from api.pages.blueprint import PAGES, keep
 from api.pages.gate import principal
 from api.pages.limits import AddressLimits
@@ -11,13 +11,15 @@ from api.principal import Permission
 from api.sign_ins import SignIns
 
 # Each hangs its pages on the blueprint when it is imported.
-__all__ = ["history", "licenses", "register", "registration", "signing", "users"]
+__all__ = ["history", "inbox", "licenses", "register", "registration", "signing", "users"]
 
 
 def register(app: flask.Flask, parts: Parts) -> None:
     """Let this app serve the pages."""
     keep(app, sign_ins=SignIns(parts.ledger), limits=AddressLimits())
     filters.register(app)
-    app.jinja_env.globals.update(Permission=Permission, raw_event=history.raw, reader=principal)
+    app.jinja_env.globals.update(
+        Permission=Permission, inbox_counts=inbox.counts, raw_event=history.raw, reader=principal
+    )
     security.register(app, parts)
     app.register_blueprint(PAGES)

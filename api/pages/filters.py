@@ -6,7 +6,7 @@ from typing import Final
 import flask
 from markupsafe import Markup, escape
 
-from api.pages import words
+from api.pages import inbox_words, words
 from api.parts import current_parts
 from ledger.times import written
 
@@ -68,11 +68,15 @@ def register(app: flask.Flask) -> None:
     """Let templates of this app use them."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
+        became=inbox_words.became,
         counted=words.counted,
         day=day,
         joined=words.joined,
         license_name=words.license_name,
+        message_kind=inbox_words.kind,
         moment=moment,
+        need_look=inbox_words.need_look,
+        next_step=inbox_words.next_step,
         number=number,
         reason=words.reason,
         sentence=sentence,
@@ -87,6 +91,9 @@ def register(app: flask.Flask) -> None:
         CHANGES=words.CHANGES,
         EVENT_KINDS=words.EVENT_KINDS,
         LICENSE_STATUSES=words.LICENSE_STATUSES,
+        MESSAGE_HEADLINES=inbox_words.HEADLINES,
+        MESSAGE_KINDS=inbox_words.KINDS,
+        MESSAGE_STATUSES=inbox_words.STATUSES,
         RENEWALS=words.RENEWALS,
         OFFERED=words.OFFERED,
         ROLES=words.ROLES,

@@ -5,7 +5,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from typing import Final, Literal
 
 import flask
@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from api.pages import cursors, words
 from api.pages.blueprint import PAGES
+from api.pages.days import read_day
 from api.pages.gate import reached_license
 from api.parts import current_parts
 from ledger.times import written
@@ -20,8 +21,6 @@ from ledger.users import InvalidTextError, parse_user
 from projections.history import AppendPart, HistoryEntry, HistoryQuery
 
 PAGE_LENGTH: Final = 100
-# The day after it can still be named.
-_LAST_DAY: Final = date(9999, 12, 30)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +48,7 @@ class _Filter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Item:
+class Item:
     """One decision.
 
     Attributes:
@@ -91,7 +90,7 @@ def history(license_id: uuid.UUID) -> ResponseReturnValue:
         "history.html",
         license=information,
         page=page,
-        items=_items(page.items, of_user=query.user is not None),
+        items=items_of(page.items, of_user=query.user is not None),
         filter=filter_,
         errors=errors,
         next=cursors.write(page.next, of=of, secret=secret),
@@ -118,7 +117,7 @@ def _query(filter_: _Filter) -> tuple[HistoryQuery, dict[str, str]]:
         user = parse_user(filter_.user).name if filter_.user else None
     except InvalidTextError as error:
         errors["user"] = str(error)
-    since, until = _day(filter_.since, "since", errors), _day(filter_.until, "until", errors)
+    since, until = read_day(filter_.since, "since", errors), read_day(filter_.until, "until", errors)
     return HistoryQuery(
         user=user,
         type=filter_.type or None,
@@ -129,17 +128,13 @@ def _query(filter_: _Filter) -> tuple[HistoryQuery, dict[str, str]]:
     ), errors
 
 
-def _day(text: str, field: str, errors: dict[str, str]) -> datetime | None:
-    if not text:
-        return None
-    try:
-        return datetime.combine(min(date.fromisoformat(text), _LAST_DAY), time(), UTC)
-    except ValueError:
-        errors[field] = "Write a day as year-month-day, such as 2027-03-01."
-        return None
+def items_of(entries: Sequence[HistoryEntry], *, of_user: bool = False) -> Sequence[Item]:
+    """Events of one license as the decisions that they belong to.
 
-
-def _items(entries: Sequence[HistoryEntry], *, of_user: bool) -> Sequence[_Item]:
+    Args:
+        entries: as they were listed.
+        of_user: whether they were asked for as those of one user.
+    """
     appends = current_parts().views.history.appends(entries)
     grouped = itertools.groupby(entries, key=lambda entry: entry.append)
     return [
@@ -148,10 +143,10 @@ def _items(entries: Sequence[HistoryEntry], *, of_user: bool) -> Sequence[_Item]
     ]
 
 
-def _item(entries: Sequence[HistoryEntry], parts: Sequence[AppendPart], *, of_user: bool) -> _Item:
+def _item(entries: Sequence[HistoryEntry], parts: Sequence[AppendPart], *, of_user: bool) -> Item:
     # Who looks for one user reads what became of that user, also where many were concerned.
     told = words.sentence(entries[0], within=parts) if of_user and len(entries) == 1 else words.append_sentence(parts)
-    return _Item(sentence=told, entries=entries, parts=parts)
+    return Item(sentence=told, entries=entries, parts=parts)
 
 
 def raw(entry: HistoryEntry) -> str:

@@ -21,6 +21,7 @@ from projections.license_information import LicenseInformation, LicenseQuery
 PAGE_LENGTH: Final = 50
 # The largest number that AWS can sell; a larger one in the preview field is a slip of the keys.
 SEATS_MAX: Final = 2**31 - 1
+NOTICES_MAX: Final = 5
 
 
 @PAGES.get("/")
@@ -58,7 +59,13 @@ def _has_one(who: Principal) -> bool:
 def license_information(license_id: uuid.UUID) -> ResponseReturnValue:
     """License Information."""
     information = reached_license(license_id)
-    return flask.render_template("license.html", license=information, bar=_bar(information), preview=_preview())
+    return flask.render_template(
+        "license.html",
+        license=information,
+        bar=_bar(information),
+        preview=_preview(),
+        notices=current_parts().inbox.notices(information.license_id, limit=NOTICES_MAX),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

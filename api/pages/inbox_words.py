@@ -1,0 +1,91 @@
+"""The sentences of the inbox: how a message stands, what became of it, what to do next."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from api.pages.words import counted
+from ledger.inbox import InboxCounts, InboxMessage, MessageStatus
+
+STATUSES: Final[Mapping[MessageStatus, str]] = {
+    MessageStatus.FAILED: "Failed",
+    MessageStatus.PARKED: "Parked",
+    MessageStatus.WAITING: "Waiting",
+    MessageStatus.DONE: "Done",
+    MessageStatus.REPEATED: "Repeated",
+    MessageStatus.IGNORED: "Ignored",
+}
+
+HEADLINES: Final[Mapping[MessageStatus, str]] = {
+    MessageStatus.FAILED: "Failed: it changed nothing",
+    MessageStatus.PARKED: "Parked until more is known",
+    MessageStatus.WAITING: "Waiting",
+    MessageStatus.DONE: "Done",
+    MessageStatus.REPEATED: "Repeated: it was told before",
+    MessageStatus.IGNORED: "Ignored: it changes no seats",
+}
+
+KINDS: Final[Mapping[str, str]] = {
+    "license-updated": "License updated",
+    "license-deprovisioned": "License deprovisioned",
+    "agreement-created": "Agreement created",
+    "agreement-amended": "Agreement amended",
+    "agreement-ended": "Agreement ended",
+    "notice": "Notice",
+    "entitlement-updated": "Entitlements updated",
+    "subscribe-success": "Subscribed",
+    "subscribe-fail": "Subscription failed",
+    "unsubscribe-pending": "Unsubscribing",
+    "unsubscribe-success": "Unsubscribed",
+}
+
+_NEXT: Final[Mapping[MessageStatus, str]] = {
+    MessageStatus.FAILED: (
+        "Mend what the reason names, then retry. If it is new to this version of the ledger, update the ledger first."
+        " If it is none of AWS's messages, look who else writes to the queue."
+    ),
+    MessageStatus.PARKED: (
+        "It goes on by itself as soon as that is known. If it is parked for more than a day, look whether a message got"
+        " lost: in the queue's dead-letter queue, and by a reconciliation. Retry looks at it once more now."
+    ),
+    MessageStatus.WAITING: (
+        "It goes on by itself. If it waits for more than a day, see whether AWS answers: the reason above and the log"
+        " say what was asked."
+    ),
+    MessageStatus.DONE: "Nothing is to be done.",
+    MessageStatus.REPEATED: "Nothing is to be done.",
+    MessageStatus.IGNORED: "Nothing is to be done. If the reason no longer holds, retry.",
+}
+
+
+def kind(message: InboxMessage) -> str:
+    """What a message is about, in two or three words."""
+    return KINDS.get(message.kind or "", "Message")
+
+
+def next_step(message: InboxMessage) -> str:
+    """What to do about a message."""
+    return _NEXT[message.status]
+
+
+def became(message: InboxMessage) -> str:
+    """What a message led to, or why to nothing."""
+    if message.reason is not None:
+        return message.reason
+    if message.positions is not None:
+        first, last = message.positions
+        return f"Recorded at position {first:,}." if first == last else f"Recorded at positions {first:,} to {last:,}."
+    return "AWS was read, and showed what the ledger knew." if message.status is MessageStatus.DONE else ""
+
+
+def need_look(counts: InboxCounts) -> str:
+    """What somebody is to look at, in a sentence."""
+    told = [
+        counted(number, *words)
+        for number, words in (
+            (counts.failed, ("message failed", "messages failed")),
+            (counts.parked_long, ("is parked for more than a day", "are parked for more than a day")),
+            (counts.waiting_long, ("waits for more than a day", "wait for more than a day")),
+        )
+        if number
+    ]
+    return ", ".join(told) + "."

@@ -1,0 +1,239 @@
+"""The inbox as operators read it at three in the morning: first what needs them, then everything else."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from ledger.inbox import MessageStatus
+from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
+from tests.e2e.pages.reader import Reader, text_of
+from tests.e2e.pages.story import served
+from tests.e2e.pages.window import open_window
+from tests.integration.inbox_story import COMPANY
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InboxStory]:
+    """A night of AWS Marketplace, which tests read and leave as it is."""
+    with open_inbox_story(tmp_path_factory.mktemp("night")) as story:
+        yield story
+
+
+@pytest.fixture
+def tonight(tmp_path: Path) -> Iterator[InboxStory]:
+    """A night of AWS Marketplace in which a test may do something."""
+    with open_inbox_story(tmp_path) as story:
+        yield story
+
+
+@pytest.fixture
+def operator(night: InboxStory) -> Reader:
+    """An operator who is signed in."""
+    reader = Reader(night)
+    reader.sign_in("operator")
+    return reader
+
+
+# -- the list ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_needs_a_look_stands_first(operator: Reader) -> None:
+    """What failed and what is parked for more than a day, each with its reason; then all messages."""
+    text = operator.text("/inbox")
+    first, everything = text.split("All messages")
+    assert "2 messages failed, 1 is parked for more than a day." in first
+    for told in (
+        'It is no message of AWS Marketplace. It begins with "GET /healthz HTTP/1.1".',
+        "The message is not JSON.",
+        'The detail-type "Purchase Agreement Sung - Proposer" is not known.',
+        "Nothing is known of the agreement yet.",
+    ):
+        assert told in first
+    assert COMPANY not in first
+    assert COMPANY in everything
+
+
+def test_an_empty_inbox_says_that_nothing_needs_a_look(reader: Reader) -> None:
+    """And how messages come there."""
+    reader.sign_in("operator")
+    text = reader.text("/inbox")
+    assert "Nothing needs a look" in text
+    assert "No messages yet" in text
+    assert "need a look" not in reader.text("/")
+
+
+def test_each_status_has_its_count_and_its_list(operator: Reader) -> None:
+    """The counts add up to all messages, and a filter shows no other status."""
+    page = operator.get("/inbox").text
+    filters = re.search(r'<nav class="filters".*?</nav>', page, re.DOTALL)
+    assert filters is not None
+    all_, *counts = map(int, re.findall(r'<span class="count">(\d+)</span>', filters[0]))
+    assert sum(counts) == all_ > 0
+    for status, count in zip(MessageStatus, counts, strict=True):
+        pills = re.findall(r'class="pill message-(\w+)"', operator.get(f"/inbox?status={status}").text)
+        assert pills == [status.value] * count
+
+
+def test_the_number_that_needs_a_look_is_on_every_page(operator: Reader, night: InboxStory) -> None:
+    """An operator sees it wherever the night began; an administrator has no inbox."""
+    for path in ("/", f"/licenses/{night.noon}/history", "/inbox"):
+        assert "Inbox 3 need a look" in operator.text(path)
+    admin = Reader(night)
+    admin.sign_in("admin")
+    assert "Inbox" not in admin.text(f"/licenses/{night.noon}")
+
+
+def test_messages_are_narrowed_by_kind_day_id_and_license(operator: Reader, night: InboxStory) -> None:
+    """Each filter leaves out what does not fit, and is kept from page to page."""
+    assert "was amended" not in operator.text("/inbox?kind=license-updated")
+    assert "No message fits" in operator.text("/inbox?until=2001-01-01")
+    assert "No message fits" in operator.text("/inbox?q=nothing")
+    assert "Write a day as year-month-day" in operator.text("/inbox?since=yesterday")
+    of_noon = operator.get(f"/inbox?license_id={night.noon}")
+    assert f'name="license_id" value="{night.noon}"' in of_noon.text
+    assert "GET /healthz" not in text_of(of_noon)
+
+
+def test_a_damaged_cursor_is_an_error_page(operator: Reader) -> None:
+    """An address that was cut says so."""
+    assert operator.get("/inbox?cursor=abc").status_code == 422
+
+
+# -- one message -------------------------------------------------------------------------------------------------------
+
+
+def test_a_message_that_is_done_shows_what_it_led_to_and_what_aws_answered(operator: Reader, night: InboxStory) -> None:
+    """The events in sentences, with the way to the history, and the rows of GetEntitlements as a table."""
+    done = night.found(status=MessageStatus.DONE, kind="license-updated", license_id=night.noon)
+    page = operator.get(f"/inbox/{done.number}")
+    text = text_of(page)
+    assert "License updated" in text
+    assert "The limit was raised from 5 to 25 in AWS Marketplace." in text
+    assert "It came 1 more time." in operator.text("/inbox")
+    assert "users 25 31 May 2027, 23:59 UTC" in text
+    assert f"/licenses/{night.noon}/history?actor=marketplace&amp;since=" in page.text
+    assert "aws.agreement-marketplace" in text
+    assert "Retry" not in text
+
+
+def test_a_message_that_waits_says_what_for_and_when_it_is_looked_at(operator: Reader, night: InboxStory) -> None:
+    """AWS answered with a number that can't be."""
+    waiting = night.found(status=MessageStatus.WAITING)
+    text = operator.text(f"/inbox/{waiting.number}")
+    assert "A row of a dimension that counts users has a negative number." in text
+    assert "It is looked at again on" in text
+
+
+def test_a_message_that_is_no_json_is_shown_as_it_came(operator: Reader, night: InboxStory) -> None:
+    """With what to do next."""
+    failed = night.found(status=MessageStatus.FAILED)
+    text = operator.text(f"/inbox/{failed.number}")
+    assert "Failed: it changed nothing" in text
+    assert "Mend what the reason names, then retry." in text
+    assert "GET /healthz HTTP/1.1" in text
+
+
+def test_a_retry_is_asked_for_before_it_is_done(tonight: InboxStory) -> None:
+    """The page says what follows; afterwards the message waits, and is looked at by whoever works the inbox off."""
+    operator = Reader(tonight)
+    operator.sign_in("operator")
+    failed = tonight.found(status=MessageStatus.FAILED)
+    address = f"/inbox/{failed.number}/retry"
+    assert "Nobody loses a seat unless AWS itself shows fewer." in operator.text(address)
+    assert tonight.found(status=MessageStatus.FAILED) == failed
+    answer = operator.send(address)
+    assert answer.status_code == 303
+    assert "The message begins anew." in operator.text(answer.location)
+    assert tonight.found(message_id=failed.message_id).status is MessageStatus.WAITING
+    assert "There is nothing to retry" in operator.text(address)
+    assert operator.send(address).status_code == 409
+
+
+@pytest.mark.parametrize("path", ["/inbox", "/inbox/1", "/inbox/1/retry"])
+def test_the_inbox_is_for_operators(night: InboxStory, path: str) -> None:
+    """An administrator may not see what other customers did; who is not signed in is asked to."""
+    admin = Reader(night)
+    assert admin.get(path).status_code == 303
+    admin.sign_in("admin")
+    assert admin.get(path).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/inbox/0", "/inbox/9007199254740991", "/inbox/99999999999999999999", "/inbox/x"])
+def test_a_message_that_is_not_there_is_not_found(operator: Reader, path: str) -> None:
+    """Whatever stands in the address."""
+    assert operator.get(path).status_code == 404
+
+
+# -- the license -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_license_tells_what_aws_said_beside_the_seats(operator: Reader, night: InboxStory) -> None:
+    """The newest first, to everybody who sees the license; the operator goes on from there."""
+    address = f"/licenses/{night.noon}"
+    admin = Reader(night)
+    admin.sign_in("admin")
+    for reader in (operator, admin):
+        text = reader.text(address)
+        assert "The seller asks to cancel agreement" in text
+        assert "AWS issued an advisory about agreement" in text
+        assert "ends on 31 May 2027 and does not renew by itself." in text
+    assert f"/inbox?license_id={night.noon}" in operator.get(address).text
+    assert "/inbox" not in admin.get(address).text
+
+
+def test_the_history_leads_to_the_message_that_caused_an_event(operator: Reader, night: InboxStory) -> None:
+    """An operator goes from an event to what AWS said."""
+    done = night.found(status=MessageStatus.DONE, kind="license-updated", license_id=night.noon)
+    assert f"/inbox?q={done.message_id}" in operator.get(f"/licenses/{night.noon}/history").text
+
+
+# -- in a browser ------------------------------------------------------------------------------------------------------
+
+
+def addresses(night: InboxStory) -> tuple[str, ...]:
+    """Every page of the inbox."""
+    done = night.found(status=MessageStatus.DONE, kind="license-updated", license_id=night.noon)
+    parked = night.found(status=MessageStatus.PARKED)
+    return (
+        "/inbox",
+        "/inbox?status=ignored",
+        f"/inbox?license_id={night.noon}",
+        f"/inbox/{done.number}",
+        f"/inbox/{parked.number}",
+        f"/inbox/{parked.number}/retry",
+        f"/licenses/{night.noon}",
+    )
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "dark"), [(1100, False), (1100, True), (360, False)])
+def test_the_inbox_is_for_everybody(chromium: Browser, night: InboxStory, *, width: int, dark: bool) -> None:
+    """axe-core finds nothing that keeps people out, and nothing scrolls sideways, on a phone and in the dark too."""
+    with ExitStack() as stack:
+        address = stack.enter_context(served(night.app))
+        window = stack.enter_context(open_window(chromium, night, address, width=width, dark=dark))
+        window.sign_in("operator")
+        for path in addresses(night):
+            window.page.goto(path)
+            assert window.barriers() == [], path
+            assert not window.scrolls_sideways(), path
+
+
+@pytest.mark.browser
+def test_a_message_begins_anew_by_keyboard_and_without_scripts(chromium: Browser, tonight: InboxStory) -> None:
+    """From the message over the question to the answer."""
+    parked = tonight.found(status=MessageStatus.PARKED)
+    with ExitStack() as stack:
+        address = stack.enter_context(served(tonight.app))
+        window = stack.enter_context(open_window(chromium, tonight, address, scripts=False))
+        window.sign_in("operator")
+        page = window.page
+        page.goto(f"/inbox/{parked.number}")
+        page.get_by_role("link", name="Retry").press("Enter")
+        page.get_by_role("button", name="Retry").press("Enter")
+        expect(page.get_by_text("The message begins anew.")).to_be_visible()
+    assert tonight.found(message_id=parked.message_id).status is MessageStatus.WAITING

@@ -1,0 +1,72 @@
+"""The sentences of the inbox's pages."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from api.pages import inbox_words
+from consumers.marketplace.messages import PokeKind
+from ledger.inbox import InboxCounts, InboxMessage, MessageStatus
+
+NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
+DONE = InboxMessage(
+    number=17,
+    message_id="84a4f48b-0000-4000-8000-000000000001",
+    request_id=None,
+    kind="license-updated",
+    says=("Something has changed.",),
+    status=MessageStatus.DONE,
+    reason=None,
+    license_id=None,
+    agreement_id=None,
+    received_at=NOON,
+    sent_at=NOON,
+    due_at=None,
+    parked_at=None,
+    attempts=0,
+    repeats=0,
+    positions=None,
+    needs_look=False,
+)
+
+
+def counts(*, failed: int = 0, parked: int = 0, waiting: int = 0) -> InboxCounts:
+    """An inbox with so many that need a look, and a thousand that don't."""
+    by_status = dict.fromkeys(MessageStatus, 1_000) | {MessageStatus.FAILED: failed}
+    return InboxCounts(by_status=by_status, parked_long=parked, waiting_long=waiting)
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (counts(failed=1), "1 message failed."),
+        (counts(failed=2, parked=1), "2 messages failed, 1 is parked for more than a day."),
+        (counts(parked=2, waiting=1), "2 are parked for more than a day, 1 waits for more than a day."),
+        (counts(waiting=1_234), "1,234 wait for more than a day."),
+    ],
+)
+def test_what_needs_a_look_is_one_sentence(number: InboxCounts, sentence: str) -> None:
+    """What failed comes first; what is parked or waits counts after a day."""
+    assert inbox_words.need_look(number) == sentence
+
+
+def test_what_became_of_a_message_is_its_reason_or_what_was_recorded() -> None:
+    """A message that is done may have changed nothing."""
+    assert inbox_words.became(DONE) == "AWS was read, and showed what the ledger knew."
+    assert inbox_words.became(replace(DONE, positions=(7, 7))) == "Recorded at position 7."
+    assert inbox_words.became(replace(DONE, positions=(7, 1_234))) == "Recorded at positions 7 to 1,234."
+    assert inbox_words.became(replace(DONE, reason="The message is not JSON.")) == "The message is not JSON."
+
+
+@pytest.mark.parametrize("status", MessageStatus)
+def test_every_status_has_its_words(status: MessageStatus) -> None:
+    """Its name, its headline, and what to do next."""
+    assert inbox_words.STATUSES[status] in inbox_words.HEADLINES[status]
+    assert inbox_words.next_step(replace(DONE, status=status)).endswith(".")
+
+
+def test_every_kind_has_its_words() -> None:
+    """The pages name what the consumer understands."""
+    assert set(inbox_words.KINDS) == {kind.value for kind in PokeKind}
+    assert inbox_words.kind(replace(DONE, kind=None)) == "Message"
