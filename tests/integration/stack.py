@@ -1,8 +1,8 @@
 """The stack of docs/marketplace.cloudformation.yaml, made in moto's server.
 
 Moto's CloudFormation makes queues, rule and policies of IAM; policies of queues and subscriptions are made here, by the
-calls that CloudFormation would make. Moto delivers within one account, so that the topics, which are AWS Marketplace's,
-are the seller's own here.
+calls that CloudFormation would make, and alarms are left out. Moto delivers within one account, so that the topics,
+which are AWS Marketplace's, are the seller's own here.
 """
 
 import json
@@ -28,6 +28,7 @@ ACCOUNT: Final = "123456789012"
 """The account that sells, and the only one that moto has."""
 AWS_MARKETPLACE: Final = "287250355862"
 """The account of the topics."""
+NOT_MADE_BY_MOTO: Final = ("AWS::CloudWatch::Alarm", "AWS::SNS::Subscription", "AWS::SQS::QueuePolicy")
 PRODUCTS: Final = f"{PRODUCT_CODE}:users"
 CREDENTIALS: Final[Mapping[str, str]] = {
     "AWS_ACCESS_KEY_ID": "AKIAGRACEHOPPERSELLS",
@@ -137,9 +138,7 @@ def make_stack(*, legacy_product_code: str | None = None) -> Stack:
         {"LegacyProductCode": legacy_product_code} if legacy_product_code else {}
     )
     made_by_moto = {
-        name: resource
-        for name, resource in template()["Resources"].items()
-        if resource["Type"] not in ("AWS::SQS::QueuePolicy", "AWS::SNS::Subscription")
+        name: resource for name, resource in template()["Resources"].items() if resource["Type"] not in NOT_MADE_BY_MOTO
     }
     cloudformation = client("cloudformation")
     cloudformation.create_stack(

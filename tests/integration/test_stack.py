@@ -153,6 +153,16 @@ def test_what_the_rule_can_not_deliver_is_kept_too(stack: Stack) -> None:
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
 
 
+def test_the_alarms_look_at_the_queues() -> None:
+    """One where nobody takes messages, one where they are not delivered. Moto makes no alarms from a template."""
+    alarms = [one["Properties"] for one in template()["Resources"].values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    watched = [(alarm["Dimensions"][0]["Value"]["Fn::GetAtt"], alarm["MetricName"]) for alarm in alarms]
+    assert watched == [
+        (["Queue", "QueueName"], "ApproximateAgeOfOldestMessage"),
+        (["Undelivered", "QueueName"], "ApproximateNumberOfMessagesVisible"),
+    ]
+
+
 def test_only_the_rule_may_send(stack: Stack) -> None:
     """To either queue, and only on behalf of this one rule."""
     rule = f"arn:aws:events:us-east-1:{ACCOUNT}:rule/{stack.rule_name}"
