@@ -27,6 +27,8 @@ from ledger.registration import (
 )
 from ledger.users import InvalidTextError, parse_line
 
+TOKEN_LENGTH_MAX: Final = 8_192
+"""Those of AWS have some hundred characters."""
 TOKEN_FIELD: Final = "x-amzn-marketplace-token"  # noqa: S105 -- the name of AWS's form field
 _COOKIE: Final = "registration"
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
@@ -52,6 +54,8 @@ def register_from_marketplace() -> ResponseReturnValue:
     token = flask.request.form.get(TOKEN_FIELD, "")
     if not token:
         return _explain(PageCode.REGISTRATION_TOKEN_MISSING, 400)
+    if len(token) > TOKEN_LENGTH_MAX:
+        return _explain(RegistrationTokenIsInvalidError.CODE, _STATUSES[RegistrationTokenIsInvalidError])
     try:
         # At once: tokens are short-lived, and it must be kept nowhere.
         resolved = registration.resolve(token, cause=request_id())

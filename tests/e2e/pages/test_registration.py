@@ -1,12 +1,16 @@
 """From AWS Marketplace to signed in: the token, the company form, the link."""
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
+from werkzeug.test import TestResponse
 
 from api.app import ApiSettings, Parts, create_app
+from api.pages.limits import REGISTRATIONS_PER_MINUTE, REGISTRATIONS_PER_MINUTE_OF_ALL
+from api.pages.registration import TOKEN_LENGTH_MAX
 from consumers.marketplace import MarketplaceInbox
 from ledger.license.events import CompanyRegistered
 from tests.e2e.pages.reader import Reader, text_of
@@ -246,3 +250,51 @@ def test_a_ledger_without_aws_says_that_registration_is_not_set_up(story: Story,
 def test_the_address_alone_says_where_registration_begins(reader: Reader) -> None:
     """Somebody may type it or keep it as a bookmark."""
     assert "Registration begins in AWS Marketplace" in reader.text("/marketplace/register")
+
+
+def try_tokens(story: Story, addresses: Sequence[str]) -> list[TestResponse]:
+    """Come with one made-up token after the other, each from the address beside it."""
+    client = story.app.test_client()
+    return [
+        client.post(
+            "/marketplace/register",
+            data={"x-amzn-marketplace-token": f"made-up-{number}"},
+            environ_base={"REMOTE_ADDR": address},
+        )
+        for number, address in enumerate(addresses)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "asked"),
+    [
+        (["192.0.2.7"] * 1_000, REGISTRATIONS_PER_MINUTE),
+        # Whoever has one of these has them all.
+        ([f"2001:db8::{number:x}" for number in range(1_000)], REGISTRATIONS_PER_MINUTE),
+        ([f"198.51.{number // 250}.{number % 250}" for number in range(1_000)], REGISTRATIONS_PER_MINUTE_OF_ALL),
+    ],
+    ids=["one-address", "one-network", "many-addresses"],
+)
+def test_tokens_tried_by_the_thousand_are_refused_before_aws_is_asked(
+    story: Story, addresses: list[str], asked: int
+) -> None:
+    """Guessing a token is hopeless, and must not use up what AWS lets this ledger ask."""
+    answers = try_tokens(story, addresses)
+    assert [answer.status_code for answer in answers] == [422] * asked + [429] * (1_000 - asked)
+    assert len(story.marketplace.asked) == asked
+    assert int(answers[-1].headers["Retry-After"]) in range(1, 61)
+    assert "There were too many tries" in text_of(answers[-1])
+
+
+def test_one_address_does_not_use_up_what_there_is_for_all(story: Story, reader: Reader) -> None:
+    """What it is refused is not counted for the others."""
+    try_tokens(story, ["192.0.2.7"] * 2 * REGISTRATIONS_PER_MINUTE_OF_ALL)
+    assert reader.register("token-of-dawn").status_code == 303
+
+
+def test_what_is_too_long_for_a_token_is_none(story: Story, reader: Reader) -> None:
+    """AWS is not asked about it."""
+    assert reader.register("x" * (TOKEN_LENGTH_MAX + 1)).status_code == 422
+    assert story.marketplace.asked == []
+    assert reader.register("x" * TOKEN_LENGTH_MAX).status_code == 422
+    assert len(story.marketplace.asked) == 1
