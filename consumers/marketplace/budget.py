@@ -8,7 +8,8 @@ second the elected one makes no more than 13 calls and all registrations no more
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from enum import IntEnum
+from enum import IntEnum, StrEnum
+from functools import partial
 from typing import Final, Protocol
 
 import sqlalchemy
@@ -23,13 +24,10 @@ CALLS_PER_SECOND_MAX: Final = 20
 """What AWS allows (Entitlement Service quotas)."""
 READINGS_PER_SECOND: Final = 12.0
 REGISTRATIONS_PER_SECOND: Final = 3
-REGISTRATIONS_AT_ONCE: Final = 3
-"""How many calls that nobody made may be left over for those who come together."""
+"""So many that nobody made may be left over for those who come together."""
 REGISTRATION_WAITS_SECONDS: Final = 3.0
 """How long a buyer is kept waiting for a call; the elected process reads for who came too late, first of all."""
 
-_INTERVAL: Final = timedelta(seconds=1) // REGISTRATIONS_PER_SECOND
-_ROW: Final = "registrations"
 _ANOTHER_READS: Final = "Another process reads AWS now."
 _TOO_MANY_REGISTER: Final = "Many register at this moment. AWS is asked as soon as it may be."
 
@@ -42,6 +40,16 @@ class Priority(IntEnum):
     DATE = 2
     RECHECK = 3
     SWEEP = 4
+
+
+class Counted(StrEnum):
+    """What is counted by itself: AWS's Agreement service has quotas of its own."""
+
+    ENTITLEMENTS = "registrations"
+    AGREEMENTS = "registrations-agreements"
+
+
+_PER_SECOND: Final = {Counted.ENTITLEMENTS: REGISTRATIONS_PER_SECOND, Counted.AGREEMENTS: 2 * REGISTRATIONS_PER_SECOND}
 
 
 class NoCallIsLeftError(Exception):
@@ -125,6 +133,7 @@ class RegistrationsBudget:
     def __init__(
         self,
         ledger: Ledger,
+        counted: Counted = Counted.ENTITLEMENTS,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -133,10 +142,12 @@ class RegistrationsBudget:
 
         Args:
             ledger: its append lock lets one process count at a time, by one clock.
+            counted: the calls of which service.
             clock: seconds from any start, never going back.
             sleep: waits that many seconds.
         """
         self._ledger = ledger
+        self._count = Work(decide=partial(_count, counted=counted), caller=SYSTEM_CALLER, writes_rows=True)
         self._clock = clock
         self._sleep = sleep
 
@@ -148,18 +159,18 @@ class RegistrationsBudget:
             LedgerError: the database can't be written.
         """
         give_up_at = self._clock() + REGISTRATION_WAITS_SECONDS
-        while wait := self._ledger.submit(_COUNT):
+        while wait := self._ledger.submit(self._count):
             if self._clock() + wait.total_seconds() > give_up_at:
                 raise NoCallIsLeftError(_TOO_MANY_REGISTER)
             self._sleep(wait.total_seconds())
 
 
-def _count(transaction: Transaction) -> timedelta:
+def _count(transaction: Transaction, *, counted: Counted) -> timedelta:
     """Count one call; returns how long it has to wait if it may not be made yet, and is not counted then."""
     rows, at = transaction.rows, microseconds(transaction.at)
-    interval = _INTERVAL // timedelta(microseconds=1)
-    told = rows.scalar(sqlalchemy.select(CALLS.c.spent_until).where(CALLS.c.budget == _ROW))
-    spent_until, spare = max(told or 0, at), (REGISTRATIONS_AT_ONCE - 1) * interval
+    interval = 1_000_000 // _PER_SECOND[counted]
+    told = rows.scalar(sqlalchemy.select(CALLS.c.spent_until).where(CALLS.c.budget == counted))
+    spent_until, spare = max(told or 0, at), (_PER_SECOND[counted] - 1) * interval
     if spent_until > at + spare + interval:
         # The clock was set back. It must not stop everything until it comes there again.
         spent_until = at + spare
@@ -168,10 +179,7 @@ def _count(transaction: Transaction) -> timedelta:
         return timedelta(microseconds=wait)
     values = {"spent_until": spent_until + interval}
     if told is None:
-        rows.execute(sqlalchemy.insert(CALLS).values(values | {"budget": _ROW}))
+        rows.execute(sqlalchemy.insert(CALLS).values(values | {"budget": counted}))
     else:
-        rows.execute(sqlalchemy.update(CALLS).where(CALLS.c.budget == _ROW).values(values))
+        rows.execute(sqlalchemy.update(CALLS).where(CALLS.c.budget == counted).values(values))
     return timedelta()
-
-
-_COUNT: Final = Work(decide=_count, caller=SYSTEM_CALLER, writes_rows=True)

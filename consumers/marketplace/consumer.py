@@ -69,8 +69,9 @@ class Consumer:
         self._upkeep = Upkeep(ledger, retention=settings.inbox_retention)
         self._verifier = Verifier(ledger, settings, clients.certificates)
         budget = ReadingsBudget(self._campaign, readings_per_second)
-        self._inbox = Inbox(ledger, settings, Lineages(ledger, clients, budget=budget, now=now))
-        self._observer = Observer(ledger, settings, clients, budget=budget, now=now)
+        lineages = Lineages(ledger, clients, budget=ReadingsBudget(self._campaign, readings_per_second), now=now)
+        self._inbox = Inbox(ledger, settings, lineages)
+        self._observer = Observer(ledger, settings, clients, budget=budget, lineages=lineages, now=now)
         self._reconciler = Reconciler(ledger, settings, clients, budget=budget, now=now)
         self._heard = threading.Event()
         self._outages = 0
@@ -169,7 +170,7 @@ class Consumer:
         if looked_at is not None and at - looked_at < self._settings.recheck:
             return False
         self._parked_looked_at = at
-        return self._inbox.wake_parked(at=at)
+        return self._inbox.wake_parked()
 
     def _observe(self, at: datetime) -> bool:
         if self._aws_rests(at):

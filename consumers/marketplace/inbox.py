@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 from uuid import uuid4
@@ -14,7 +14,7 @@ import structlog
 from consumers.marketplace import known_agreements, observations
 from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.budget import Priority
-from consumers.marketplace.entitlements import NoObservationError
+from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
 from consumers.marketplace.licenses import (
     claiming,
     find_license,
@@ -26,7 +26,7 @@ from consumers.marketplace.licenses import (
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.messages import NotUnderstood, Parsed, Poke, PokeKind, Unrelated, parse
 from consumers.marketplace.names import Name, value_of
-from consumers.marketplace.pauses import LICENSE
+from consumers.marketplace.pauses import LICENSE, OUTAGE
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.succession import ContradictionError, announce
 from consumers.marketplace.tables import AGREEMENTS, INBOX
@@ -117,6 +117,8 @@ class _New:
 
 # These begin a license; the other messages tell only of one that is there.
 _ISSUING: Final = frozenset({PokeKind.LICENSE_UPDATED, PokeKind.ENTITLEMENT_UPDATED, PokeKind.SUBSCRIBE_SUCCESS})
+_TO_SETTLE: Final = (MessageStatus.NEW, MessageStatus.PARKED)
+"""Those with a due time: of the parked ones those that wait for an answer of AWS."""
 _BEGINNING: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
 """What an agreement may be heard of by for the first time."""
 GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
@@ -127,6 +129,8 @@ _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awai
 _AGREEMENT_UNKNOWN: Final = "Nothing is known of the agreement yet. It waits for a message that names its license."
 _NOTHING_ENDS: Final = "It says that something has ended that this ledger never heard of."
 _NOTHING_BEGINS: Final = "It is about a purchase that this ledger never heard of, and begins none."
+_LINEAGE_AWAITED: Final = "Nothing is known of its agreement yet, so that it is asked again before a license is issued."
+_NO_ANSWER: Final = "AWS Marketplace does not answer at this moment."
 _EARLIER_KEY: Final = "It says that an earlier agreement or license has ended, not the one that stands now."
 _LATER_KEY: Final = "It is about an agreement that has not begun. It will not begin."
 _SAME_EVENT: Final = "Another message told of the same event before."
@@ -160,6 +164,9 @@ class Inbox:
         self._ledger = ledger
         self._settings = settings
         self._lineages = lineages
+        self._outages = 0
+        self._rests_until: datetime | None = None
+        self._now = datetime.min.replace(tzinfo=UTC)
 
     def store(self, received: Sequence[Received]) -> None:
         """Make messages durable; those that are stored already stay as they are.
@@ -204,11 +211,12 @@ class Inbox:
         Raises:
             LedgerError: the database can't be written.
         """
+        self._now = at
         with self._ledger.reading.connect() as reading:
             numbers = reading.scalars(
                 sqlalchemy.select(INBOX.c.number)
                 .where(
-                    INBOX.c.status == MessageStatus.NEW,
+                    INBOX.c.status.in_(_TO_SETTLE),
                     INBOX.c.verified_at.is_not(None),
                     INBOX.c.due_at <= microseconds(at),
                 )
@@ -230,8 +238,8 @@ class Inbox:
             left = left[self._settle_quiet(left) :]
         return bool(messages)
 
-    def wake_parked(self, *, at: datetime) -> bool:
-        """Look again at the messages for which keys became known, or AWS is to be asked once more; whether any are.
+    def wake_parked(self) -> bool:
+        """Look again whether the keys became known for which messages wait; whether any did.
 
         Raises:
             LedgerError: the database can't be written.
@@ -241,9 +249,7 @@ class Inbox:
             .where(LICENSE_KEYS.c.kind == KeyKind.AGREEMENT.value)
             .union(sqlalchemy.select(AGREEMENTS.c.agreement_id).where(AGREEMENTS.c.license_id.is_not(None)))
         )
-        awake = (INBOX.c.status == MessageStatus.PARKED) & (
-            (INBOX.c.license_id.is_(None) & named) | (INBOX.c.due_at <= microseconds(at))
-        )
+        awake = (INBOX.c.status == MessageStatus.PARKED) & INBOX.c.license_id.is_(None) & named
         with self._ledger.reading.connect() as reading:
             found = reading.scalar(sqlalchemy.select(INBOX.c.number).where(awake).limit(1))
         if found is None:
@@ -314,7 +320,7 @@ class Inbox:
         try:
             told = self._lineage_of(poke)
         except NoObservationError as error:
-            return self._park(number, reason=error.reason)
+            return self._park(number, error)
         license_id = LicenseId(str(uuid4()))
 
         def decide(transaction: Transaction) -> Settled | None:
@@ -335,14 +341,29 @@ class Inbox:
         """What AWS tells of an agreement that was never heard of: one call, for the first message that names it."""
         if poke.product_code not in (None, *self._settings.product_codes) or poke.kind not in _BEGINNING:
             return ()
-        return self._lineages.read(poke.names, license_arn_heard=poke.license_arn_heard)
+        if self._rests_until is not None and self._now < self._rests_until and self._lineages.is_unknown(poke.names):
+            raise NoAnswerError(_NO_ANSWER)
+        told = self._lineages.read(poke.names, license_arn_heard=poke.license_arn_heard)
+        if told:
+            self._outages, self._rests_until = 0, None
+        return told
 
-    def _park(self, number: int, *, reason: str) -> Settled:
+    def _park(self, number: int, error: NoObservationError) -> Settled:
+        """Nothing is issued whose lineage is not known: it is asked for again, in pauses that grow."""
+        if isinstance(error, NoAnswerError):
+            self._outages += 1
+        outages = self._outages
+
         def decide(transaction: Transaction) -> Settled:
+            rows, this = transaction.rows, INBOX.c.number == number
+            attempts = (rows.scalar(sqlalchemy.select(INBOX.c.attempts).where(this)) or 0) + 1
+            rows.execute(sqlalchemy.update(INBOX).where(this).values(attempts=attempts))
+            if outages:
+                self._rests_until = transaction.at + OUTAGE.after(outages)
             settled = Settled(
                 status=MessageStatus.PARKED,
-                reason=f"{reason} It is asked again, since nothing is known of the agreement yet.",
-                due_at=transaction.at + self._settings.recheck,
+                reason=f"{error.reason} {_LINEAGE_AWAITED}",
+                due_at=transaction.at + LICENSE.after(attempts),
             )
             _write_settled(transaction, number, settled)
             return settled
@@ -516,7 +537,7 @@ def note_events(transaction: Transaction, numbers: Sequence[int], *, after: int)
 
 def _still_new(rows: sqlalchemy.Connection, numbers: Sequence[int]) -> Collection[int]:
     """Which of these messages nobody has settled meanwhile."""
-    query = sqlalchemy.select(INBOX.c.number).where(INBOX.c.number.in_(numbers), INBOX.c.status == MessageStatus.NEW)
+    query = sqlalchemy.select(INBOX.c.number).where(INBOX.c.number.in_(numbers), INBOX.c.status.in_(_TO_SETTLE))
     return set(rows.scalars(query))
 
 

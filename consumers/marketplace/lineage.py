@@ -37,13 +37,14 @@ class Lineages:
         Raises:
             NoObservationError: AWS did not answer.
         """
-        agreement_id = names.value_of(known_by, KeyKind.AGREEMENT)
-        arn = names.value_of(known_by, KeyKind.LICENSE_ARN)
-        if agreement_id is not None:
-            return () if self._was_read(agreement_id) else (self._describe(agreement_id),)
-        if arn is None or self._is_known(arn):
+        if not self.is_unknown(known_by):
             return ()
-        spellings = [arn, *([license_arn_heard] if license_arn_heard else [])]
+        agreement_id = names.value_of(known_by, KeyKind.AGREEMENT)
+        if agreement_id is not None:
+            # That it is not told is known from now on as well, so that it is not asked for each message.
+            return (self.describe(agreement_id) or Agreement(agreement_id=agreement_id, read_at=self._now()),)
+        arn = names.value_of(known_by, KeyKind.LICENSE_ARN)
+        spellings = [spelling for spelling in (arn, license_arn_heard) if spelling]
         return entitlements.agreements_of_arn(self._clients, spellings, budget=self._budget, at=self._now())
 
     def introduce(
@@ -71,11 +72,31 @@ class Lineages:
         work = Work(decide=decide, caller=caller, keys=claiming(known_by), writes_rows=True)
         return self._ledger.submit(work)
 
-    def _describe(self, agreement_id: str) -> Agreement:
-        at = self._now()
-        told = entitlements.describe_agreement(self._clients, agreement_id, budget=self._budget, at=at)
-        # That it is not told is known from now on as well, so that it is not asked for each message.
-        return told or Agreement(agreement_id=agreement_id, read_at=at)
+    def describe(self, agreement_id: str) -> Agreement | None:
+        """How an agreement stands now; null if AWS does not tell it to this seller.
+
+        Raises:
+            NoAnswerError: AWS did not answer.
+        """
+        return entitlements.describe_agreement(self._clients, agreement_id, budget=self._budget, at=self._now())
+
+    def chain(self, initial_agreement_id: str) -> tuple[Agreement, ...]:
+        """The agreements of a chain of renewals and replacements; none if AWS does not tell them to this seller.
+
+        Raises:
+            NoObservationError: AWS did not answer.
+        """
+        return entitlements.agreements_of_chain(
+            self._clients, initial_agreement_id, budget=self._budget, at=self._now()
+        )
+
+    def is_unknown(self, known_by: Sequence[Name]) -> bool:
+        """Whether AWS would have to be asked about these names."""
+        agreement_id = names.value_of(known_by, KeyKind.AGREEMENT)
+        arn = names.value_of(known_by, KeyKind.LICENSE_ARN)
+        if agreement_id is not None:
+            return not self._was_read(agreement_id)
+        return arn is not None and not self._is_known(arn)
 
     def _was_read(self, agreement_id: str) -> bool:
         with self._ledger.reading.connect() as reading:

@@ -140,15 +140,25 @@ class Observer:
         clients: Clients,
         *,
         budget: Budget,
+        lineages: Lineages,
         now: Callable[[], datetime],
     ) -> None:
-        """Read with these clients, as often as the budget lets; `now` is the clock, aware UTC."""
+        """Read with these clients.
+
+        Args:
+            ledger: where to record what changed.
+            settings: what is sold.
+            clients: by which AWS is asked.
+            budget: how often it may be asked about entitlements.
+            lineages: asks about agreements.
+            now: the clock, aware UTC.
+        """
         self._ledger = ledger
         self._settings = settings
         self._clients = clients
         self._budget = budget
         self._now = now
-        self._lineages = Lineages(ledger, clients, budget=budget, now=now)
+        self._lineages = lineages
 
     def observe_next(self, *, at: datetime) -> Outcome:
         """Read the license that is due first, if there is one.
@@ -249,7 +259,7 @@ class Observer:
         shown = succession.generations(rows, claim.agreements)
         asked = [one.agreement.agreement_id for one in shown[:-1] if one.agreement and not one.is_over]
         asked += [agreement_id for message in claim.messages for agreement_id in _asked_about(message)]
-        told = [self._describe(agreement_id) for agreement_id in dict.fromkeys(asked)]
+        told = [self._lineages.describe(agreement_id) for agreement_id in dict.fromkeys(asked)]
         if not claim.agreements and len({row.license_arn for row in rows} - {None}) == 1 and not _is_claimed(claim):
             # A legacy license that is about to claim an ARN: what follows it later is found by its agreement.
             told += self._lineages.read(_names_read(claim.license, rows))
@@ -258,17 +268,14 @@ class Observer:
     def _ask_whether_it_ended(self, claim: _Claim) -> tuple[AgreementStatus | None, tuple[Agreement, ...]]:
         """How the current agreement stands, and, where another one is to follow it, the chain that it is of."""
         agreement_id = _agreement_of(claim)
-        described = None if agreement_id is None else self._describe(agreement_id)
+        described = None if agreement_id is None else self._lineages.describe(agreement_id)
         if described is None:
             return None, ()
         if described.status not in SUCCEEDED:
             return described.status, (described,)
         initial = described.initial_agreement_id or described.agreement_id
-        chain = entitlements.agreements_of_chain(self._clients, initial, budget=self._budget, at=self._now())
+        chain = self._lineages.chain(initial)
         return described.status, (described, *chain)
-
-    def _describe(self, agreement_id: str) -> Agreement | None:
-        return entitlements.describe_agreement(self._clients, agreement_id, budget=self._budget, at=self._now())
 
     def _dimensions_of(self, license_: License) -> frozenset[str]:
         dimensions = self._settings.products.get(license_.product_code)

@@ -8,7 +8,7 @@ import structlog
 from botocore.exceptions import ClientError, ParamValidationError
 
 from consumers.marketplace import names
-from consumers.marketplace.budget import RegistrationsBudget
+from consumers.marketplace.budget import Counted, RegistrationsBudget
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import NoObservationError, ask, code_of
 from consumers.marketplace.inbox import MARKETPLACE
@@ -43,8 +43,8 @@ class MarketplaceRegistration:
         self._settings = settings
         self._clients = clients
         budget = RegistrationsBudget(ledger)
-        self._observer = Observer(ledger, settings, clients, budget=budget, now=now)
-        self._lineages = Lineages(ledger, clients, budget=budget, now=now)
+        self._lineages = Lineages(ledger, clients, budget=RegistrationsBudget(ledger, Counted.AGREEMENTS), now=now)
+        self._observer = Observer(ledger, settings, clients, budget=budget, lineages=self._lineages, now=now)
 
     def resolve(self, token: str, *, cause: str) -> Resolved:
         """Find out who comes, let the license exist, and read its seats. The same token twice gives the same.

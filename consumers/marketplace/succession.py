@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import sqlalchemy
 
@@ -11,6 +11,7 @@ from consumers.marketplace import known_agreements
 from consumers.marketplace.agreement import LOST, SUCCEEDED, Agreement
 from consumers.marketplace.entitlements import LiveRow
 from consumers.marketplace.tables import INBOX, OBSERVATIONS
+from ledger.errors import RefusedError
 from ledger.license import decisions
 from ledger.license.decisions import TwinIsInUseError
 from ledger.license.events import KeyKind, LicenseId
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 _CHAIN_MAX: Final = 1_000
 
 
-class ContradictionError(Exception):
+class ContradictionError(RefusedError):
     """What was heard contradicts what is known; the text says so in words. Nothing changes by it."""
+
+    CODE: ClassVar[str] = "CONTRADICTION"
 
 
 # -- what was bought ---------------------------------------------------------------------------------------------------

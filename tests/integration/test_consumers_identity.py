@@ -82,24 +82,46 @@ def test_rows_of_a_legacy_customer_that_are_another_licenses_do_not_count(stage:
     assert known_as(second, KeyKind.LICENSE_ARN) == []
 
 
-def test_rows_of_several_arns_name_a_legacy_license_by_none(stage: Stage) -> None:
-    """They are counted together as long as nobody else claims them."""
+def test_several_arns_at_first_sight_are_reported_and_change_nothing(stage: Stage) -> None:
+    """Which of them is the legacy license's nobody can know."""
     legacy = stage.buy(generation=Generation.LEGACY)
     rows = (row(5, LicenseArn=ARN), row(3, LicenseArn=f"{ARN[:-1]}2"))
     stage.sandbox.faults.set(FaultPlan(rows={legacy.agreement_id: rows}))
     stage.consume()
-    assert stage.license().seats_max == 8
+    assert stage.license().subscription is None
     assert known_as(stage.license(), KeyKind.LICENSE_ARN) == []
+    (status, reason) = stage.inbox()[-1]
+    assert status == "waiting"
+    assert reason is not None
+    assert reason.startswith("AWS shows this legacy customer seats of 2 licenses")
 
 
-def test_a_message_that_names_two_licenses_is_about_that_of_the_arn(stage: Stage) -> None:
-    """It does not take a key from the other."""
+def test_a_further_arn_of_a_legacy_customer_is_a_license_of_its_own(stage: Stage) -> None:
+    """The license counts the rows of the ARN that it claimed, and no others."""
+    legacy = stage.buy(generation=Generation.LEGACY)
+    other = f"{ARN[:-1]}2"
+    stage.sandbox.faults.set(FaultPlan(rows={legacy.agreement_id: (row(5, LicenseArn=ARN),)}))
+    stage.consume()
+    rows = (row(6, LicenseArn=ARN), row(3, LicenseArn=other))
+    stage.sandbox.faults.set(FaultPlan(rows={legacy.agreement_id: rows}))
+    stage.sandbox.marketplace.set_seats(legacy.agreement_id, seats=9)
+    stage.consume()
+    first, second = stage.licenses()
+    assert first.seats_max == 6
+    assert known_as(second, KeyKind.LICENSE_ARN) == [other]
+
+
+def test_a_message_that_names_two_licenses_changes_neither_and_is_reported(stage: Stage) -> None:
+    """The agreement of one with the ARN of the other."""
     first, second = stage.bought(seats=3), stage.bought(seats=4)
     events = stage.events()
     stage.send(license_updated(stage, first, agreement={"id": second.agreement_id}))
     stage.consume()
     assert stage.events() == events
-    assert stage.statuses()[-1] == "done"
+    (status, reason) = stage.inbox()[-1]
+    assert status == "failed"
+    assert reason is not None
+    assert reason.startswith("Its names mean two licenses")
     assert [known_as(license_, KeyKind.AGREEMENT) for license_ in stage.licenses()] == [
         [first.agreement_id],
         [second.agreement_id],

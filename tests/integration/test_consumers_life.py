@@ -29,7 +29,7 @@ from tests.integration.consumers_stage import (
     unverified,
 )
 
-BOUGHT = ["license-issued", *["license-identified"] * 4, "subscription-started"]
+BOUGHT = ["license-issued", *["license-identified"] * 4, "renewal-announced", "subscription-started"]
 
 
 @pytest.fixture(params=ENGINES)

@@ -21,6 +21,7 @@ from tests.integration.consumers_stage import (
     PRODUCT_CODE,
     USERS,
     Stage,
+    anew,
     database,
     staged,
 )
@@ -123,7 +124,8 @@ def test_pokes_that_wait_together_cost_one_reading(stage: Stage) -> None:
     """Ten of them are not ten calls to AWS."""
     stage.buy()
     bodies = stage.held_back()
-    stage.send(*(changed(of_kind(bodies, "License Updated"), id=f"poke-{number}") for number in range(10)))
+    updated = json.loads(of_kind(bodies, "License Updated"))
+    stage.send(*(anew(updated) for _ in range(10)))
     calls = Calls(stage.clients)
     stage.consume()
     assert calls.count == 1

@@ -106,13 +106,31 @@ def test_aws_is_left_alone_between_two_tries(stage: Stage) -> None:
 
 def test_a_connection_that_hangs_is_given_up(stage: Stage) -> None:
     """After a few seconds."""
-    stage.buy()
+    contract = stage.bought()
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=8)
+    (_, updated) = stage.held_back()
+    stage.send(updated)
     stage.sandbox.faults.set(FaultPlan(hang_seconds=60))
     stage.consume()
     assert stage.inbox()[-1] == ("waiting", "AWS Marketplace did not answer GetEntitlements: ReadTimeoutError.")
     stage.sandbox.faults.clear()
     stage.pass_time(10 * SECOND)
+    assert stage.license().seats_max == 8
+
+
+def test_nothing_is_issued_whose_lineage_aws_does_not_tell(stage: Stage) -> None:
+    """It might be the renewal of another license: the message waits until AWS answers."""
+    stage.buy()
+    stage.sandbox.faults.set(FaultPlan(throttle={"DescribeAgreement": 1}))
+    stage.consume()
+    assert stage.licenses() == []
+    assert set(stage.statuses()) == {"parked"}
+    (_, reason) = stage.inbox()[0]
+    assert reason is not None
+    assert reason.startswith("AWS Marketplace answered DescribeAgreement with ThrottlingException.")
+    stage.pass_time(10 * SECOND)
     assert stage.license().seats_max == 5
+    assert set(stage.statuses()) == {"done"}
 
 
 def test_a_reading_that_breaks_off_between_two_pages_counts_for_nothing(stage: Stage) -> None:
