@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.parts import Parts
+from ledger.drift import AlarmCode, DriftReport, Standing
 from ledger.store import StoreError
 
 # From what the disk takes to what people give up at.
@@ -33,6 +34,7 @@ class _LedgerCollector(Collector):
             head, statuses = ledger.head(), views.status()
             published = None if self._parts.kafka is None else self._parts.kafka()
             inbox = self._parts.inbox.counts()
+            report = None if self._parts.drift is None else self._parts.drift.report()
         except (StoreError, SQLAlchemyError):
             # The requests are counted all the same, so that the outage shows in them.
             return
@@ -54,6 +56,23 @@ class _LedgerCollector(Collector):
         if published is not None:
             yield GaugeMetricFamily("ledger_kafka_position", "Position of the last event published", published.position)
             yield GaugeMetricFamily("ledger_kafka_lag_events", "Events that Kafka has not got", published.lag_events)
+        if report is not None:
+            yield from _of_drift(report)
+
+
+def _of_drift(report: DriftReport) -> Iterator[Metric]:
+    yield GaugeMetricFamily("ledger_drift_agrees", "Whether the last reconciliation agrees with AWS", report.agrees)
+    yield GaugeMetricFamily(
+        "ledger_drift_finished_timestamp_seconds", "When it was done", report.finished_at.timestamp()
+    )
+    differences = GaugeMetricFamily("ledger_drift_differences", "What it found", labels=["standing"])
+    for standing in Standing:
+        differences.add_metric([standing.value], report.counts.get(standing, 0))
+    alarms = GaugeMetricFamily("ledger_drift_alarm", "Whether it raised this alarm", labels=["alarm"])
+    raised = {alarm.code for alarm in report.alarms}
+    for code in AlarmCode:
+        alarms.add_metric([code.value], code in raised)
+    yield from (differences, alarms)
 
 
 def register(app: flask.Flask, parts: Parts) -> None:

@@ -7,6 +7,7 @@ from typing import Final, cast
 
 import flask
 
+from api.drift import Drift
 from api.inbox import InboxDoor
 from api.registration import Registration
 from ledger.ledger import Ledger
@@ -46,6 +47,7 @@ class Parts:
         inbox: what AWS Marketplace told.
         registration: who asks AWS Marketplace about a registration token; null where that is not set up.
         kafka: tells how far what is published to Kafka is behind; null where nothing is.
+        drift: tells whether the ledger agrees with AWS; null where that is not set up.
     """
 
     ledger: Ledger
@@ -54,6 +56,7 @@ class Parts:
     inbox: InboxDoor
     registration: Registration | None = None
     kafka: Callable[[], PublisherStatus] | None = None
+    drift: Drift | None = None
 
 
 def keep_parts(app: flask.Flask, parts: Parts) -> None:

@@ -33,7 +33,14 @@ from commands.settings import (
     Settings,
 )
 from commands.stopping import stop_at_once
-from consumers.marketplace import Consumer, MarketplaceInbox, MarketplaceRegistration, MarketplaceSettings, aws_clients
+from consumers.marketplace import (
+    Consumer,
+    DriftReports,
+    MarketplaceInbox,
+    MarketplaceRegistration,
+    MarketplaceSettings,
+    aws_clients,
+)
 from consumers.sandbox import Marketplace, Sandbox
 from ledger.keys import PREFIX, KeyScope
 from ledger.ledger import Ledger
@@ -91,6 +98,7 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
             inbox=MarketplaceInbox(ledger),
             registration=registration,
             kafka=publisher.status if publisher else None,
+            drift=DriftReports(ledger),
         )
     )
 

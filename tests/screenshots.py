@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from api.pages.limits import REGISTRATIONS_PER_MINUTE
 from ledger.inbox import MessageStatus
 from tests.browsers import arrive, chromium, missing
+from tests.e2e.pages.drift_story import agreeing, bad_night
 from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
 from tests.e2e.pages.story import ADA, GRACE, OPERATOR, Story, open_story, overwrite, served
 
@@ -75,6 +76,7 @@ def _pages(
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_url(lambda url: "sign-in" not in url)
     noon = f"/licenses/{story.noon}"
+    story.reports.made = {11: agreeing(story), 12: bad_night(story)}
     for name, path in {
         "licenses": "/",
         "license-information": f"{noon}?seats_max=8",
@@ -88,6 +90,8 @@ def _pages(
         "add-users": f"{noon}/users/add",
         "history": f"{noon}/history",
         "sign-ins": f"{noon}/sign-ins",
+        "drift": "/drift",
+        "drift-quiet": "/drift?number=11",
         "not-found": "/licenses/nothing",
     }.items():
         page.goto(path)

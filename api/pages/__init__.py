@@ -2,7 +2,7 @@
 
 import flask
 
-from api.pages import filters, history, inbox, licenses, registration, security, signing, users
+from api.pages import drift, filters, history, inbox, licenses, registration, security, signing, users
 from api.pages.blueprint import PAGES, keep
 from api.pages.gate import principal
 from api.pages.limits import AddressLimits
@@ -11,7 +11,7 @@ from api.principal import Permission
 from api.sign_ins import SignIns
 
 # Each hangs its pages on the blueprint when it is imported.
-__all__ = ["history", "inbox", "licenses", "register", "registration", "signing", "users"]
+__all__ = ["drift", "history", "inbox", "licenses", "register", "registration", "signing", "users"]
 
 
 def register(app: flask.Flask, parts: Parts) -> None:

@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 from api.pages import inbox_words, words
 from api.parts import current_parts
+from ledger import drift
 from ledger.times import written
 
 _TEMPLATE: Final = Markup('<time datetime="{iso}" data-show="{show}" title="{utc}">{text}</time>')
@@ -89,6 +90,7 @@ def register(app: flask.Flask) -> None:
         ACTOR_TITLES=words.ACTOR_TITLES,
         BLOCK_REASONS=words.BLOCK_REASONS,
         CHANGES=words.CHANGES,
+        DRIFT_KINDS=drift.KINDS,
         EVENT_KINDS=words.EVENT_KINDS,
         LICENSE_STATUSES=words.LICENSE_STATUSES,
         MESSAGE_HEADLINES=inbox_words.HEADLINES,

@@ -21,6 +21,7 @@ from api.v1.fields import (
     note,
     user,
 )
+from ledger.drift import AlarmCode, DriftKind, Standing
 from ledger.envelope import event_types
 from ledger.inbox import MessageStatus
 from ledger.license.access import AccessCode, LicenseStatus
@@ -114,6 +115,12 @@ class HistoryQuery(ListQuery):
     order = fields.String(
         validate=validate.OneOf(("asc", "desc"), error="Give one of: {choices}."), load_default="desc"
     )
+
+
+class DriftQuery(_Taken):
+    """Which report."""
+
+    number = WholeInQuery(at_least=1, metadata={"description": "Of a report that is kept; the latest if absent."})
 
 
 class InboxQuery(KeysQuery):
@@ -467,6 +474,101 @@ class IssuedKey(Key):
     """A key that was just issued, with its secret, which is shown this once."""
 
     key = _text()
+
+
+class Terms(Schema):
+    """What one side says of a license."""
+
+    seats_max = _number()
+    renews_at = _time_or_null()
+
+
+class Difference(Schema):
+    """One license in which ledger and AWS differ."""
+
+    kinds = fields.List(fields.Enum(DriftKind, by_value=True), required=True)
+    standing = fields.Enum(Standing, by_value=True, required=True)
+    license_id = _id(allow_none=True)
+    product_code = _text()
+    customer_id = _text(allow_none=True)
+    key = _text(allow_none=True)
+    here = fields.Nested(Terms, required=True, allow_none=True)
+    there = fields.Nested(Terms, required=True, allow_none=True)
+    is_loss = fields.Boolean(required=True)
+    reason = _text(allow_none=True)
+
+
+class Candidate(Schema):
+    """Two licenses of one customer, of which the newer may be the older one renewed."""
+
+    license_id = _id()
+    ended_at = _time()
+    successor_id = _id()
+    began_at = _time()
+    key = _text(metadata={"description": "As `licensing-ledger succeed` takes it."})
+    product_code = _text()
+    customer_id = _text()
+
+
+class Unexplained(Schema):
+    """A license that runs, and of which AWS has shown nothing for a day or longer."""
+
+    license_id = _id()
+    since = _time()
+    product_code = _text()
+    customer_id = _text(allow_none=True)
+    here = fields.Nested(Terms, required=True)
+
+
+class Alarm(Schema):
+    """What a person has to look at."""
+
+    code = fields.Enum(AlarmCode, by_value=True, required=True)
+    detail = _text()
+
+
+class DriftReport(Schema):
+    """What a reconciliation found, and what became of it."""
+
+    number = _number(1)
+    begun_at = _time()
+    finished_at = _time()
+    dry_run = fields.Boolean(required=True)
+    apply_losses = fields.Boolean(required=True)
+    agrees = fields.Boolean(required=True)
+    licenses = _number()
+    rows = _number()
+    pages = _number()
+    agreements = _number()
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    alarms = fields.List(fields.Nested(Alarm), required=True)
+    differences = fields.List(
+        fields.Nested(Difference),
+        required=True,
+        metadata={"description": "The first 1,000, what is open before what is done."},
+    )
+    unexplained = fields.List(fields.Nested(Unexplained), required=True)
+    candidates = fields.List(fields.Nested(Candidate), required=True)
+    notes = fields.List(_text(), required=True)
+
+
+class DriftProgress(Schema):
+    """How far a reconciliation is."""
+
+    number = _number(1)
+    begun_at = _time_or_null()
+    doing = _text()
+    done = _number()
+    total = fields.Integer(required=True, allow_none=True)
+    trouble = _text(allow_none=True)
+
+
+class Drift(Schema):
+    """Whether the ledger agrees with AWS."""
+
+    running = fields.Nested(DriftProgress, required=True, allow_none=True)
+    kept = fields.List(_number(1), required=True, metadata={"description": "The reports that can be asked for."})
+    report = fields.Nested(DriftReport, required=True, allow_none=True)
 
 
 class _Page(Schema):

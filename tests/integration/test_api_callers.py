@@ -67,8 +67,9 @@ INBOX: Final[list[ApiCall]] = [
     ("GET", "/v1/inbox/1", None),
     ("POST", "/v1/inbox/1/retry", None),
 ]
+DRIFT: Final[list[ApiCall]] = [("GET", "/v1/drift", None)]
 LIST: Final[list[ApiCall]] = [("GET", "/v1/licenses", None)]
-CALLS: Final[list[ApiCall]] = [*LIST, *READS, *CHANGES, *QUESTIONS, *BY_KEY, *KEYS, *INBOX]
+CALLS: Final[list[ApiCall]] = [*LIST, *READS, *CHANGES, *QUESTIONS, *BY_KEY, *KEYS, *INBOX, *DRIFT]
 
 MAY: Final[dict[str, list[ApiCall]]] = {
     OPERATOR: [call for call in CALLS if call not in BY_KEY],

@@ -34,6 +34,7 @@ from ledger.times import system_now
 from ledger.transaction import Caller, Transaction, Work
 from ledger.users import parse_user
 from projections.views import Views, ViewsSettings
+from tests.e2e.pages.reports import Reports
 
 MARKETPLACE: Final = Caller(Actor(ActorRole.MARKETPLACE, "sqs"), "0b1f9a52-52b5-4a4e-8d1c-3a9e0a6f7c11")
 CLIENT: Final = Caller(Actor(ActorRole.CLIENT, "key-c1"), "5c1d7b1e-0f5d-4c84-9f0e-2f0c5a0b9d02")
@@ -104,6 +105,7 @@ class Story:
     ledger: Ledger
     views: Views
     marketplace: Marketplace
+    reports: Reports
     app: flask.Flask
     path: Path
     noon: LicenseId = NOT_YET
@@ -154,17 +156,25 @@ def open_story(folder: Path, *, told: Story | None = None) -> Iterator[Story]:
     ledger = Ledger.open(LedgerSettings(url=DatabaseUrl.of_file(path)), now=clock, tables=(sign_ins.METADATA, METADATA))
     views = Views.open(ViewsSettings(url=DatabaseUrl.of_file(folder / "ledger.views.db")), ledger)
     marketplace = Marketplace(ledger=ledger)
+    reports = Reports()
     parts = Parts(
         ledger=ledger,
         views=views,
         settings=ApiSettings(secure_cookies=False),
         inbox=MarketplaceInbox(ledger),
         registration=marketplace,
+        drift=reports,
     )
     views.start()
     try:
         story = Story(
-            clock=clock, ledger=ledger, views=views, marketplace=marketplace, app=create_app(parts), path=path
+            clock=clock,
+            ledger=ledger,
+            views=views,
+            marketplace=marketplace,
+            reports=reports,
+            app=create_app(parts),
+            path=path,
         )
         if told is None:
             tell(story)

@@ -1,0 +1,116 @@
+"""Reports of a quiet night and of a bad one."""
+
+from datetime import timedelta
+from typing import Final
+
+from ledger.drift import (
+    Alarm,
+    AlarmCode,
+    Candidate,
+    Difference,
+    DriftKind,
+    DriftReport,
+    Standing,
+    Terms,
+    Unexplained,
+)
+from ledger.license.events import LicenseId
+from tests.e2e.pages.story import Story
+
+WITHHELD: Final = "Too much would be lost at once."
+
+
+def agreeing(story: Story, *, number: int = 11) -> DriftReport:
+    """A quiet night."""
+    return DriftReport(
+        number=number,
+        begun_at=story.clock() - timedelta(minutes=2),
+        finished_at=story.clock() - timedelta(minutes=1),
+        dry_run=False,
+        apply_losses=False,
+        agrees=True,
+        licenses=1_204,
+        rows=1_204,
+        pages=49,
+        agreements=3,
+        counts=dict.fromkeys(Standing, 0),
+        alarms=(),
+        differences=(),
+        unexplained=(),
+        candidates=(),
+        notes=(),
+    )
+
+
+def bad_night(story: Story, *, number: int = 12) -> DriftReport:
+    """Everything that a report can say."""
+    at = story.clock()
+    differences = (
+        difference(story.noon, DriftKind.MISSING_THERE, Standing.WITHHELD, here=25, there=None, reason=WITHHELD),
+        difference(story.dusk, DriftKind.NUMBER, Standing.LEFT, here=120, there=90, reason="AWS was read again."),
+        difference(
+            story.dawn, DriftKind.NUMBER, Standing.ON_ITS_WAY, here=10, there=4, reason="A second reading waits."
+        ),
+        difference(story.night, DriftKind.DATE, Standing.MENDED, here=10, there=10),
+        difference(None, DriftKind.MISSING_HERE, Standing.MENDED, here=None, there=5),
+    )
+    return DriftReport(
+        number=number,
+        begun_at=at - timedelta(minutes=2),
+        finished_at=at - timedelta(minutes=1),
+        dry_run=False,
+        apply_losses=False,
+        agrees=False,
+        licenses=1_204,
+        rows=1_201,
+        pages=49,
+        agreements=17,
+        counts={Standing.WITHHELD: 1, Standing.LEFT: 1, Standing.ON_ITS_WAY: 1, Standing.MENDED: 2},
+        alarms=(Alarm(code=AlarmCode.LOSSES_WITHHELD, detail="So much would be lost at once that it is held back."),),
+        differences=differences,
+        unexplained=(
+            Unexplained(
+                license_id=story.noon,
+                since=at - timedelta(days=2),
+                product_code="4vx8kn2qpr7mty3wdz6hbcj5s",
+                customer_id="123456789012",
+                here=Terms(seats_max=25, renews_at=at + timedelta(days=300)),
+            ),
+        ),
+        candidates=(
+            Candidate(
+                license_id=story.night,
+                ended_at=at - timedelta(days=9),
+                successor_id=story.noon,
+                began_at=at - timedelta(days=8),
+                key="agmt-9x2k4m7q",
+                product_code="4vx8kn2qpr7mty3wdz6hbcj5s",
+                customer_id="123456789012",
+            ),
+        ),
+        notes=("News of agreements could not be read: AccessDeniedException.",),
+    )
+
+
+def difference(
+    license_id: LicenseId | None,
+    kind: DriftKind,
+    standing: Standing,
+    *,
+    here: int | None,
+    there: int | None,
+    reason: str | None = None,
+) -> Difference:
+    """One difference, of seats without dates."""
+    return Difference(
+        kinds=(kind,),
+        standing=standing,
+        license_id=license_id,
+        product_code="4vx8kn2qpr7mty3wdz6hbcj5s",
+        customer_id="123456789012",
+        key="arn:aws:license-manager::294406891311:license:l-9d01d15f86334a8894365cd7350556ff",
+        here=None if here is None else Terms(seats_max=here, renews_at=None),
+        there=None if there is None else Terms(seats_max=there, renews_at=None),
+        is_loss=standing is Standing.WITHHELD,
+        reason=reason,
+    )
