@@ -13,7 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from consumers.marketplace.tables import INBOX
 from ledger.transaction import Transaction, Work
-from tests.integration.api_stage import OPERATOR, Stage, open_stage
+from tests.integration.api_stage import CLIENT_BY_CUSTOMER, OPERATOR, Stage, open_stage
 from tests.integration.ledgers import database_in
 from tests.stories import LICENSE, MARKETPLACE
 
@@ -51,6 +51,7 @@ def test_every_call_answers_as_it_is_described(stage: Stage, tmp_path: Path) -> 
         "SCHEMATHESIS_HOOKS": "tests.integration.schemathesis_hooks",
         "STORY_LICENSE_ID": LICENSE,
         "STORY_SEAT_ID": ada["seat_id"],
+        "STORY_CLIENT_KEY": CLIENT_BY_CUSTOMER,
         "STORY_KEY_ID": spare_key["key_id"],
         "STORY_MESSAGE_NUMBER": "1",
     }
