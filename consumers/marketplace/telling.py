@@ -242,7 +242,7 @@ def _renewing(detail: Json) -> str:
 
 def _short(id_: str) -> str:
     """An id as people tell it from others at a glance."""
-    return id_ if len(id_) <= _ID_SHOWN_MAX else f"{id_[: _ID_SHOWN_MAX - 1]}…"
+    return id_ if len(id_) <= _ID_SHOWN_MAX else f"{id_[:9]}…{id_[-4:]}"
 
 
 def _begin(sentence: str) -> str:
