@@ -17,6 +17,7 @@ from api.pages.gate import caller, require
 from api.parts import current_parts
 from api.principal import Permission
 from api.v1.fields import is_uuid
+from ledger.drift import Alarm
 from ledger.inbox import InboxCounts, InboxMessage, InboxQuery, MessageReading, MessageStatus
 from ledger.license.events import LicenseId
 from projections.license_information import LicenseInformation, LicenseQuery
@@ -70,6 +71,7 @@ def inbox() -> ResponseReturnValue:
         "inbox.html",
         page=page,
         open_ones=open_ones,
+        alarms=_alarms() if begins else (),
         begins=begins,
         counts=counts(),
         filter=filter_,
@@ -77,6 +79,13 @@ def inbox() -> ResponseReturnValue:
         licenses=_licenses([*page.items, *open_ones], query),
         next=cursors.write(page.next, of=of, secret=secret),
     )
+
+
+def _alarms() -> Sequence[Alarm]:
+    """What the last comparison with AWS asks somebody to look at."""
+    drift = current_parts().drift
+    report = None if drift is None else drift.report()
+    return () if report is None else report.alarms
 
 
 def counts() -> InboxCounts:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ledger.inbox import InboxMessage
 from ledger.store.url import DatabaseUrl
+from tests.e2e.pages.reports import Reports
 from tests.e2e.pages.story import Clock, Marketplace, Story
 from tests.integration.inbox_story import Night, open_night
 
@@ -32,6 +33,7 @@ def open_inbox_story(folder: Path) -> Iterator[InboxStory]:
             ledger=night.stage.ledger,
             views=night.views,
             marketplace=Marketplace(ledger=night.stage.ledger),
+            reports=Reports(),
             app=night.app,
             path=path,
             noon=night.license_id,

@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from ledger.inbox import MessageStatus
+from tests.e2e.pages.drift_story import bad_night
 from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
 from tests.e2e.pages.reader import Reader, text_of
-from tests.e2e.pages.story import served
+from tests.e2e.pages.story import Story, served
 from tests.e2e.pages.window import open_window
 from tests.integration.inbox_story import COMPANY
 
@@ -64,6 +65,17 @@ def test_an_empty_inbox_says_that_nothing_needs_a_look(reader: Reader) -> None:
     assert "Nothing needs a look" in text
     assert "No messages yet" in text
     assert "need a look" not in reader.text("/")
+
+
+def test_the_alarms_of_the_last_comparison_with_aws_stand_first(story: Story, reader: Reader) -> None:
+    """Whoever opens the inbox at night sees them, with the way to the report."""
+    reader.sign_in("operator")
+    story.reports.made[12] = bad_night(story)
+    page = reader.get("/inbox")
+    for alarm in story.reports.made[12].alarms:
+        assert alarm.detail in text_of(page)
+    assert 'href="/drift"' in page.text
+    assert "Nothing needs a look" not in text_of(page)
 
 
 def test_each_status_has_its_count_and_its_list(operator: Reader) -> None:
