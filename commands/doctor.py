@@ -98,6 +98,6 @@ def _print(finding: Finding) -> None:
         finding.told,
     )
     if finding.remedy is not None:
-        line.append(f" {finding.remedy}")
+        line.append(f" → {finding.remedy}")
     # One line however narrow the terminal is, so that it can be searched.
     Console().print(line, soft_wrap=True)

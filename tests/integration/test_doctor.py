@@ -493,7 +493,8 @@ def test_the_command_tells_each_finding_in_one_line(stage: DoctorStage, tmp_path
     lines = ran.stdout.splitlines()
     assert (ran.returncode, ran.stderr) == (0, "")
     assert lines[0].startswith("warning         database: There is no ledger in ")
-    assert any(line == "ok              region: It is us-east-1." for line in lines)
+    assert "ok              region: It is us-east-1." in lines
+    assert all((" → " in line) == (not line.startswith("ok ")) for line in lines)
     assert not (tmp_path / "ledger.db").exists()
 
 

@@ -16,8 +16,8 @@ _NO_AGREEMENT: Final = "agmt-licensingledgerdoctor"
 _TOKEN_REFUSED: Final = frozenset({"InvalidTokenException", "ExpiredTokenException"})
 _AGREEMENT_REFUSED: Final = frozenset({"ResourceNotFoundException", "ValidationException"})
 _BUYER: Final = (
-    "If anybody has bought it, these are not credentials of the account that sells: all others get an answer with"
-    " nothing in it."
+    "Before the first purchase this is right. After it, these are not credentials of the account that sells: all others"
+    " get an answer with nothing in it."
 )
 
 
@@ -69,7 +69,7 @@ def _product(instruments: Instruments, code: str, dimensions: Collection[str]) -
             return wrong(check, told, "Compare LEDGER_PRODUCT_CODES with the listing: the code is not the prod-… id.")
         return needed(check, error)
     if not rows:
-        return warning(check, "AWS Marketplace shows no entitlement of anybody. Nobody has bought it yet?", _BUYER)
+        return warning(check, "AWS Marketplace shows no entitlement of anybody.", _BUYER)
     seen = Counter(str(row.get("Dimension")) for row in rows)
     others = sorted(seen.keys() - set(dimensions))
     counting = ", ".join(sorted(dimensions))
