@@ -1,22 +1,25 @@
 """`licensing-ledger sandbox`: AWS Marketplace on a laptop, in a process of its own."""
 
 import shlex
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 import click
 
 from commands.parts import read_settings
 from commands.settings import DIMENSION, HOST, PORT, PRODUCT_CODES, SQS_QUEUE_URL, Settings
 from commands.stopping import stop_on_signals
-from consumers.sandbox import Sandbox, SandboxSettings
+from consumers.sandbox import Product, Sandbox, SandboxSettings
+from consumers.sandbox.memory import StateFileIsUnreadableError
 
 PRODUCT_CODE: Final = "aw4fgf5tyo5w2ap6fsandbox"
 PRODUCT_ID: Final = "prod-sandboxsoftphone"
 PRODUCT_TITLE: Final = "Amazon Connect SoftPhone by Mirage"
 USERS_DIMENSION: Final = "users"
-
-
 QUEUE_NAME: Final = "aws-marketplace"
+
+Products: TypeAlias = Mapping[str, tuple[str, ...]]
+"""The dimensions of each product, by its code."""
 
 
 def sandbox_settings(
@@ -27,14 +30,21 @@ def sandbox_settings(
     ledger_url: str,
     queue_port: int = 0,
     public_host: str | None = None,
+    products: Products | None = None,
 ) -> SandboxSettings:
-    """A sandbox that sells what the ledger's settings name, or a product of its own."""
-    code, dimensions = next(iter((settings.optional(PRODUCT_CODES) or {PRODUCT_CODE: ()}).items()))
+    """A sandbox that sells these products, or what the ledger's settings name, or one of its own."""
+    sold = products or settings.optional(PRODUCT_CODES) or {PRODUCT_CODE: ()}
+    of_others = (settings.optional(DIMENSION) or USERS_DIMENSION,)
+    (code, dimensions), *others = [(code, dimensions or of_others) for code, dimensions in sold.items()]
     return SandboxSettings(
         product_code=code,
         product_id=PRODUCT_ID,
         product_title=PRODUCT_TITLE,
-        dimension=(*dimensions, settings.optional(DIMENSION) or USERS_DIMENSION)[0],
+        dimension=dimensions[0],
+        further_dimensions=dimensions[1:],
+        products=tuple(
+            Product(code=other, id=f"prod-{other}", title=other, dimensions=of_other) for other, of_other in others
+        ),
         host=host,
         port=port,
         public_host=public_host,
@@ -46,13 +56,38 @@ def sandbox_settings(
     )
 
 
+def _read_products(_context: click.Context, _parameter: click.Parameter, told: tuple[str, ...]) -> Products | None:
+    if not told:
+        return None
+    try:
+        return PRODUCT_CODES.parse(",".join(told))
+    except ValueError as error:
+        raise click.BadParameter(f"{', '.join(told)}: it has to be {error}.") from error
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option("--port", default=8081, show_default=True, help="The port to listen at; 0 is any free one.")
 @click.option("--queue-port", default=0, help="The port of the queue's server; any free one if not given.")
 @click.option("--public-host", metavar="NAME", help="The name by which others find this machine, if not by --host.")
 @click.option("--ledger-url", metavar="URL", help="Where buyers find the ledger, if not at its host and port.")
-def sandbox(*, host: str, port: int, queue_port: int, public_host: str | None, ledger_url: str | None) -> None:
+@click.option(
+    "--product",
+    "products",
+    metavar="CODE:DIMENSION+DIMENSION",
+    multiple=True,
+    callback=_read_products,
+    help="A product to sell, with its dimensions; once for each. If not given, those of LEDGER_PRODUCT_CODES.",
+)
+def sandbox(
+    *,
+    host: str,
+    port: int,
+    queue_port: int,
+    public_host: str | None,
+    ledger_url: str | None,
+    products: Products | None,
+) -> None:
     """Run a local AWS Marketplace, and print the environment by which the ledger and boto3 find it."""
     settings = read_settings(with_sandbox=True)
     running = Sandbox(
@@ -63,15 +98,19 @@ def sandbox(*, host: str, port: int, queue_port: int, public_host: str | None, l
             ledger_url=ledger_url or f"http://{settings[HOST]}:{settings[PORT]}",
             queue_port=queue_port,
             public_host=public_host,
+            products=products,
         )
-    ).start()
+    )
+    try:
+        running.start()
+    except StateFileIsUnreadableError as error:
+        raise click.ClickException(str(error)) from error
     stop = stop_on_signals()
     try:
-        product = running.marketplace.product
+        sold = (f"{product.code}:{'+'.join(product.dimensions)}" for product in running.marketplace.products)
         told = dict(running.environment) | {
-            "LEDGER_SQS_QUEUE_URL": running.queue_url,
-            "LEDGER_PRODUCT_CODES": product.code,
-            "LEDGER_DIMENSION": product.dimension,
+            SQS_QUEUE_URL.name: running.queue_url,
+            PRODUCT_CODES.name: ",".join(sold),
         }
         for name, value in told.items():
             click.echo(f"export {name}={shlex.quote(value)}")

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from consumers.sandbox.contracts import Contract
+from consumers.sandbox.contracts import AgreementStatus, AtEnd, Contract, Generation, Intent, Party, Product
 from consumers.sandbox.courier import Waiting
 from consumers.sandbox.mischief import MischiefState
 
@@ -50,11 +50,30 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Messages on their way; kept when the sandbox is stopped."""
 
 
+class _FirstContract(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract as the first version of the file had it: a list of all, for one product with one dimension."""
+
+    agreement_id: str
+    offer_id: str
+    license_arn: str
+    account_id: str
+    customer_identifier: str | None
+    seats: int
+    accepted_at: datetime
+    ends_at: datetime
+    status: AgreementStatus
+    auto_renews: bool
+
+
 class StateFile:
     """The file of one sandbox. Safe to use from many threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, product: Product) -> None:
         """Open the file, which may be missing.
+
+        Args:
+            path: of the file.
+            product: what contracts are of in a file of the first version.
 
         Raises:
             StateFileIsUnreadableError: it holds something else.
@@ -63,7 +82,7 @@ class StateFile:
         self._path = path
         self._lock = Lock()
         self._latest: dict[str, bytes] = {}
-        for line in _read(path):
+        for line in _read(path, product):
             self._note(line)
         self._file = self._write_anew()
 
@@ -107,10 +126,14 @@ class StateFile:
         return self._path.open("ab")
 
 
-def _read(path: Path) -> Iterator[State]:
+def _read(path: Path, product: Product) -> Iterator[State]:
     if not path.exists():
         return
-    *lines, rest = path.read_bytes().split(b"\n")
+    content = path.read_bytes()
+    if content.startswith(b"["):
+        yield from _read_first_version(path, content, product)
+        return
+    *lines, rest = content.split(b"\n")
     # A line without its end was being written when the sandbox was killed: nobody heard of it.
     if rest and not lines:
         raise StateFileIsUnreadableError(_unreadable(path))
@@ -119,6 +142,33 @@ def _read(path: Path) -> Iterator[State]:
             yield _decode(line)
         except msgspec.MsgspecError as error:
             raise StateFileIsUnreadableError(_unreadable(path)) from error
+
+
+def _read_first_version(path: Path, content: bytes, product: Product) -> Iterator[State]:
+    try:
+        contracts = msgspec.json.decode(content, type=tuple[_FirstContract, ...])
+    except msgspec.MsgspecError as error:
+        raise StateFileIsUnreadableError(_unreadable(path)) from error
+    for one in contracts:
+        told = msgspec.structs.asdict(one)
+        seats, auto_renews = told.pop("seats"), told.pop("auto_renews")
+        contract = Contract(
+            **told,
+            initial_agreement_id=one.agreement_id,
+            previous_agreement_id=None,
+            product_code=product.code,
+            generation=Generation.CONCURRENT if one.customer_identifier is None else Generation.LEGACY,
+            via_partner=False,
+            intent=Intent.NEW,
+            quantities={product.dimension: seats},
+            starts_at=one.accepted_at,
+            last_update_at=one.accepted_at,
+            trial_ends_at=None,
+            at_end=AtEnd.RENEW if auto_renews else AtEnd.EXPIRE,
+            opted_out_by=None if auto_renews else Party.ACCEPTOR,
+            has_started=True,
+        )
+        yield State(contracts=(contract,))
 
 
 def _unreadable(path: Path) -> str:

@@ -38,6 +38,8 @@ class SandboxSettings:
     product_id: str
     product_title: str
     dimension: str = "users"
+    further_dimensions: tuple[str, ...] = ()
+    """Of this first product."""
     products: tuple[Product, ...] = ()
     """What it sells beside this first product."""
     host: str = "127.0.0.1"
@@ -114,7 +116,8 @@ class Sandbox:
         """
         settings = self._settings
         path = settings.contracts_path
-        self._file = StateFile(path) if path else None
+        first = _first_product(settings)
+        self._file = StateFile(path, product=first) if path else None
         self._key = kept_key(path.with_suffix(".signing.pem")) if path else passing_key()
         # Moto's server and this one would write a line for every poll of the queue.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -125,7 +128,7 @@ class Sandbox:
             self.queue_url, self.sqs_endpoint = self._queue.url, self._queue.endpoint
             self.faults = Faults()
             self.marketplace = Marketplace(
-                products=(_first_product(settings), *settings.products),
+                products=(first, *settings.products),
                 clock=self._clock,
                 ids=self._ids,
                 deliver=self._queue.deliver,
@@ -201,5 +204,5 @@ def _first_product(settings: SandboxSettings) -> Product:
         code=settings.product_code,
         id=settings.product_id,
         title=settings.product_title,
-        dimensions=(settings.dimension,),
+        dimensions=(settings.dimension, *settings.further_dimensions),
     )

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from consumers.sandbox import Contract, Marketplace, MischiefPlan, Sandbox, SandboxSettings
+from consumers.sandbox import Contract, Marketplace, MischiefPlan, Product, Sandbox, SandboxSettings
 from consumers.sandbox.memory import STALE_LINES_MAX, State, StateFile, StateFileIsUnreadableError
 from consumers.sandbox.mischief import MischiefState
 
+SOFTPHONE = Product(code="softphone", id="prod-softphone", title="SoftPhone", dimensions=("users",))
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -66,19 +67,46 @@ def test_a_line_that_was_being_written_when_all_was_killed_is_left_out(tmp_path:
 
 def test_a_file_of_many_changes_does_not_grow_without_end(tmp_path: Path) -> None:
     """Stale lines go when there are many, and at the next start."""
-    file = StateFile(tmp_path / "contracts.json")
+    file = StateFile(tmp_path / "contracts.json", product=SOFTPHONE)
     for seed in range(STALE_LINES_MAX + 10):
         file.keep(State(mischief=MischiefState(plan=MischiefPlan(seed=seed))))
     lines = (tmp_path / "contracts.json").read_bytes().count(b"\n")
     assert lines < 20
     file.close()
-    again = StateFile(tmp_path / "contracts.json")
+    again = StateFile(tmp_path / "contracts.json", product=SOFTPHONE)
     assert again.state.mischief == MischiefState(plan=MischiefPlan(seed=STALE_LINES_MAX + 9))
     assert (tmp_path / "contracts.json").read_bytes().count(b"\n") == 1
     again.close()
 
 
-@pytest.mark.parametrize("content", ['{"not": "contracts"', "[]\n", '{"contracts": 5}\n', "\n", '{"mischief": {}}\n'])
+FIRST_VERSION = """[
+  {
+    "agreement_id": "agmt-1",
+    "offer_id": "offer-1",
+    "license_arn": "arn:aws:license-manager::294406891311:license:l-1",
+    "account_id": "111122223333",
+    "customer_identifier": null,
+    "seats": 5,
+    "accepted_at": "2026-11-24T12:00:00Z",
+    "ends_at": "2999-05-31T23:59:59.999000Z",
+    "status": "ACTIVE",
+    "auto_renews": true
+  }
+]"""
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """Its contracts are of the one product that there was, and go on."""
+    path = tmp_path / "contracts.json"
+    path.write_text(FIRST_VERSION)
+    for _ in range(2):
+        with Sandbox(_settings(path)) as sandbox:
+            (contract,) = sandbox.marketplace.contracts
+            assert (contract.agreement_id, contract.product_code) == ("agmt-1", "softphone")
+            assert (contract.quantities, contract.starts_at, contract.auto_renews) == ({"users": 5}, NOON, True)
+
+
+@pytest.mark.parametrize("content", ['{"not": "contracts"', "[5]\n", '{"contracts": 5}\n', "\n", '{"mischief": {}}\n'])
 def test_a_file_with_something_else_is_said_in_one_line(tmp_path: Path, content: str) -> None:
     """A file that is none of a sandbox is not overwritten: the line says what to do."""
     path = tmp_path / "contracts.json"

@@ -1,0 +1,48 @@
+"""`sandbox` in a process of its own."""
+
+import json
+import re
+import signal
+from urllib.request import urlopen
+
+import pytest
+
+from tests.e2e.composed import Ledgers, wait_for
+
+
+def test_a_sandbox_sells_the_products_that_it_is_told(composed: Ledgers) -> None:
+    """Each with its dimensions; the environment that it prints lets a ledger serve all of them."""
+    log = composed.folder / "sandbox.log"
+    told = ("--product", "softphone:users", "--product", "deskphone:phones+users")
+    process = composed.start("sandbox", "--port", "0", *told, log=log)
+    printed = wait_for(
+        lambda: re.search(r"The sandbox Marketplace is at (\S+)", log.read_text()), what="the sandbox's start"
+    )
+    assert "export LEDGER_PRODUCT_CODES=softphone:users,deskphone:phones+users\n" in log.read_text()
+    with urlopen(f"{printed[1]}/sandbox/products", timeout=10) as answer:  # noqa: S310  our own server
+        products = json.load(answer)["items"]
+    assert [(one["code"], one["dimensions"]) for one in products] == [
+        ("softphone", ["users"]),
+        ("deskphone", ["phones", "users"]),
+    ]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("told", ["soft phone", "softphone:", "softphone:a-name-that-is-too-long"])
+def test_a_product_that_can_not_be_sold_is_wrong_usage(composed: Ledgers, told: str) -> None:
+    """It says what a product looks like."""
+    ended = composed.run("sandbox", "--product", told)
+    assert ended.returncode == 2
+    assert "'--product'" in ended.stderr
+    assert "such as" in ended.stderr
+
+
+def test_a_state_that_can_not_be_read_is_one_line(composed: Ledgers) -> None:
+    """Nothing of it is overwritten."""
+    path = composed.folder / "engines.sandbox.json"
+    path.write_text("{")
+    ended = composed.run("sandbox", "--port", "0", LEDGER_DATABASE_URL=f"sqlite:///{composed.folder}/engines.db")
+    assert ended.returncode == 1
+    assert ended.stderr.strip().endswith("holds no state of a sandbox. Remove it.")
+    assert path.read_text() == "{"
