@@ -11,6 +11,7 @@ from commands.settings import DIMENSION, HOST, PORT, PRODUCT_CODES, SQS_QUEUE_UR
 from commands.stopping import stop_on_signals
 from consumers.sandbox import Product, Sandbox, SandboxSettings
 from consumers.sandbox.memory import StateFileIsUnreadableError
+from consumers.sandbox.signing import SignatureVersion
 
 PRODUCT_CODE: Final = "aw4fgf5tyo5w2ap6fsandbox"
 PRODUCT_ID: Final = "prod-sandboxsoftphone"
@@ -31,6 +32,7 @@ def sandbox_settings(
     queue_port: int = 0,
     public_host: str | None = None,
     products: Products | None = None,
+    signature_version: SignatureVersion = SignatureVersion.SHA1,
 ) -> SandboxSettings:
     """A sandbox that sells these products, or what the ledger's settings name, or one of its own."""
     sold = products or settings.optional(PRODUCT_CODES) or {PRODUCT_CODE: ()}
@@ -52,6 +54,7 @@ def sandbox_settings(
         queue_name=QUEUE_NAME,
         queue_url=settings.optional(SQS_QUEUE_URL),
         fulfillment_url=f"{ledger_url}/marketplace/register",
+        signature_version=signature_version,
         contracts_path=settings.beside_database("sandbox.json"),
     )
 
@@ -79,6 +82,13 @@ def _read_products(_context: click.Context, _parameter: click.Parameter, told: t
     callback=_read_products,
     help="A product to sell, with its dimensions; once for each. If not given, those of LEDGER_PRODUCT_CODES.",
 )
+@click.option(
+    "--signature-version",
+    type=click.Choice([version.value for version in SignatureVersion]),
+    default=SignatureVersion.SHA1.value,
+    show_default=True,
+    help="How SNS signs: 1 is by SHA1, as by default at AWS, 2 by SHA256.",
+)
 def sandbox(
     *,
     host: str,
@@ -87,6 +97,7 @@ def sandbox(
     public_host: str | None,
     ledger_url: str | None,
     products: Products | None,
+    signature_version: str,
 ) -> None:
     """Run a local AWS Marketplace, and print the environment by which the ledger and boto3 find it."""
     settings = read_settings(with_sandbox=True)
@@ -99,6 +110,7 @@ def sandbox(
             queue_port=queue_port,
             public_host=public_host,
             products=products,
+            signature_version=SignatureVersion(signature_version),
         )
     )
     try:

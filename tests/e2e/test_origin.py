@@ -4,13 +4,15 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import boto3
+import pytest
 
 from tests.e2e.composed import Ledgers, Served, wait_for
 
 
-def test_a_legacy_purchase_is_believed_and_a_forgery_is_not(composed: Ledgers) -> None:
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_legacy_purchase_is_believed_and_a_forgery_is_not(composed: Ledgers, version: str) -> None:
     """With nothing set but what the sandbox tells: the license is there, and the forged end of it is in the inbox."""
-    marketplace = composed.start_marketplace()
+    marketplace = composed.start_marketplace("--signature-version", version)
     served = composed.serve(**marketplace)
     until = (datetime.now(UTC) + timedelta(days=189)).isoformat()
     bought = served.control(
@@ -23,6 +25,7 @@ def test_a_legacy_purchase_is_believed_and_a_forgery_is_not(composed: Ledgers) -
 
     heard = inbox(served)[0]
     signed = json.loads(served.call("GET", f"/v1/inbox/{heard['number']}").json["body"])
+    assert signed["SignatureVersion"] == version
     said = json.loads(signed["Message"]) | {"action": "unsubscribe-success"}
     forged = signed | {"MessageId": "forged", "Message": json.dumps(said)}
     sqs = boto3.client(
