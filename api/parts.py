@@ -10,6 +10,7 @@ import flask
 from api.drift import Drift
 from api.inbox import InboxDoor
 from api.registration import Registration
+from api.succession import Succession
 from ledger.ledger import Ledger
 from projections.kafka import PublisherStatus
 from projections.views import Views
@@ -45,6 +46,7 @@ class Parts:
         views: the read side.
         settings: of the door.
         inbox: what AWS Marketplace told.
+        succession: carries out what operators decide about what follows behind a license.
         registration: who asks AWS Marketplace about a registration token; null where that is not set up.
         kafka: tells how far what is published to Kafka is behind; null where nothing is.
         drift: tells whether the ledger agrees with AWS; null where that is not set up.
@@ -54,6 +56,7 @@ class Parts:
     views: Views
     settings: ApiSettings
     inbox: InboxDoor
+    succession: Succession
     registration: Registration | None = None
     kafka: Callable[[], PublisherStatus] | None = None
     drift: Drift | None = None

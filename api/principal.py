@@ -24,6 +24,7 @@ class Permission(StrEnum):
     SEE_SIGN_INS = "see who is signed in"
     KEEP_KEYS = "issue and revoke keys"
     KEEP_INBOX = "look after the inbox"
+    DECIDE_SUCCESSION = "decide which agreement follows"
     SEE_DRIFT = "see whether the ledger agrees with AWS"
 
 

@@ -4,24 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from commands.parts import open_ledger, read_settings
-from commands.texts import aware_time, license_id
+from commands.texts import OPERATOR, aware_time, license_id
 from ledger.errors import LicenseIsNotFoundError
 from ledger.keys import Key, KeyScope
 from ledger.ledger import Ledger
-from ledger.license.events import Actor, ActorRole, LicenseId
+from ledger.license.events import LicenseId
 from ledger.system.events import KeyRole
 from ledger.times import written
-from ledger.transaction import Caller
 from ledger.users import InvalidTextError, parse_line
-
-_CALLER: Final = Caller(Actor(ActorRole.OPERATOR, "command-line"))
 
 
 @click.group()
@@ -55,7 +51,7 @@ def create(
         raise click.BadParameter(str(error), param_hint="NAME") from error
     with open_ledger(read_settings()) as ledger:
         _check_exist(ledger, licenses)
-        key, secret = ledger.keys.issue(name=name, role=KeyRole(role), scope=scope, expires_at=expires, caller=_CALLER)
+        key, secret = ledger.keys.issue(name=name, role=KeyRole(role), scope=scope, expires_at=expires, caller=OPERATOR)
     if as_json:
         click.echo(json.dumps(_as_json(key) | {"key": secret}))
     else:
@@ -79,7 +75,7 @@ def list_(*, as_json: bool) -> None:
 def revoke(key_id: str) -> None:
     """Take the key KEY_ID back; it opens nothing from now on."""
     with open_ledger(read_settings()) as ledger:
-        key = ledger.keys.revoke(key_id, caller=_CALLER)
+        key = ledger.keys.revoke(key_id, caller=OPERATOR)
     click.echo(f"{key.key_id} was taken back.")
 
 

@@ -8,11 +8,13 @@ from commands.consume import consume
 from commands.doctor import doctor
 from commands.history import history
 from commands.keys import keys
+from commands.lapse import lapse
 from commands.project import project
 from commands.reconcile import reconcile
 from commands.sandbox import sandbox
 from commands.serve import serve
 from commands.settings import SettingIsWrongError
+from commands.succeed import succeed
 from ledger.envelope import EventTypeIsUnknownError, StoredEventDisagreesError
 from ledger.errors import LedgerError
 from ledger.store import StoreCannotOpenError, StoreError
@@ -32,7 +34,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, sandbox, consume, project, history, keys, doctor, reconcile):
+for command in (serve, sandbox, consume, project, history, keys, doctor, reconcile, succeed, lapse):
     cli.add_command(command)
 
 

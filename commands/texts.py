@@ -3,10 +3,15 @@
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 import click
 
-from ledger.license.events import LicenseId
+from ledger.license.events import Actor, ActorRole, LicenseId
+from ledger.transaction import Caller
+
+OPERATOR: Final = Caller(Actor(ActorRole.OPERATOR, "command-line"))
+"""Whoever runs a command is an operator."""
 
 
 def aware_time(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:

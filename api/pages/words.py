@@ -86,6 +86,8 @@ EVENT_KINDS: Final[Mapping[str, str]] = {
     events.LicenseIdentified.TYPE: "AWS named the license",
     events.CompanyRegistered.TYPE: "The company registered",
     events.RenewalAnnounced.TYPE: "AWS told of the renewal",
+    events.SuccessionDecided.TYPE: "An operator decided what follows",
+    events.ListingSucceeded.TYPE: "It goes on under another listing",
     events.TwinAbsorbed.TYPE: "A twin became one with it",
     events.LicenseFolded.TYPE: "It was folded into another license",
 }
@@ -309,10 +311,21 @@ def _license_sentence(entry: HistoryEntry) -> Sentence:
         case events.SeatLimitRaised.TYPE | events.SeatLimitLowered.TYPE:
             verb = "raised" if entry.type == events.SeatLimitRaised.TYPE else "lowered"
             return (f"The limit was {verb} {_numbers(entry)} in AWS Marketplace.",)
+        case _:
+            return _succession_sentence(entry)
+
+
+def _succession_sentence(entry: HistoryEntry) -> Sentence:
+    data = entry.data
+    match entry.type:
         case events.AgreementSucceeded.TYPE:
             return (f"Agreement {data['agreement_id_after']} followed {data['agreement_id_before']}.",)
         case events.RenewalAnnounced.TYPE:
             return (f"AWS Marketplace told: {RENEWALS[data['renewal']]}.",)
+        case events.SuccessionDecided.TYPE:
+            return (f"An operator decided that {_NAMES[data['kind']]} {data['value']} follows behind this license.",)
+        case events.ListingSucceeded.TYPE:
+            return (f"It goes on under the product {data['product_code_after']}.",)
         case events.TwinAbsorbed.TYPE:
             return (f"License {data['twin']} turned out to be this one's twin, and its keys became this one's.",)
         case events.LicenseFolded.TYPE:

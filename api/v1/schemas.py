@@ -25,7 +25,7 @@ from ledger.drift import AlarmCode, DriftKind, Standing
 from ledger.envelope import event_types
 from ledger.inbox import MessageStatus
 from ledger.license.access import AccessCode, LicenseStatus
-from ledger.license.events import ActorRole, BlockReason, LapseReason, RenewalIntent
+from ledger.license.events import ActorRole, BlockReason, KeyKind, LapseReason, RenewalIntent, SuccessionReason
 from ledger.license.state import SeatStatus
 from ledger.seats import CHANGES_MAX, Change, SeatChange
 from ledger.system.events import KeyRole
@@ -205,6 +205,19 @@ class PreviewBody(_Taken):
     seats_max = Whole(at_least=0, at_most=SEATS_MAX, required=True)
 
 
+class SuccessionBody(_Taken):
+    """What is to follow behind a license."""
+
+    key = line("The key", required=True)
+    reason = Choice(SuccessionReason, by_value=True, required=True)
+    preview = fields.Boolean(
+        load_default=True,
+        truthy={True},
+        falsy={False},
+        metadata={"description": "Only tell what it would do; false does it."},
+    )
+
+
 class KeyBody(_Taken):
     """A key to issue."""
 
@@ -311,6 +324,24 @@ class LicenseInformation(Schema):
     version = _number(1)
     position = _number(1)
     as_of = _time()
+
+
+class SuccessionPlan(Schema):
+    """What it means that a key follows behind a license."""
+
+    license_id = _id()
+    kind = fields.Enum(KeyKind, by_value=True, required=True)
+    value = _text()
+    follows_already = fields.Boolean(required=True)
+    twin = _text(
+        allow_none=True, metadata={"description": "The license that has the key, and is folded into this one."}
+    )
+    agreement_id_before = _text(allow_none=True)
+    agreement_id_after = _text(allow_none=True)
+    product_code_before = _text()
+    product_code_after = _text()
+    done = fields.Boolean(required=True, metadata={"description": "False for a preview."})
+    position = _number(1)
 
 
 class Seat(Schema):

@@ -9,6 +9,7 @@ beside others of their kind. `MarketplaceInbox` shows people and programs what b
 from consumers.marketplace.clients import Clients, aws_clients
 from consumers.marketplace.consumer import Consumer
 from consumers.marketplace.inbox_reading import MarketplaceInbox
+from consumers.marketplace.operating import MarketplaceOperating
 from consumers.marketplace.reconcile.reports import DriftReports
 from consumers.marketplace.reconcile.runs import ask as ask_for_reconciliation
 from consumers.marketplace.registration import MarketplaceRegistration
@@ -21,6 +22,7 @@ __all__ = [
     "Consumer",
     "DriftReports",
     "MarketplaceInbox",
+    "MarketplaceOperating",
     "MarketplaceRegistration",
     "MarketplaceSettings",
     "ask_for_reconciliation",

@@ -249,7 +249,13 @@ def _refuse_contradictions(rows: sqlalchemy.Connection, agreement: Agreement) ->
 def _become_one(transaction: Transaction, one: LicenseId, other: LicenseId) -> LicenseId:
     """Fold the later of two licenses of one chain into the earlier; returns the one that goes on."""
     older, twin = sorted((one, other), key=lambda license_id: _begun(transaction, license_id))
-    fold(transaction, twin, into=older)
+    try:
+        fold(transaction, twin, into=older)
+    except TwinIsInUseError as error:
+        raise ContradictionError(
+            f"Its agreement follows one of license {older}, but license {twin} was issued for it and is in use. Nothing"
+            " changes in either."
+        ) from error
     return older
 
 
@@ -264,15 +270,9 @@ def fold(transaction: Transaction, twin: LicenseId, *, into: LicenseId) -> None:
     """A twin becomes one with the license that it belongs to: its keys, agreements and messages move.
 
     Raises:
-        ContradictionError: somebody has done something with the twin.
+        TwinIsInUseError: somebody has done something with the twin.
     """
-    try:
-        absorbed, folded = decisions.absorb_twin(transaction.license(into), transaction.license(twin))
-    except TwinIsInUseError as error:
-        raise ContradictionError(
-            f"Its agreement follows one of license {into}, but license {twin} was issued for it and is in use. Nothing"
-            " changes in either."
-        ) from error
+    absorbed, folded = decisions.absorb_twin(transaction.license(into), transaction.license(twin))
     transaction.append(twin, folded)
     transaction.append(into, absorbed)
     rows = transaction.rows

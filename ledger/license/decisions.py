@@ -22,6 +22,7 @@ from ledger.license.events import (
     Personal,
     RenewalIntent,
     SeatId,
+    SuccessionReason,
 )
 from ledger.license.state import License, Seat, SeatStatus, Subscription
 
@@ -183,6 +184,18 @@ def succeed_agreement(
 
 def _named(name: tuple[KeyKind, str]) -> events.LicenseIdentified:
     return events.LicenseIdentified(kind=name[0], value=name[1])
+
+
+def decide_succession(
+    license_: License, *, key: tuple[KeyKind, str], product_code: str, reason: SuccessionReason
+) -> Sequence[LicenseEvent]:
+    """An operator decides that what has this key follows behind the license, perhaps under another listing."""
+    kind, value = key
+    decided = events.SuccessionDecided(kind=kind, value=value, reason=reason)
+    if product_code == license_.product_code:
+        return (decided,)
+    listed = events.ListingSucceeded(product_code_before=license_.product_code, product_code_after=product_code)
+    return (decided, listed)
 
 
 def is_bare(license_: License) -> bool:

@@ -83,6 +83,15 @@ class RenewalIntent(StrEnum):
     UNKNOWN = "unknown"
 
 
+class SuccessionReason(StrEnum):
+    """Why an operator says that an agreement follows which AWS does not link."""
+
+    PRIVATE_RENEWAL = "private-renewal"
+    CHANNEL_PARTNER = "channel-partner"
+    NEW_LISTING = "new-listing"
+    OTHER = "other"
+
+
 class BlockReason(StrEnum):
     """Why an administrator keeps a user out."""
 
@@ -207,6 +216,25 @@ class RenewalAnnounced:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SuccessionDecided:
+    """An operator decided that what has a key follows behind the license; `kind` is `license-arn` or `agreement`."""
+
+    TYPE: ClassVar[str] = "license.succession-decided"
+    kind: KeyKind
+    value: str
+    reason: SuccessionReason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListingSucceeded:
+    """The license goes on under another listing of the vendor."""
+
+    TYPE: ClassVar[str] = "license.listing-succeeded"
+    product_code_before: str
+    product_code_after: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TwinAbsorbed:
     """Another license turned out to be this one's: it was issued before it was known which agreement follows which."""
 
@@ -275,6 +303,8 @@ LicenseEvent: TypeAlias = (
     | LicenseIdentified
     | CompanyRegistered
     | RenewalAnnounced
+    | SuccessionDecided
+    | ListingSucceeded
     | TwinAbsorbed
     | LicenseFolded
     | SubscriptionEvent

@@ -139,8 +139,10 @@ def evolve(license_: License, event: events.LicenseEvent, *, version: int, at: d
             return replace(license_, version=version, recorded_at=at, renewal=renewal)
         case events.LicenseFolded(into=into):
             return replace(license_, version=version, recorded_at=at, folded_into=into)
-        case events.TwinAbsorbed():
-            # The twin's keys follow as LicenseIdentified in the same append.
+        case events.ListingSucceeded(product_code_after=product_code):
+            return replace(license_, version=version, recorded_at=at, product_code=product_code)
+        case events.SuccessionDecided() | events.TwinAbsorbed():
+            # The keys follow as LicenseIdentified in the same append.
             return replace(license_, version=version, recorded_at=at)
         case events.AgreementSucceeded():
             # The new keys follow as LicenseIdentified in the same append; the latest of a kind is the current one.

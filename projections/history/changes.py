@@ -28,6 +28,8 @@ class HistoryChanges:
                 | events.LicenseIdentified()
                 | events.CompanyRegistered()
                 | events.RenewalAnnounced()
+                | events.SuccessionDecided()
+                | events.ListingSucceeded()
                 | events.TwinAbsorbed()
                 | events.LicenseFolded()
                 | events.SubscriptionStarted()

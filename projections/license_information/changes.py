@@ -139,8 +139,14 @@ class LicenseChanges:
                 _name(self._row(recorded), event)
             case events.CompanyRegistered(company_name=company_name):
                 self._row(recorded).company_name = company_name
-            case events.RenewalAnnounced() | events.TwinAbsorbed() | events.LicenseFolded() as event:
-                _foresee(self._row(recorded), event)
+            case (
+                events.RenewalAnnounced()
+                | events.SuccessionDecided()
+                | events.ListingSucceeded()
+                | events.TwinAbsorbed()
+                | events.LicenseFolded()
+            ) as event:
+                _follow(self._row(recorded), event)
             case (
                 events.SubscriptionStarted()
                 | events.SeatLimitRaised()
@@ -228,15 +234,24 @@ def _subscribe(row: LicenseRow, event: events.SubscriptionEvent) -> None:
             assert_never(unknown)
 
 
-def _foresee(row: LicenseRow, event: events.RenewalAnnounced | events.TwinAbsorbed | events.LicenseFolded) -> None:
+def _follow(
+    row: LicenseRow,
+    event: events.RenewalAnnounced
+    | events.SuccessionDecided
+    | events.ListingSucceeded
+    | events.TwinAbsorbed
+    | events.LicenseFolded,
+) -> None:
     match event:
         case events.RenewalAnnounced(renewal=renewal, source=source, announced_at=announced_at):
             row.renewal_intent, row.renewal_source = renewal.value, source
             row.renewal_announced_at_microseconds = microseconds(announced_at)
         case events.LicenseFolded(into=into):
             row.folded_into = into
-        case events.TwinAbsorbed():
-            pass  # The twin's keys follow as LicenseIdentified in the same append.
+        case events.ListingSucceeded(product_code_after=product_code):
+            row.product_code = product_code
+        case events.SuccessionDecided() | events.TwinAbsorbed():
+            pass  # The keys follow as LicenseIdentified in the same append.
         case _ as unknown:
             assert_never(unknown)
 

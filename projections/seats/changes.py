@@ -99,6 +99,8 @@ class SeatChanges:
                 | events.LicenseIdentified()
                 | events.CompanyRegistered()
                 | events.RenewalAnnounced()
+                | events.SuccessionDecided()
+                | events.ListingSucceeded()
                 | events.TwinAbsorbed()
                 | events.LicenseFolded()
                 | events.SubscriptionStarted()

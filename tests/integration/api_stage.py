@@ -13,7 +13,7 @@ import urllib3
 from api import sign_ins
 from api.app import ApiSettings, Parts, create_app
 from api.server import Server
-from consumers.marketplace import METADATA, MarketplaceInbox
+from consumers.marketplace import METADATA, MarketplaceInbox, MarketplaceOperating
 from ledger.keys import KeyScope
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license.events import KeyKind, LicenseId
@@ -144,6 +144,7 @@ def open_stage(
             views=views,
             settings=settings or ApiSettings(secure_cookies=False),
             inbox=MarketplaceInbox(ledger),
+            succession=MarketplaceOperating(ledger),
         )
     )
     server = Server(app, host="127.0.0.1", port=0, threads=THREADS)

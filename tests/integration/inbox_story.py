@@ -10,7 +10,7 @@ from typing import Any, Final
 import flask
 
 from api.app import ApiSettings, Parts, create_app
-from consumers.marketplace import MarketplaceInbox
+from consumers.marketplace import MarketplaceInbox, MarketplaceOperating
 from consumers.sandbox import Contract, FaultPlan
 from ledger.inbox import InboxMessage, InboxQuery
 from ledger.keys import KeyScope
@@ -61,6 +61,7 @@ def open_night(url: DatabaseUrl, *, views_url: DatabaseUrl) -> Iterator[Night]:
             views=views,
             settings=ApiSettings(secure_cookies=False),
             inbox=MarketplaceInbox(stage.ledger),
+            succession=MarketplaceOperating(stage.ledger),
         )
         keys = {
             "operator": _key(stage, KeyRole.OPERATOR, KeyScope()),

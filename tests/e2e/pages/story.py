@@ -15,7 +15,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from api import sign_ins
 from api.app import ApiSettings, Parts, create_app
-from consumers.marketplace import METADATA, MarketplaceInbox
+from consumers.marketplace import METADATA, MarketplaceInbox, MarketplaceOperating
 from ledger.keys import KeyScope
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license import decisions
@@ -162,6 +162,7 @@ def open_story(folder: Path, *, told: Story | None = None) -> Iterator[Story]:
         views=views,
         settings=ApiSettings(secure_cookies=False),
         inbox=MarketplaceInbox(ledger),
+        succession=MarketplaceOperating(ledger),
         registration=marketplace,
         drift=reports,
     )

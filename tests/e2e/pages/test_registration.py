@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 from api.app import ApiSettings, Parts, create_app
 from api.pages.limits import REGISTRATIONS_PER_MINUTE, REGISTRATIONS_PER_MINUTE_OF_ALL
 from api.pages.registration import TOKEN_LENGTH_MAX
-from consumers.marketplace import MarketplaceInbox
+from consumers.marketplace import MarketplaceInbox, MarketplaceOperating
 from ledger.license.events import CompanyRegistered
 from tests.e2e.pages.reader import Reader, text_of
 from tests.e2e.pages.story import Story, observe
@@ -240,6 +240,7 @@ def test_a_ledger_without_aws_says_that_registration_is_not_set_up(story: Story,
         views=story.views,
         settings=ApiSettings(secure_cookies=False),
         inbox=MarketplaceInbox(story.ledger),
+        succession=MarketplaceOperating(story.ledger),
     )
     reader.client = create_app(parts).test_client()
     answer = reader.register("token-of-noon")

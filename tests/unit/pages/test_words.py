@@ -151,6 +151,8 @@ _DATA: dict[str, dict[str, Any]] = {
     events.SubscriptionResumed.TYPE: {},
     events.AgreementSucceeded.TYPE: {"agreement_id_before": "agmt-1", "agreement_id_after": "agmt-2"},
     events.RenewalAnnounced.TYPE: {"renewal": "ends", "source": "DescribeAgreement"},
+    events.SuccessionDecided.TYPE: {"kind": "agreement", "value": "agmt-2", "reason": "other"},
+    events.ListingSucceeded.TYPE: {"product_code_before": "p", "product_code_after": "q"},
     events.TwinAbsorbed.TYPE: {"twin": "6f0c0000-0000-4000-8000-000000000002"},
     events.LicenseFolded.TYPE: {"into": "6f0c0000-0000-4000-8000-000000000001"},
     events.SeatActivated.TYPE: {},
