@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from consumers.marketplace.reconcile import runs
 from consumers.marketplace.reconcile.reconciler import Reconciler
 from consumers.marketplace.reconcile.runs import Phase, Run
 from consumers.marketplace.reconcile.tables import COMPARED, FINDINGS, SWEEPS, SWEPT
-from consumers.sandbox import FaultPlan, Generation
+from consumers.sandbox import FaultPlan, Generation, Intent, SuccessorTerms
 from ledger.drift import AlarmCode, Difference, DriftKind, DriftReport, Standing
+from ledger.transaction import Transaction, Work
+from ledger.writer import SYSTEM_CALLER
 from tests.integration.consumers_stage import (
     ANALYTICAL_ENGINES,
     COMPILERS_INC,
@@ -25,6 +28,7 @@ from tests.integration.consumers_stage import (
     END_OF_NEXT_MAY,
     ENGINES,
     MINUTE,
+    NOON,
     UNLIMITED,
     USERS,
     Stage,
@@ -36,10 +40,20 @@ DAY = timedelta(days=1)
 TURNS_MAX = 3_000
 
 
-@pytest.fixture(params=ENGINES)
-def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+on_each_engine = pytest.mark.parametrize("engine", ENGINES)
+"""For tests of what the database does; the others are about rules, and SQLite is quick."""
+
+
+@pytest.fixture
+def engine() -> str:
+    """The engine of tests that are not about engines."""
+    return "sqlite"
+
+
+@pytest.fixture
+def stage(engine: str, tmp_path: Path) -> Iterator[Stage]:
     """A consumer with the patience of production."""
-    with database(request.param, tmp_path) as url, staged(url) as stage:
+    with database(engine, tmp_path) as url, staged(url) as stage:
         yield stage
 
 
@@ -78,6 +92,17 @@ def carry_on(stage: Stage, *, until: Callable[[Run], bool]) -> None:
     pytest.fail("it did not come to hold")
 
 
+def is_in(phase: Phase, run: Run) -> bool:
+    """Whether a run has come so far."""
+    return run.phase is phase
+
+
+def pages_read(stage: Stage) -> int:
+    """How many pages the sweep has read."""
+    with stage.ledger.reading.connect() as reading:
+        return reading.scalar(sqlalchemy.select(SWEEPS.c.pages)) or 0
+
+
 def the_only(report: DriftReport) -> Difference:
     """The one difference of a report."""
     (difference,) = report.differences
@@ -92,6 +117,7 @@ def buy_and_lose_the_messages(stage: Stage, *, contracts: int) -> list[str]:
     return bought
 
 
+@on_each_engine
 def test_a_ledger_that_heard_everything_agrees(stage: Stage) -> None:
     """Nothing is found, nothing recorded, and nothing of the work is left behind."""
     stage.bought()
@@ -106,6 +132,7 @@ def test_a_ledger_that_heard_everything_agrees(stage: Stage) -> None:
             assert reading.execute(sqlalchemy.select(table)).all() == []
 
 
+@on_each_engine
 def test_a_purchase_whose_messages_were_lost_is_issued(stage: Stage) -> None:
     """The license is read at once, and known by its ARN and account."""
     contract = stage.buy(seats=7)
@@ -166,6 +193,7 @@ def test_a_decrease_that_deletes_users_waits_for_its_second_reading(stage: Stage
     assert reconciled(stage).differences == ()
 
 
+@on_each_engine
 def test_of_ten_licenses_the_one_that_ended_goes_alone(stage: Stage) -> None:
     """One of ten is more than five percent, but a single one is nothing to wonder about."""
     agreements = buy_and_lose_the_messages(stage, contracts=10)
@@ -180,6 +208,7 @@ def test_of_ten_licenses_the_one_that_ended_goes_alone(stage: Stage) -> None:
     assert stage.events().count("subscription-lapsed") == 1
 
 
+@on_each_engine
 def test_credentials_that_see_nothing_take_nothing(stage: Stage) -> None:
     """Those of a buyer's account get an empty answer about everybody; it is an alarm, each time."""
     buy_and_lose_the_messages(stage, contracts=10)
@@ -193,6 +222,7 @@ def test_credentials_that_see_nothing_take_nothing(stage: Stage) -> None:
     assert stage.events() == before
 
 
+@on_each_engine
 def test_losses_that_are_too_many_are_withheld_until_somebody_looked(stage: Stage) -> None:
     """All of them, with an alarm; then they go."""
     agreements = buy_and_lose_the_messages(stage, contracts=10)
@@ -225,6 +255,7 @@ def test_losses_of_a_day_count_together(stage: Stage) -> None:
     assert reconciled(stage).counts[Standing.MENDED] == 1
 
 
+@on_each_engine
 def test_an_empty_answer_without_a_word_why_takes_nothing_and_is_an_alarm_after_a_day(stage: Stage) -> None:
     """Before that it is a difference that is left."""
     agreements = buy_and_lose_the_messages(stage, contracts=4)
@@ -245,12 +276,107 @@ def test_an_empty_answer_without_a_word_why_takes_nothing_and_is_an_alarm_after_
     assert report.unexplained == ()
 
 
+def test_a_contract_that_was_cancelled_long_before_its_date_ends_though_nobody_heard(stage: Stage) -> None:
+    """Three years to go, and both messages lost: AWS tells the seller alone how the agreement stands."""
+    contract = stage.bought(until=END_OF_MAY.replace(year=2029))
+    stage.pass_time(DAY)
+    stage.sandbox.marketplace.cancel(contract.agreement_id)
+    stage.held_back()
+    report = reconciled(stage)
+    assert report.agrees
+    assert the_only(report).standing is Standing.MENDED
+    subscription = stage.license().subscription
+    assert subscription is not None
+    assert subscription.lapse is not None
+    assert subscription.lapse.reason.value == "cancelled"
+
+
+def test_a_renewal_whose_messages_were_lost_goes_on_as_the_same_license(stage: Stage) -> None:
+    """The search for agreements tells what follows what; the users keep their seats."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    terms = SuccessorTerms(intent=Intent.RENEW, seats=6, until=END_OF_NEXT_MAY)
+    renewed = stage.sandbox.marketplace.succeed(contract.agreement_id, terms).contract
+    stage.held_back()
+    report = reconciled(stage)
+    assert report.agrees
+    license_ = stage.license()
+    assert (license_.seats_max, license_.seats_active) == (6, 5)
+    assert renewed.agreement_id in {value for _, value in license_.names}
+    assert reconciled(stage).differences == ()
+
+
+def test_a_legacy_license_learns_the_arn_under_which_aws_shows_it_now(stage: Stage) -> None:
+    """Its listing has moved to concurrent agreements, of which AWS says nothing."""
+    contract = stage.buy(generation=Generation.LEGACY)
+    stage.consume()
+    stage.sandbox.marketplace.opt_in(contract.agreement_id)
+    stage.held_back()
+    report = reconciled(stage)
+    assert report.agrees
+    assert (the_only(report).kinds, the_only(report).standing) == ((DriftKind.KEY,), Standing.MENDED)
+    assert contract.license_arn in {value for _, value in stage.license().names}
+    assert reconciled(stage).differences == ()
+
+
+def test_what_aws_does_not_link_is_proposed_and_not_applied(stage: Stage) -> None:
+    """A new license of the same account near the end of an old one may be that one renewed."""
+    old = stage.bought(until=NOON + 5 * DAY)
+    stage.pass_time(3 * DAY)
+    new = stage.buy(seats=6)
+    stage.buy(seats=6, account_id=COMPILERS_INC)
+    stage.consume()
+    stage.clock.move(3 * DAY)
+    stage.sandbox.marketplace.expire(old.agreement_id)
+    stage.consume()
+    before = stage.events()
+    report = reconciled(stage)
+    assert report.agrees
+    (candidate,) = report.candidates
+    assert (candidate.customer_id, candidate.key) == (ANALYTICAL_ENGINES, new.license_arn)
+    older, newer, _ = stage.licenses()
+    assert (candidate.license_id, candidate.successor_id) == (older.license_id, newer.license_id)
+    assert stage.events() == before
+
+
+def test_a_sweep_of_which_aws_forgot_where_it_was_begins_anew(stage: Stage) -> None:
+    """Tokens expire; what was read before is read again, and counts once."""
+    buy_and_lose_the_messages(stage, contracts=60)
+    number = ask_for_reconciliation(stage.ledger)
+    carry_on(stage, until=lambda _: pages_read(stage) == 2)
+
+    def forget(transaction: Transaction) -> None:
+        transaction.rows.execute(sqlalchemy.update(SWEEPS).values(next_token="forgotten"))
+
+    stage.ledger.submit(Work(decide=forget, caller=SYSTEM_CALLER, writes_rows=True))
+    report = ended(stage, number)
+    assert report.agrees
+    assert (report.licenses, report.rows, report.pages) == (60, 60, 3)
+
+
+def test_it_goes_on_after_each_step_as_if_nothing_had_been(stage: Stage) -> None:
+    """Whoever is killed after any step leaves to the next one what it had read and found."""
+    agreements = buy_and_lose_the_messages(stage, contracts=30)
+    stage.buy(account_id=COMPILERS_INC)
+    stage.sandbox.marketplace.set_seats(agreements[0], seats=9)
+    stage.sandbox.marketplace.cancel(agreements[1])
+    stage.held_back()
+    number = ask_for_reconciliation(stage.ledger)
+    for phase in (Phase.SWEEPING, Phase.SEARCHING, Phase.COMPARING, Phase.CHECKING, Phase.MENDING, Phase.SETTLING):
+        carry_on(stage, until=partial(is_in, phase))
+    report = ended(stage, number)
+    assert report.agrees
+    assert report.counts[Standing.MENDED] == 3
+    assert (report.licenses, report.pages) == (30, 2)
+
+
+@on_each_engine
 def test_a_row_that_was_missing_from_the_sweep_alone_is_no_drift(stage: Stage) -> None:
     """Each difference is read again by itself before anything is said."""
     agreements = buy_and_lose_the_messages(stage, contracts=4)
     stage.sandbox.faults.set(FaultPlan(rows={agreements[0]: ()}))
     number = ask_for_reconciliation(stage.ledger)
-    carry_on(stage, until=lambda run: run.phase is Phase.CHECKING)
+    carry_on(stage, until=partial(is_in, Phase.CHECKING))
     stage.sandbox.faults.clear()
     assert ended(stage, number).agrees
 
