@@ -181,6 +181,20 @@ def test_nothing_else_is_asked_with_credentials_that_are_wrong(stage: DoctorStag
     assert found["queue"] is COULD_NOT_LOOK
 
 
+def test_the_rest_is_asked_where_nobody_tells_whose_credentials_they_are(stage: DoctorStage) -> None:
+    """The ledger never asks it, and a network may let it through to what the ledger needs alone."""
+    stage.door.silent.add("GetCallerIdentity")
+    found = verdicts(stage.examine())
+    assert found["credentials"] is COULD_NOT_LOOK
+    assert (found["receiving"], found[PRODUCT]) == (OK, OK)
+
+
+def test_an_address_that_is_none_is_told(stage: DoctorStage) -> None:
+    """The look goes on."""
+    found = verdicts(stage.examine(replace(stage.settings, queue_url="https://[queue")))
+    assert (found["region"], found["queue"], found[PRODUCT]) == (OK, WRONG, OK)
+
+
 def test_credentials_that_are_not_there_are_wrong(stage: DoctorStage) -> None:
     """As boto3 finds them, or not."""
     keys = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
@@ -213,7 +227,7 @@ def test_credentials_of_the_whole_account_are_too_much(stage: DoctorStage) -> No
     assert stage.found("credentials").verdict is WARNING
 
 
-@pytest.mark.parametrize("operation", ["ReceiveMessage", "GetEntitlements"])
+@pytest.mark.parametrize("operation", ["GetQueueAttributes", "ReceiveMessage", "GetEntitlements"])
 def test_an_answer_that_never_comes_is_wrong_within_seconds(stage: DoctorStage, operation: str) -> None:
     """The network, a proxy, a firewall: the ledger would wait in vain as well."""
     stage.door.silent.add(operation)

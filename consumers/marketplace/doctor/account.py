@@ -7,7 +7,15 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from consumers.marketplace.clients import REGION
-from consumers.marketplace.doctor.asking import AskingFailedError, Instruments, is_aws, needed, shown_url
+from consumers.marketplace.doctor.asking import (
+    AskingFailedError,
+    Instruments,
+    Trouble,
+    is_aws,
+    looked_for,
+    needed,
+    shown_url,
+)
 from consumers.marketplace.doctor.findings import Findings, could_not_look, ok, warning, wrong
 
 SKEW_MAX: Final = timedelta(minutes=5)
@@ -45,7 +53,8 @@ def look_at_credentials(instruments: Instruments, *, accounts: Collection[str]) 
     try:
         caller = instruments.ask("GetCallerIdentity", instruments.sts.get_caller_identity)
     except AskingFailedError as error:
-        yield needed(check, error)
+        # The ledger itself never asks that, so it is no matter if STS can't be reached.
+        yield needed(check, error) if error.trouble is Trouble.CREDENTIALS else looked_for(check, error)
         return
     account, arn = caller["Account"], caller["Arn"]
     if arn.endswith(":root"):
@@ -92,7 +101,10 @@ def look_at_clock(instruments: Instruments) -> Findings:
 
 def _region_of(queue_url: str) -> str | None:
     """The region that the URL of a queue of AWS's names; null for others."""
-    found = _QUEUE_HOST.fullmatch(urlsplit(queue_url).hostname or "")
+    try:
+        found = _QUEUE_HOST.fullmatch(urlsplit(queue_url).hostname or "")
+    except ValueError:
+        return None
     if found is None:
         return None
     return REGION if found[1] == "queue" else found[1]

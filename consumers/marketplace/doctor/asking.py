@@ -112,6 +112,7 @@ class Instruments:
         region: in which queues are, as the ledger itself takes it.
         now: our clock, aware UTC.
         skews: how far our clock was ahead of AWS's, at each answer.
+        failures: what became of questions that need not be waited for again, by what was asked about.
     """
 
     region: str
@@ -124,6 +125,7 @@ class Instruments:
     entitlements: "MarketplaceEntitlementServiceClient"
     agreements: "AgreementServiceClient"
     skews: list[timedelta] = field(default_factory=list)
+    failures: "dict[str, AskingFailedError]" = field(default_factory=dict)
 
     @classmethod
     def open(cls, *, now: Callable[[], datetime]) -> Self:
@@ -245,8 +247,11 @@ def not_shown(check: str) -> Finding:
 
 
 def shown_url(url: str) -> str:
-    """A URL without user, password and query."""
-    parts = urlsplit(url)
+    """A URL without user, password and query; of what is none, nothing is shown."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "of that address, which is no URL"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 

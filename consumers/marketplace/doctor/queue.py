@@ -73,9 +73,15 @@ def describe(instruments: Instruments, url: str) -> Queue:
     Raises:
         AskingFailedError: it does not tell.
     """
-    answer = instruments.ask(
-        "GetQueueAttributes", lambda: instruments.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
-    )
+    if url in instruments.failures:
+        raise instruments.failures[url]
+    try:
+        answer = instruments.ask(
+            "GetQueueAttributes", lambda: instruments.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        )
+    except AskingFailedError as error:
+        instruments.failures[url] = error
+        raise
     return Queue(url=url, attributes={str(name): value for name, value in answer.get("Attributes", {}).items()})
 
 
