@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 from typing import Final
 
+import click
+
+from commands.main import cli
 from commands.settings import SETTINGS
 from consumers.marketplace.doctor import Verdict
 
@@ -18,6 +21,12 @@ def test_its_links_lead_somewhere() -> None:
         assert target.exists(), path
         headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
         assert not heading or heading in {one.lower().replace(" ", "-") for one in headings}, heading
+
+
+def test_its_commands_are_there() -> None:
+    """Whoever reads it types them."""
+    for words in re.findall(r"licensing-ledger ([a-z]+)", PAGE):
+        assert isinstance(cli.commands.get(words), click.Command), words
 
 
 def test_its_settings_are_there() -> None:
