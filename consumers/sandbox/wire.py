@@ -54,7 +54,7 @@ class _Operation(NamedTuple):
 
 def _find_operation(target: str) -> _Operation:
     try:
-        return _OPERATIONS[target]
+        return OPERATIONS[target]
     except KeyError:
         raise WireError("UnknownOperationException", f"The sandbox has no operation {target!r}.") from None
 
@@ -97,7 +97,7 @@ def _parse(payload: bytes) -> Json:
 _METERING, _ENTITLEMENT = "AWSMPMeteringService", "AWSMPEntitlementService"
 _AGREEMENT = "AWSMPCommerceService_v20200301"
 
-_OPERATIONS = {
+OPERATIONS = {
     f"{_METERING}.ResolveCustomer": _Operation("ResolveCustomer", resolve_customer, "InternalServiceErrorException"),
     f"{_ENTITLEMENT}.GetEntitlements": _Operation("GetEntitlements", get_entitlements, "InternalServiceErrorException"),
     f"{_AGREEMENT}.DescribeAgreement": _Operation("DescribeAgreement", describe_agreement, "InternalServerException"),
