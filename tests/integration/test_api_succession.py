@@ -1,0 +1,134 @@
+"""An operator says what follows behind a license, over HTTP and on the command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from click.testing import CliRunner
+
+from commands.main import cli
+from ledger.license.events import KeyKind, LicenseId
+from tests.integration.api_stage import ADMIN_OF_IT, AUDITOR, CLIENT_OF_IT, OPERATOR, PRODUCT, Stage, open_stage
+from tests.integration.ledgers import issue, url_of
+from tests.stories import ACCOUNT, AGREEMENT, LICENSE, OTHER_LICENSE
+
+PATH: Final = f"/v1/licenses/{LICENSE}/succession"
+TWIN: Final = LicenseId("8c2e6f2c-75c7-4e6f-9f6d-2c6c419191f2")
+FOLLOWS: Final = "agmt-of-the-private-renewal"
+
+
+@pytest.fixture
+def stage(database: Path) -> Iterator[Stage]:
+    """Ada's and Grace's company renewed in private: AWS shows a second license, which is not linked to theirs."""
+    with open_stage(database) as stage:
+        issue(stage.ledger, seats_max=4, license_id=TWIN, names=((KeyKind.AGREEMENT, FOLLOWS), ACCOUNT, PRODUCT))
+        stage.activate("Ada", "Grace")
+        yield stage
+
+
+def ask(stage: Stage, *, caller: str = OPERATOR, **body: object) -> tuple[int, Any]:
+    """Call it; what is not said is a preview of the private renewal."""
+    answer = stage.call("POST", PATH, {"key": FOLLOWS, "reason": "private-renewal", **body}, key=caller)
+    return answer.status, answer.json
+
+
+def test_a_preview_tells_and_does_nothing(stage: Stage) -> None:
+    """That is what happens if nothing is said."""
+    position = stage.ledger.head().position
+    status, plan = ask(stage)
+    assert status == 200
+    assert (plan["done"], plan["follows_already"], plan["twin"]) == (False, False, TWIN)
+    assert (plan["agreement_id_before"], plan["agreement_id_after"]) == (AGREEMENT[1], FOLLOWS)
+    assert stage.ledger.head().position == position
+
+
+def test_the_license_goes_on_and_its_twin_is_in_no_list(stage: Stage) -> None:
+    """The users keep their seats; the twin tells where it went."""
+    status, plan = ask(stage, preview=False)
+    assert (status, plan["done"]) == (200, True)
+    listed = [one["license_id"] for one in stage.get("/v1/licenses")["items"]]
+    assert sorted(listed) == sorted([LICENSE, OTHER_LICENSE])
+    goes_on = stage.get(f"/v1/licenses/{LICENSE}")
+    assert (goes_on["agreement_id"], goes_on["seats_active"]) == (FOLLOWS, 2)
+    twin = stage.get(f"/v1/licenses/{TWIN}")
+    assert (twin["status"], twin["folded_into"]) == ("folded", LICENSE)
+    assert stage.call("POST", f"/v1/licenses/{TWIN}/seats", {"user": "Joan"}).status == 404
+    assert ask(stage, preview=False)[1]["follows_already"]
+
+
+def test_the_history_tells_who_decided_and_why(stage: Stage) -> None:
+    """An operator, for a reason that is one of four."""
+    ask(stage, preview=False)
+    events = stage.get(f"/v1/licenses/{LICENSE}/history?type=license.succession-decided")["items"]
+    (decided,) = events
+    assert decided["data"] == {"kind": "agreement", "value": FOLLOWS, "reason": "private-renewal"}
+    assert decided["actor"]["role"] == "operator"
+
+
+def test_a_license_in_use_is_refused_with_its_code(stage: Stage) -> None:
+    """Nothing is changed in either."""
+    assert stage.call("POST", f"/v1/licenses/{TWIN}/seats", {"user": "Joan"}).status == 201
+    position = stage.ledger.head().position
+    for preview in (True, False):
+        status, problem = ask(stage, preview=preview)
+        assert (status, problem["code"]) == (409, "TWIN_IN_USE")
+    assert stage.ledger.head().position == position
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"key": "Ada Lovelace"}, "KEY_MALFORMED"),
+        ({"key": ""}, "INVALID"),
+        ({"reason": "because"}, "INVALID"),
+        ({"preview": "no"}, "INVALID"),
+    ],
+)
+def test_what_can_not_be_understood_is_said(stage: Stage, body: dict[str, object], code: str) -> None:
+    """With the code by which programs know it."""
+    status, problem = ask(stage, **body)
+    assert (status, problem["code"]) == (422, code)
+
+
+@pytest.mark.parametrize("key", [ADMIN_OF_IT, AUDITOR, CLIENT_OF_IT])
+def test_nobody_but_an_operator_decides(stage: Stage, key: str) -> None:
+    """It gives one license the keys of another."""
+    status, problem = ask(stage, caller=key, preview=False)
+    assert (status, problem["code"]) == (403, "FORBIDDEN")
+
+
+def run(database: Path, *arguments: str, typed: str = "") -> tuple[int, str]:
+    """Run a command on the database of the stage; its exit code and what it printed."""
+    environment = {"LEDGER_DATABASE_URL": url_of(database).text}
+    done = CliRunner().invoke(cli, arguments, env=environment, input=typed)
+    return done.exit_code, done.output
+
+
+def test_the_command_asks_before_it_does_it(stage: Stage, database: Path) -> None:
+    """It tells first what would happen; "no" changes nothing."""
+    command = ("succeed", LICENSE, "--by", FOLLOWS, "--reason", "private-renewal")
+    position = stage.ledger.head().position
+    code, printed = run(database, *command, typed="n\n")
+    assert code == 1
+    assert f"License {TWIN}, which nobody has used, is folded into it" in printed
+    assert stage.ledger.head().position == position
+    code, printed = run(database, *command, typed="y\n")
+    assert (code, printed.endswith("Done. The number of seats follows when AWS has been read.\n")) == (0, True)
+    code, printed = run(database, *command, "--yes")
+    assert (code, "There is nothing to do" in printed) == (0, True)
+
+
+def test_a_contract_is_ended_by_command(stage: Stage, database: Path) -> None:
+    """Nobody can use the client, and everybody keeps the seat."""
+    command = ("lapse", LICENSE, "--reason", "cancelled")
+    code, printed = run(database, *command, typed="n\n")
+    assert (code, "Nobody of 2 active users can use the client afterwards" in printed) == (1, True)
+    assert run(database, *command, "--yes") == (0, "Done. Nobody can use the client.\n")
+    assert run(database, *command, "--yes") == (0, "It does not run. There is nothing to do.\n")
+    information = stage.get(f"/v1/licenses/{LICENSE}")
+    assert (information["status"], information["lapse_reason"], information["seats_active"]) == (
+        "lapsed",
+        "cancelled",
+        2,
+    )
