@@ -20,11 +20,13 @@ from consumers.sandbox.contracts import (
     SuccessorTerms,
 )
 from consumers.sandbox.faults import FaultPlan, Faults
-from consumers.sandbox.marketplace import Marketplace, Outcome, RegistrationToken
+from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.mischief import MischiefPlan
 from consumers.sandbox.notices import Notice
 from consumers.sandbox.notifications import Fate, Message
+from consumers.sandbox.outcomes import Outcome
 from consumers.sandbox.sandbox import Sandbox, SandboxSettings
+from consumers.sandbox.tokens import RegistrationToken
 
 __all__ = [
     "AgreementStatus",

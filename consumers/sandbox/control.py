@@ -87,9 +87,10 @@ from consumers.sandbox import contracts
 from consumers.sandbox.agenda import Due
 from consumers.sandbox.contracts import Contract, MarketplaceRefusedError
 from consumers.sandbox.faults import FaultPlan, Faults
-from consumers.sandbox.marketplace import Happening, Marketplace, MessageNotFoundError, Outcome, Time
+from consumers.sandbox.marketplace import Marketplace, MessageNotFoundError
 from consumers.sandbox.mischief import MischiefPlan
 from consumers.sandbox.notifications import Message
+from consumers.sandbox.outcomes import Happening, Outcome
 from consumers.sandbox.schemas import (
     AdvanceSchema,
     AutoSchema,
@@ -103,6 +104,7 @@ from consumers.sandbox.schemas import (
     SeatsSchema,
     SuccessorSchema,
 )
+from consumers.sandbox.timeline import Time
 
 _STATUS_OF_REFUSAL: Mapping[type[MarketplaceRefusedError], HTTPStatus] = {
     contracts.ContractNotFoundError: HTTPStatus.NOT_FOUND,

@@ -16,7 +16,8 @@ from consumers.sandbox.aws_json import (
 )
 from consumers.sandbox.contracts import Contract, Generation
 from consumers.sandbox.faults import FaultPlan
-from consumers.sandbox.marketplace import Marketplace, TokenHasExpiredError, TokenIsInvalidError
+from consumers.sandbox.marketplace import Marketplace
+from consumers.sandbox.tokens import TokenHasExpiredError, TokenIsInvalidError
 
 PAGE_SIZE_MAX = 25
 """AWS's limit for MaxResults of GetEntitlements."""

@@ -6,25 +6,16 @@ later day has entitlements from that day on; the messages of its start are sent 
 is moved forward, what falls due in between happens in its order.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from heapq import heapify, heappop, heappush
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from threading import RLock
-from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from consumers.sandbox import contracts
-from consumers.sandbox.agenda import Due, Event, due_for, next_end
+from consumers.sandbox.agenda import Due, Event, next_end
 from consumers.sandbox.book import Book
-from consumers.sandbox.clock import SandboxClock
 from consumers.sandbox.contracts import (
     AgreementStatus,
     AtEnd,
@@ -41,28 +32,18 @@ from consumers.sandbox.contracts import (
     SuccessorTerms,
 )
 from consumers.sandbox.courier import Courier
-from consumers.sandbox.memory import State, StateFile, TimeState
+from consumers.sandbox.memory import State, StateFile
 from consumers.sandbox.mischief import Mischief
 from consumers.sandbox.notices import Notice
 from consumers.sandbox.notifications import Announcements, Message
+from consumers.sandbox.outcomes import Happening, Outcome
 from consumers.sandbox.signing import passing_key
-from ledger.times import microseconds, moment
+from consumers.sandbox.timeline import Time, Timeline
+from consumers.sandbox.tokens import RegistrationToken, Tokens
 
 CONTRACTS_MAX = 50_000
 MESSAGES_KEPT = 500
-TOKEN_LIFETIME = timedelta(hours=4)
-"""AWS: a registration token has an expiration window of 4 hours, and answers the same as long as it lives."""
 PUBLIC_OFFER = Offer()
-
-_SIGNATURE_BYTES = 16
-
-
-class TokenIsInvalidError(Exception):
-    """This Marketplace never issued the registration token."""
-
-
-class TokenHasExpiredError(Exception):
-    """The registration token was issued longer ago than it lives."""
 
 
 class MessageNotFoundError(contracts.MarketplaceRefusedError):
@@ -70,48 +51,6 @@ class MessageNotFoundError(contracts.MarketplaceRefusedError):
 
     def __init__(self, number: int) -> None:
         super().__init__(f"No message has the number {number} any more.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What an operation made of a contract, and the messages that went out about it."""
-
-    contract: Contract
-    messages: tuple[Message, ...]
-    predecessor: Contract | None = None
-    """The agreement whose place it took, as it is now."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegistrationToken:
-    """What "Set up your account" sends to the seller."""
-
-    token: str
-    expires_at: datetime
-    is_of_trial: bool
-    """Whether the form says `x-amzn-marketplace-offer-type=free-trial` beside it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Happening:
-    """Something that fell due, and what came of it."""
-
-    due: Due
-    outcome: Outcome
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Time:
-    """How the clock stands."""
-
-    now: datetime
-    ahead: timedelta
-    """How far it was moved."""
-    auto: bool
-    """Whether what falls due happens by itself."""
-    renewals_keep_license: bool
-    next: Due | None
-    """What falls due next."""
 
 
 class Marketplace:
@@ -154,18 +93,18 @@ class Marketplace:
         before = memory.state if memory else State()
         self._memory = memory
         self.contracts_max = CONTRACTS_MAX
-        self._time = before.time or TimeState(ahead=timedelta(), notices_until=clock())
-        self._clock = SandboxClock(clock, ahead=self._time.ahead)
         self.mischief = Mischief(before.mischief, keep=lambda state: self._keep(State(mischief=state)))
         self._courier = Courier(deliver=deliver, mischief=self.mischief, waiting=before.waiting or ())
         self._changing = RLock()
         self.book = Book(before.contracts)
-        self._secret = before.secret or ids().bytes
+        self._timeline = Timeline(
+            clock=clock, before=before.time, book=self.book, keep=lambda time: self._keep(State(time=time))
+        )
+        self._tokens = Tokens(secret=before.secret or ids().bytes)
         self._messages: deque[Message] = deque(maxlen=MESSAGES_KEPT)
         self._messages_sent = 0
-        self._next_due = datetime.min.replace(tzinfo=UTC)
         # Whoever is killed forgets what was on its way; whoever is stopped writes it down.
-        self._keep(State(secret=self._secret, waiting=()))
+        self._keep(State(secret=self._tokens.secret, waiting=()))
 
     @property
     def product(self) -> Product:
@@ -185,7 +124,7 @@ class Marketplace:
 
     def now(self) -> datetime:
         """Tell the time of this Marketplace."""
-        return self._clock()
+        return self._timeline.now()
 
     def find(self, agreement_id: str) -> Contract:
         """Look a contract up.
@@ -222,7 +161,7 @@ class Marketplace:
             TooManyContractsError: the sandbox is full.
         """
         with self._changing:
-            at = self._clock()
+            at = self.now()
             product = self._find_product(offer.product_code)
             buyer = Buyer(
                 account_id=account_id,
@@ -253,7 +192,7 @@ class Marketplace:
             TooManyContractsError: the sandbox is full.
         """
         with self._changing:
-            at = self._clock()
+            at = self.now()
             before = self.find(agreement_id)
             successor = contracts.succeed(
                 before, ids=self._name_contract(), product=self.product_of(before), terms=terms, at=at
@@ -303,7 +242,7 @@ class Marketplace:
             ContractHasEndedError: it is over.
         """
         with self._changing:
-            at = self._clock()
+            at = self.now()
             before = self.find(agreement_id)
             after = contracts.decide_end(before, at_end=at_end, by=by)
             if after == before:
@@ -319,7 +258,7 @@ class Marketplace:
             ContractHasStartedError: it runs already.
         """
         with self._changing:
-            at = self._clock()
+            at = self.now()
             after = contracts.start(self.find(agreement_id), at=at)
             return self._settle(after, lambda about, settled: about.of_start(settled, at=at), at=at)
 
@@ -333,7 +272,7 @@ class Marketplace:
         """
         with self._changing:
             after = contracts.opt_in(self.find(agreement_id))
-            return self._settle(after, lambda _about, _settled: (), at=self._clock())
+            return self._settle(after, lambda _about, _settled: (), at=self.now())
 
     def cancel(self, agreement_id: str) -> Outcome:
         """Let the buyer cancel.
@@ -383,7 +322,7 @@ class Marketplace:
             ContractHasEndedError: it is archived already.
         """
         with self._changing:
-            at = self._clock()
+            at = self.now()
             after = contracts.archive(self.find(agreement_id), at=at)
             return self._settle(after, lambda _about, _settled: (), at=at)
 
@@ -401,7 +340,7 @@ class Marketplace:
         with self._changing:
             contract = self.find(agreement_id)
             about = self._announcements[contract.product_code]
-            said = about.of_notice(contract, notice, days=days, at=self._clock())
+            said = about.of_notice(contract, notice, days=days, at=self.now())
             return Outcome(contract=contract, messages=self._send(said))
 
     def send_again(self, number: int) -> Message:
@@ -420,14 +359,7 @@ class Marketplace:
     def time(self) -> Time:
         """How the clock stands, and what falls due next."""
         with self._changing:
-            due = [due for contract in self.book.contracts for due in self._due_for(contract)]
-            return Time(
-                now=self._clock(),
-                ahead=self._clock.ahead,
-                auto=self._time.auto,
-                renewals_keep_license=self._time.renewals_keep_license,
-                next=min(due, default=None),
-            )
+            return self._timeline.time
 
     def set_auto(self, *, auto: bool, renewals_keep_license: bool = False) -> None:
         """Let what falls due happen by itself from now on, or not.
@@ -437,7 +369,7 @@ class Marketplace:
             renewals_keep_license: whether an agreement that renews gives the license of the one before.
         """
         with self._changing:
-            self._keep_time(auto=auto, renewals_keep_license=renewals_keep_license, notices_until=self._clock())
+            self._timeline.set_auto(auto=auto, renewals_keep_license=renewals_keep_license)
 
     def advance(self, to: datetime) -> tuple[Happening, ...]:
         """Move the clock to a later moment; what falls due until then happens in its order, each at its time.
@@ -447,23 +379,15 @@ class Marketplace:
             TooManyContractsError: renewals filled the sandbox; the clock stands where that happened.
         """
         with self._changing:
-            self._clock.require_ahead(to)
-            if not self._time.auto:
-                self._keep_time(notices_until=self._clock())
-            happened = self._let_happen(until=to, move=True)
-            self._clock.move_to(to)
-            self._courier.deliver_due(at=to)
-            self._keep_time(notices_until=to)
-            return happened
+            return self._timeline.advance(
+                to, happen=self._happen, meanwhile=lambda at: self._courier.deliver_due(at=at)
+            )
 
     def tick(self) -> None:
         """Let happen what fell due, if that is wanted, and deliver what has waited long enough."""
         with self._changing:
-            now = self._clock()
-            if self._time.auto and self._next_due <= now:
-                self._let_happen(until=now, move=False)
-                self._keep_time(notices_until=now)
-            self._courier.deliver_due(at=now)
+            self._timeline.tick(happen=self._happen)
+            self._courier.deliver_due(at=self.now())
 
     @property
     def waiting(self) -> int:
@@ -485,22 +409,11 @@ class Marketplace:
     def issue_token(self, agreement_id: str) -> RegistrationToken:
         """Give the registration token that AWS sends to the seller when the buyer chooses "Set up your account".
 
-        A token carries what it says and is signed with a secret of this Marketplace, so none needs to be remembered.
-
         Raises:
             ContractNotFoundError: there is no such contract.
             ContractHasEndedError: AWS shows the button on active contracts only.
         """
-        contract = self.find(agreement_id)
-        if not contract.is_active:
-            raise contracts.ContractHasEndedError(contract)
-        issued_at = self._clock()
-        said = f"{contract.agreement_id} {microseconds(issued_at)}".encode()
-        return RegistrationToken(
-            token=base64.urlsafe_b64encode(self._sign(said) + said).decode(),
-            expires_at=issued_at + TOKEN_LIFETIME,
-            is_of_trial=contract.trial_ends_at is not None,
-        )
+        return self._tokens.issue(self.find(agreement_id), at=self.now())
 
     def resolve_token(self, token: str) -> Contract:
         """Find the contract that a registration token stands for. The same token answers the same until it expires.
@@ -509,41 +422,7 @@ class Marketplace:
             TokenIsInvalidError: it was not issued here.
             TokenHasExpiredError: it is older than four hours.
         """
-        try:
-            signed = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
-        except (UnicodeEncodeError, binascii.Error):
-            raise TokenIsInvalidError from None
-        signature, said = signed[:_SIGNATURE_BYTES], signed[_SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, self._sign(said)):
-            raise TokenIsInvalidError
-        agreement_id, issued = said.decode().split(" ")
-        if self._clock() >= moment(int(issued)) + TOKEN_LIFETIME:
-            raise TokenHasExpiredError
-        return self.find(agreement_id)
-
-    def _let_happen(self, *, until: datetime, move: bool) -> tuple[Happening, ...]:
-        agenda = [due for contract in self.book.contracts for due in self._due_for(contract) if due.at <= until]
-        heapify(agenda)
-        happened: list[Happening] = []
-        done: set[Due] = set()
-        while agenda:
-            due = heappop(agenda)
-            # What came before can have changed what was to come.
-            if due in done or due not in self._due_for(self.find(due.agreement_id)):
-                continue
-            if move:
-                self._clock.move_to(due.at)
-                self._keep_time()
-            self._courier.deliver_due(at=self._clock())
-            done.add(due)
-            outcome = self._happen(due)
-            happened.append(Happening(due=due, outcome=outcome))
-            touched = [one for one in (outcome.predecessor, outcome.contract) if one is not None]
-            for new in (new for one in touched for new in self._due_for(one) if new.at <= until):
-                heappush(agenda, new)
-        left = (due.at for contract in self.book.contracts for due in self._due_for(contract) if due.at > until)
-        self._next_due = min(left, default=datetime.max.replace(tzinfo=UTC))
-        return tuple(happened)
+        return self.find(self._tokens.read(token, at=self.now()))
 
     def _happen(self, due: Due) -> Outcome:
         match due.event:
@@ -557,35 +436,21 @@ class Marketplace:
                 return self._renew_by_itself(self.find(due.agreement_id))
 
     def _renew_by_itself(self, contract: Contract) -> Outcome:
-        now = self._clock()
+        now = self.now()
         until = next_end(contract, after=now)
         if until is None:
             return self.expire(contract.agreement_id)
         terms = SuccessorTerms(
             until=until,
             intent=Intent.REPLACE if contract.at_end is AtEnd.REPLACE else Intent.RENEW,
-            keeps_license=self._time.renewals_keep_license,
+            keeps_license=self._timeline.renewals_keep_license,
             predecessor_ends=PredecessorEnds.ON_ITS_DATE if now < contract.ends_at else PredecessorEnds.NOW,
         )
         return self.succeed(contract.agreement_id, terms)
 
-    def _due_for(self, contract: Contract) -> Iterator[Due]:
-        if not contract.is_active:
-            return iter(())
-        successors = self.book.having("previous_agreement_id", contract.agreement_id)
-        return due_for(
-            contract,
-            has_successor=any(successor.is_active for successor in successors),
-            notices_after=self._time.notices_until,
-        )
-
-    def _keep_time(self, **changed: Any) -> None:  # noqa: ANN401 -- fields of the struct
-        self._time = msgspec.structs.replace(self._time, ahead=self._clock.ahead, **changed)
-        self._keep(State(time=self._time))
-
     def _end(self, agreement_id: str, *, status: AgreementStatus) -> Outcome:
         with self._changing:
-            at = self._clock()
+            at = self.now()
             after = contracts.end(self.find(agreement_id), status=status, at=at)
             others = self.book.having("license_arn", after.license_arn)
             gone = not any(other.is_active for other in others if other.agreement_id != agreement_id)
@@ -594,7 +459,7 @@ class Marketplace:
     def _amend(self, before: Contract, after: Contract) -> Outcome:
         if after == before:
             return Outcome(contract=before, messages=())
-        at = self._clock()
+        at = self.now()
         return self._settle(after, lambda about, settled: about.of_amendment(settled, at=at), at=at)
 
     def _settle(
@@ -610,7 +475,7 @@ class Marketplace:
         self._keep(State(contracts=settled))
         for one in settled:
             self.book.put(one)
-            self._next_due = min([self._next_due, *(due.at for due in self._due_for(one))])
+            self._timeline.note(one)
         messages = announce(self._announcements[contract.product_code], settled[-1])
         return Outcome(
             contract=settled[-1],
@@ -626,7 +491,7 @@ class Marketplace:
         sent = []
         for message in messages:
             self._messages_sent += 1
-            sent.append(self._courier.send(replace(message, number=self._messages_sent), at=self._clock()))
+            sent.append(self._courier.send(replace(message, number=self._messages_sent), at=self.now()))
         self._messages.extend(sent)
         return tuple(sent)
 
@@ -653,9 +518,6 @@ class Marketplace:
             raise contracts.AnotherContractIsActiveError(account_id)
         names = (one.customer_identifier for one in earlier)
         return next(names, None) or contracts.name_legacy_buyer(self._ids())
-
-    def _sign(self, said: bytes) -> bytes:
-        return hmac.digest(self._secret, said, hashlib.sha256)[:_SIGNATURE_BYTES]
 
 
 def _ends_now(terms: SuccessorTerms, successor: Contract) -> bool:

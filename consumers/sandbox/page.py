@@ -13,7 +13,8 @@ from marshmallow import ValidationError
 from consumers.sandbox.contracts import AgreementStatus, Contract, Generation, MarketplaceRefusedError
 from consumers.sandbox.control import status_of
 from consumers.sandbox.faults import FaultPlan, Faults
-from consumers.sandbox.marketplace import Marketplace, Outcome
+from consumers.sandbox.marketplace import Marketplace
+from consumers.sandbox.outcomes import Outcome
 from consumers.sandbox.schemas import PurchaseSchema, RenewalSchema, SeatsSchema
 
 _BUY = "buy"

@@ -18,7 +18,7 @@ from consumers.sandbox.contracts import (
     SeatsOutOfRangeError,
     TooManyContractsError,
 )
-from consumers.sandbox.marketplace import TOKEN_LIFETIME, TokenHasExpiredError, TokenIsInvalidError
+from consumers.sandbox.tokens import TOKEN_LIFETIME, TokenHasExpiredError, TokenIsInvalidError
 from tests.unit.sandbox.story import (
     ANALYTICAL_ENGINES,
     COMPILERS_INC,
