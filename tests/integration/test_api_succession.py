@@ -85,7 +85,7 @@ def test_a_license_in_use_is_refused_with_its_code(stage: Stage) -> None:
         ({"preview": "no"}, "INVALID"),
     ],
 )
-def test_what_can_not_be_understood_is_said(stage: Stage, body: dict[str, object], code: str) -> None:
+def test_what_can_not_be_understood_is_said(stage: Stage, body: dict[str, Any], code: str) -> None:
     """With the code by which programs know it."""
     status, problem = ask(stage, **body)
     assert (status, problem["code"]) == (422, code)
