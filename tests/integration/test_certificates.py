@@ -62,9 +62,10 @@ def test_an_endpoint_may_end_with_a_slash(host: CertificateHost) -> None:
 def test_nothing_is_asked_for_at_an_address_that_is_none_of_sns(
     host: CertificateHost, certificates: SigningCertificates
 ) -> None:
-    """Not even of the endpoint that stands for SNS."""
-    with pytest.raises(SignatureIsWrongError):
-        certificates.fetch(f"https://evil.example{PATH}", at=NOON)
+    """Neither there nor of the endpoint that stands for SNS."""
+    for asking in (certificates, SigningCertificates()):
+        with pytest.raises(SignatureIsWrongError):
+            asking.fetch(host.url + PATH, at=NOON)
     assert host.asked == []
 
 

@@ -44,7 +44,8 @@ class CertificateNotHadError(Exception):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Failure:
     at: datetime
-    error: CertificateNotHadError
+    reason: str
+    is_absent: bool
 
 
 class SigningCertificates:
@@ -85,10 +86,11 @@ class SigningCertificates:
         """
         if self.known(url) is not None:
             return
-        source = url if self._endpoint_url is None else self._endpoint_url.rstrip("/") + path_of(url)
+        path = path_of(url)
+        source = url if self._endpoint_url is None else self._endpoint_url.rstrip("/") + path
         failed = self._failures.get(url)
         if failed is not None and timedelta() <= at - failed.at < REST:
-            raise failed.error
+            raise CertificateNotHadError(failed.reason, is_absent=failed.is_absent)
         try:
             self._keep(url, read_certificate(self._within_time(source)))
         except NotACertificateError as error:
@@ -104,7 +106,7 @@ class SigningCertificates:
                 self._kept.popitem(last=False)
 
     def _failed(self, url: str, error: CertificateNotHadError, *, at: datetime) -> CertificateNotHadError:
-        self._failures[url] = _Failure(at=at, error=error)
+        self._failures[url] = _Failure(at=at, reason=str(error), is_absent=error.is_absent)
         self._failures.move_to_end(url)
         if len(self._failures) > CERTIFICATES_KEPT:
             self._failures.popitem(last=False)
