@@ -67,11 +67,13 @@ class MarketplaceInbox:
     def list(self, query: InboxQuery, *, after: int | None, limit: int) -> Page[InboxMessage]:
         """Messages, the newest first; see `api.inbox.InboxDoor`."""
         position, at = self._ledger.head().position, self._ledger.now()
-        selected = _select().where(*_conditions(query, at=at))
+        which = sqlalchemy.select(INBOX.c.number).where(*_conditions(query, at=at))
         if after is not None:
-            selected = selected.where(INBOX.c.number < after)
+            which = which.where(INBOX.c.number < after)
         with self._ledger.reading.connect() as reading:
-            rows = reading.execute(selected.order_by(INBOX.c.number.desc()).limit(limit + 1)).all()
+            # The texts of those alone that are shown, since most messages may fit.
+            numbers = reading.scalars(which.order_by(INBOX.c.number.desc()).limit(limit + 1)).all()
+            rows = reading.execute(_of(numbers)).all()
         return Page(
             items=[_message(row, at=at) for row in rows[:limit]],
             next=(rows[limit - 1].number,) if len(rows) > limit else None,
@@ -115,15 +117,17 @@ class MarketplaceInbox:
         agreements = sqlalchemy.select(LICENSE_KEYS.c.value).where(
             LICENSE_KEYS.c.kind == KeyKind.AGREEMENT.value, LICENSE_KEYS.c.license_id == license_id
         )
-        selected: Select[Any] = (
-            sqlalchemy.select(INBOX.c.number, INBOX.c.received_at, INBOX.c.sent_at, *_SHORT_BODY)
-            .where((INBOX.c.license_id == license_id) | INBOX.c.agreement_id.in_(agreements))
-            .where(INBOX.c.kind.in_((PokeKind.NOTICE, PokeKind.SUBSCRIBE_SUCCESS)), INBOX.c.status.in_(_BELIEVED))
-            .order_by(INBOX.c.number.desc())
-            .limit(_NOTICES_SOUGHT)
+        says_something = INBOX.c.kind.in_((PokeKind.NOTICE, PokeKind.SUBSCRIBE_SUCCESS))
+        about_it = (INBOX.c.license_id == license_id, INBOX.c.agreement_id.in_(agreements))
+        which = sqlalchemy.union(
+            *(
+                sqlalchemy.select(INBOX.c.number).where(condition, says_something, INBOX.c.status.in_(_BELIEVED))
+                for condition in about_it
+            )
         )
         with self._ledger.reading.connect() as reading:
-            rows: Sequence[Row[Any]] = reading.execute(selected).all()
+            numbers = sorted(reading.scalars(which).all(), reverse=True)[:_NOTICES_SOUGHT]
+            rows = reading.execute(_of(numbers)).all()
         return [told for told in map(_notice, rows) if told is not None][:limit]
 
     def retry(self, number: int, *, caller: Caller) -> InboxMessage:
@@ -165,6 +169,11 @@ def _select(*more: ColumnElement[Any]) -> Select[Any]:
     return sqlalchemy.select(*columns, *_SHORT_BODY, OBSERVATIONS.c.due_at.label("read_due_at"), *more).select_from(
         INBOX.outerjoin(OBSERVATIONS, of_its_license)
     )
+
+
+def _of(numbers: Sequence[int]) -> Select[Any]:
+    """The messages of these numbers, the newest first."""
+    return _select().where(INBOX.c.number.in_(numbers)).order_by(INBOX.c.number.desc())
 
 
 def _conditions(query: InboxQuery, *, at: datetime) -> Iterator[ColumnElement[bool]]:

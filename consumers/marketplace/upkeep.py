@@ -1,11 +1,12 @@
 """What is done for the inbox once an hour: old messages are removed, those that are parked for long are reported."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy
 import structlog
-from sqlalchemy import ColumnElement, Select, Table
+from sqlalchemy import Row, Select, Table
 
 from consumers.marketplace.inbox import MARKETPLACE, MessageStatus
 from consumers.marketplace.tables import INBOX, READINGS
@@ -17,8 +18,8 @@ from ledger.transaction import Caller, Transaction, Work
 EVERY: Final = timedelta(hours=1)
 PORTION: Final = 500
 """How many rows are removed in one transaction, which others wait for."""
-PORTIONS_MAX: Final = 40
-"""How many transactions are spent on it at once; the next hour goes on."""
+REMOVED_MAX: Final = 20_000
+"""How many rows are removed at once; the next hour goes on."""
 
 _SETTLED: Final = (MessageStatus.DONE, MessageStatus.REPEATED, MessageStatus.IGNORED)
 _NAMED_MAX: Final = 10
@@ -43,9 +44,10 @@ class Upkeep:
         """
         if self._done_at is not None and at - self._done_at < EVERY:
             return
+        # First, so that what fails is tried again in an hour and keeps nobody from the work on messages.
+        self._done_at = at
         self.report_parked(at=at)
         self.forget_old(at=at)
-        self._done_at = at
 
     def report_parked(self, *, at: datetime) -> None:
         """Say which messages have been parked for a day now; each is said once by a process."""
@@ -80,37 +82,45 @@ class Upkeep:
             _LOGGER.info("old messages and readings were removed", messages=messages, readings=readings)
 
     def _forget_messages(self, limit: int) -> int:
-        # One that waited for long counts from the reading that settled it.
         came = INBOX.c.received_at
+        # One that waited for long counts from the reading that settled it.
         settled_at = sqlalchemy.func.coalesce(READINGS.c.read_at, came)
+        kept_from = sqlalchemy.case((INBOX.c.status.in_(_SETTLED), settled_at), else_=None)
         joined = INBOX.outerjoin(READINGS, READINGS.c.number == INBOX.c.reading)
-        settled = INBOX.c.status.in_(_SETTLED)
-        selected = sqlalchemy.select(INBOX.c.number, came.label("came"), settled_at.label("kept_from"))
-        return self._forget(INBOX, selected.select_from(joined).where(settled), limit, only=settled)
+        selected = sqlalchemy.select(INBOX.c.number, came.label("came"), kept_from.label("kept_from"))
+        return self._forget(INBOX, selected.select_from(joined), limit)
 
     def _forget_readings(self, limit: int) -> int:
         read_at = READINGS.c.read_at
         selected = sqlalchemy.select(READINGS.c.number, read_at.label("came"), read_at.label("kept_from"))
-        return self._forget(READINGS, selected, limit, only=sqlalchemy.true())
+        return self._forget(READINGS, selected, limit)
 
-    def _forget(self, table: Table, selected: Select[Any], limit: int, *, only: ColumnElement[bool]) -> int:
+    def _forget(self, table: Table, selected: Select[Any], limit: int) -> int:
         """Remove the rows up to a moment, in portions; they are numbered in the order in which they came."""
         removed, after = 0, 0
-        for _ in range(PORTIONS_MAX):
+        while removed < REMOVED_MAX:
             portion = selected.where(table.c.number > after).order_by(table.c.number).limit(PORTION)
             with self._ledger.reading.connect() as reading:
                 found = reading.execute(portion).all()
-            old = [row.number for row in found if row.kept_from <= limit]
+            old = _old(found, limit)
             if old:
-                self._delete(table, table.c.number.in_(old) & only)
-                removed += len(old)
+                removed += self._delete(table, selected, old, limit)
             if len(found) < PORTION or found[-1].came > limit:
                 break
             after = found[-1].number
         return removed
 
-    def _delete(self, table: Table, these: ColumnElement[bool]) -> None:
-        def decide(transaction: Transaction) -> None:
-            transaction.rows.execute(sqlalchemy.delete(table).where(these))
+    def _delete(self, table: Table, selected: Select[Any], numbers: Sequence[int], limit: int) -> int:
+        these = table.c.number.in_(numbers)
 
-        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+        def decide(transaction: Transaction) -> int:
+            # One may have begun anew meanwhile.
+            still = _old(transaction.rows.execute(selected.where(these)), limit)
+            transaction.rows.execute(sqlalchemy.delete(table).where(table.c.number.in_(still)))
+            return len(still)
+
+        return self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+
+
+def _old(rows: Iterable[Row[Any]], limit: int) -> list[int]:
+    return [row.number for row in rows if row.kept_from is not None and row.kept_from <= limit]

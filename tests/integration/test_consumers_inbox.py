@@ -304,7 +304,7 @@ def test_a_message_that_comes_again_after_its_removal_changes_nothing(stage: Sta
 def test_many_old_messages_are_removed_in_portions(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that nobody waits long behind a removal; what is left over goes in the next hour."""
     monkeypatch.setattr(upkeep, "PORTION", 2)
-    monkeypatch.setattr(upkeep, "PORTIONS_MAX", 2)
+    monkeypatch.setattr(upkeep, "REMOVED_MAX", 4)
     contract = stage.bought()
     stage.send(*(about(contract, "Purchase Agreement Ending", id_=f"ending-{number}") for number in range(5)))
     stage.consume()
