@@ -60,12 +60,12 @@ Changes answer `{"contract", "messages", "predecessor"}`: the contract as it now
 `cancellation-approved`, `cancellation-rejected`, `cancellation-withdrawn`, `cancellation-invalid`, `refund-completed`,
 `refund-failed`.
 
-A plan of mischief is `{"seed", "duplicate", "drop", "reorder", "delay_seconds": [least, most], "throttle", "fail",
-"hang", "hang_seconds", "empty_pages", "missing_row", "as_buyer", "expired_tokens", "since", "until"}`, each absent for
-good behavior. All but the seed, the seconds and the two times are shares from 0 to 1, of messages, calls or pages. The
-same seed does the same to the same messages and calls in their order. `done` counts what was done: `dropped`,
-`duplicated`, `delayed`, `reordered`, `throttled`, `failed`, `hung`, `empty-page`, `row-missing`, `answered-as-buyer`,
-`token-expired`.
+A plan of mischief is `{"seed", "duplicate", "drop", "reorder", "respell", "delay_seconds": [least, most], "throttle",
+"fail", "hang", "hang_seconds", "empty_pages", "missing_row", "as_buyer", "expired_tokens", "since", "until"}`, each
+absent for good behavior. All but the seed, the seconds and the two times are shares from 0 to 1, of messages, calls
+or pages. The same seed does the same to the same messages and calls in their order. `done` counts what was done:
+`dropped`, `duplicated`, `delayed`, `reordered`, `respelled`, `throttled`, `failed`, `hung`, `empty-page`,
+`row-missing`, `answered-as-buyer`, `token-expired`.
 
 A plan of faults is `{"throttle": {operation: calls}, "fail": {operation: calls}, "hang_seconds", "as_buyer",
 "page_size", "empty_pages", "rows": {agreement_id: [row of AWS's JSON]}}`, each absent for good behavior.

@@ -1,14 +1,16 @@
 """How messages come to the seller's queue: at once, or as mischief will have it."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from consumers.sandbox.mischief import Mischief
+from consumers.sandbox.mischief import Mischief, Spelling
 from consumers.sandbox.notifications import Fate, Message
 
 WAITING_MAX = 10_000
 """If more messages wait, the one that waits longest goes."""
+_LICENSE_ARN = re.compile(r"arn:aws:license-manager::(\d+):license:l-([0-9a-f]+)")
 OVERTAKEN_LONGEST = timedelta(minutes=1)
 """A message that waits for the next one waits no longer than this."""
 
@@ -52,6 +54,7 @@ class Courier:
     def send(self, message: Message, *, at: datetime) -> Message:
         """Bring a message on its way; it comes back with its fate."""
         verdict = self._mischief.judge(at=at)
+        message = self._respell(message, verdict.spelling)
         if not verdict.delays:
             return replace(message, delivered=False, fate=Fate.DROPPED)
         later = [
@@ -68,6 +71,13 @@ class Courier:
         if not all(taken):
             return replace(message, delivered=False, fate=Fate.NOT_TAKEN)
         return replace(message, fate=_name_fate(later, copies=len(verdict.delays)))
+
+    def _respell(self, message: Message, spelling: Spelling) -> Message:
+        body = _LICENSE_ARN.sub(spelling, message.body)
+        if body == message.body:
+            return message
+        self._mischief.note("respelled")
+        return replace(message, body=body)
 
     def deliver(self, message: Message) -> Message:
         """Hand a message to the queue now."""

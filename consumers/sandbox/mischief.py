@@ -8,10 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from random import Random
 from threading import Condition
 
 HANG_SECONDS = 5.0
+
+
+class Spelling(StrEnum):
+    """The ways in which AWS spells a LicenseArn; what follows `l-` or `lic-` is the same."""
+
+    EVENTS = r"arn:aws:license-manager::\1:license:l-\2"
+    DOCUMENTATION = r"aws:license-manager:us-east-1:\1:l-\2"
+    SAMPLES = r"arn:aws:license-manager:us-east-1:\1:license/lic-\2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +34,8 @@ class MischiefPlan:
     """Of the messages: lost."""
     reorder: float = 0.0
     """Of the messages: overtaken by the next one."""
+    respell: float = 0.0
+    """Of the messages: a LicenseArn is spelled as AWS's documentation or its samples have it, not as real events do."""
     delay_seconds: tuple[float, float] = (0.0, 0.0)
     """Each message, and each copy of one, waits so long at least and at most, by the clock of the sandbox."""
     throttle: float = 0.0
@@ -55,7 +66,7 @@ class MischiefPlan:
     @property
     def is_any(self) -> bool:
         """Whether anything is planned at all."""
-        messages = (self.duplicate, self.drop, self.reorder, *self.delay_seconds)
+        messages = (self.duplicate, self.drop, self.reorder, self.respell, *self.delay_seconds)
         calls = (self.throttle, self.fail, self.hang, self.expired_tokens)
         pages = (self.empty_pages, self.missing_row, self.as_buyer)
         return any((*messages, *calls, *pages))
@@ -78,6 +89,7 @@ class MischiefState:
 class Verdict:
     """What becomes of a message."""
 
+    spelling: Spelling = Spelling.EVENTS
     delays: tuple[timedelta, ...] = (timedelta(),)
     """One for each copy of it; none if it is lost."""
     is_overtaken: bool = False
@@ -134,7 +146,12 @@ class Mischief:
             lost, twice, overtaken = (dice.random() < share for share in (plan.drop, plan.duplicate, plan.reorder))
             delays = tuple(timedelta(seconds=dice.uniform(*plan.delay_seconds)) for _ in range(2))
             copies = 0 if lost else 1 + twice
-            verdict = Verdict(delays=delays[:copies], is_overtaken=overtaken and copies > 0 and not any(delays))
+            respelled = dice.random() < plan.respell
+            verdict = Verdict(
+                spelling=dice.choice([Spelling.DOCUMENTATION, Spelling.SAMPLES]) if respelled else Spelling.EVENTS,
+                delays=delays[:copies],
+                is_overtaken=overtaken and copies > 0 and not any(delays),
+            )
             done = {
                 "dropped": lost,
                 "duplicated": copies > 1,

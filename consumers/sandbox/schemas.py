@@ -211,6 +211,7 @@ class MischiefSchema(StrictSchema):
     duplicate = _share()
     drop = _share()
     reorder = _share()
+    respell = _share()
     delay_seconds = fields.Tuple(
         (
             fields.Float(validate=validate.Range(0, DELAY_SECONDS_MAX)),

@@ -87,6 +87,21 @@ def test_a_message_can_be_overtaken_by_the_next_one() -> None:
     assert numbers(stage)[4:] == [5, 6]
 
 
+def test_a_license_can_be_spelled_as_documentation_and_samples_do() -> None:
+    """The id at its end is the same; other messages name no license and stay as they are."""
+    stage = on_a_bad_day(respell=1)
+    for _ in range(20):
+        buy(stage)
+    arns = {contract.license_arn[-32:] for contract in stage.marketplace.contracts}
+    told = [body["detail"]["license"]["arn"] for body in stage.bodies() if "license" in body["detail"]]
+    assert {arn[-32:] for arn in told} == arns
+    assert {arn[:-32] for arn in told} == {
+        "aws:license-manager:us-east-1:294406891311:l-",
+        "arn:aws:license-manager:us-east-1:294406891311:license/lic-",
+    }
+    assert stage.marketplace.mischief.state.done == {"respelled": 20}
+
+
 def test_a_message_waits_as_long_as_planned() -> None:
     """By the clock of the sandbox; or until all is delivered at once."""
     stage = on_a_bad_day(delay_seconds=(2, 3))
