@@ -55,22 +55,40 @@ def forget(transaction: Transaction, run: Run, license_ids: Sequence[LicenseId])
 def _hear_one(transaction: Transaction, run: Run, agreement: Agreement) -> None:
     before = known_agreements.find(transaction.rows, agreement.agreement_id)
     after = known_agreements.note(transaction, agreement)
-    names = ((KeyKind.AGREEMENT, agreement.agreement_id),)
-    license_id = find_license(transaction, names, product_code=None)
-    if license_id is None:
+    is_news = _is_news(before, after)
+    license_id = _take_in(transaction, after) if is_news else after.license_id
+    if license_id is None or not (is_news or after.has_ended):
         return
-    if not after.has_ended:
-        identify_license(transaction, license_id, names=names)
     current = transaction.license(license_id).name(KeyKind.AGREEMENT)
     ended = after.status in LOST and current in (None, agreement.agreement_id)
-    _note(transaction, run, license_id, ended=ended, is_news=_is_news(before, after))
+    _note(transaction, run, license_id, ended=ended, is_news=is_news)
+
+
+def _take_in(transaction: Transaction, agreement: Agreement) -> LicenseId | None:
+    """The license of an agreement, behind which it stands from now on if it has begun."""
+    names = ((KeyKind.AGREEMENT, agreement.agreement_id),)
+    license_id = find_license(transaction, names, product_code=None)
+    if license_id is not None and not agreement.has_ended:
+        identify_license(transaction, license_id, names=names)
+    return license_id
 
 
 def _is_news(before: Agreement | None, after: Agreement) -> bool:
     """Whether a reading of the license may show anything else because of it."""
     if before is None:
         return True
-    return (before.status, before.starts_at, before.ends_at) != (after.status, after.starts_at, after.ends_at)
+    return before.license_id is None or _told(before) != _told(after)
+
+
+def _told(agreement: Agreement) -> tuple[object, ...]:
+    return (
+        agreement.status,
+        agreement.starts_at,
+        agreement.ends_at,
+        agreement.initial_agreement_id,
+        agreement.license_arn,
+        agreement.renewal,
+    )
 
 
 def _note(transaction: Transaction, run: Run, license_id: LicenseId, *, ended: bool, is_news: bool) -> None:
