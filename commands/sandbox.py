@@ -59,6 +59,18 @@ def sandbox_settings(
     )
 
 
+def start_sandbox(settings: SandboxSettings) -> Sandbox:
+    """Start a sandbox; whatever keeps it from starting is one line."""
+    try:
+        return Sandbox(settings).start()
+    except StateFileIsUnreadableError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        if error.filename is not None:
+            raise click.ClickException(f"The sandbox can't use {error.filename}: {error.strerror}.") from error
+        raise click.ClickException(f"The sandbox can't listen at port {settings.port}: {error.strerror}.") from error
+
+
 def _read_products(_context: click.Context, _parameter: click.Parameter, told: tuple[str, ...]) -> Products | None:
     if not told:
         return None
@@ -101,7 +113,7 @@ def sandbox(
 ) -> None:
     """Run a local AWS Marketplace, and print the environment by which the ledger and boto3 find it."""
     settings = read_settings(with_sandbox=True)
-    running = Sandbox(
+    running = start_sandbox(
         sandbox_settings(
             settings,
             host=host,
@@ -113,10 +125,6 @@ def sandbox(
             signature_version=SignatureVersion(signature_version),
         )
     )
-    try:
-        running.start()
-    except StateFileIsUnreadableError as error:
-        raise click.ClickException(str(error)) from error
     stop = stop_on_signals()
     try:
         sold = (f"{product.code}:{'+'.join(product.dimensions)}" for product in running.marketplace.products)

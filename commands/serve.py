@@ -17,7 +17,7 @@ from api import server
 from api.app import ApiSettings, Parts, create_app
 from commands.parts import access_policy, marketplace_settings, open_ledger, open_views, publishing, read_settings
 from commands.sample import SampleFailedError, has_licenses, make_sample_customer
-from commands.sandbox import sandbox_settings
+from commands.sandbox import sandbox_settings, start_sandbox
 from commands.settings import (
     ADMIN_KEY,
     CHECK_AGAIN,
@@ -155,11 +155,7 @@ def _start_marketplace(
 
 def _start_sandbox(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbox_port: int) -> Sandbox:
     ledger_url = f"http://{settings[HOST]}:{port}"
-    sandbox = Sandbox(sandbox_settings(settings, host=settings[HOST], port=sandbox_port, ledger_url=ledger_url))
-    try:
-        sandbox.start()
-    except OSError as error:
-        raise click.ClickException(f"The sandbox can't listen at port {sandbox_port}: {error.strerror}.") from error
+    sandbox = start_sandbox(sandbox_settings(settings, host=settings[HOST], port=sandbox_port, ledger_url=ledger_url))
     stack.callback(sandbox.stop)
     return sandbox
 

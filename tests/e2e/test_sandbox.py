@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 from urllib.request import urlopen
 
 import pytest
@@ -36,6 +37,15 @@ def test_a_product_that_can_not_be_sold_is_wrong_usage(composed: Ledgers, told: 
     assert ended.returncode == 2
     assert "'--product'" in ended.stderr
     assert "such as" in ended.stderr
+
+
+def test_a_port_that_is_taken_is_one_line(composed: Ledgers) -> None:
+    """It names the port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = composed.run("sandbox", "--port", port)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert f"The sandbox can't listen at port {port}" in ended.stderr
 
 
 def test_a_state_that_can_not_be_read_is_one_line(composed: Ledgers) -> None:
