@@ -11,7 +11,7 @@ import sqlalchemy
 from structlog.testing import capture_logs
 
 from consumers.marketplace import MarketplaceInbox, upkeep
-from consumers.marketplace.tables import READINGS
+from consumers.marketplace.tables import INBOX, READINGS
 from consumers.marketplace.upkeep import Upkeep
 from consumers.sandbox import Contract, FaultPlan
 from ledger.inbox import (
@@ -22,12 +22,14 @@ from ledger.inbox import (
     NothingToRetryError,
 )
 from ledger.license.events import Actor, ActorRole, LicenseId
-from ledger.transaction import Caller
+from ledger.times import microseconds
+from ledger.transaction import Caller, Transaction, Work
 from tests.integration.consumers_stage import (
     COMPILERS_INC,
     ENGINES,
     MINUTE,
     NOON,
+    PRODUCT_CODE,
     Stage,
     database,
     staged,
@@ -200,12 +202,12 @@ def test_the_inbox_goes_from_page_to_page(stage: Stage) -> None:
 
 def test_what_aws_says_beside_the_seats_is_shown_with_the_license(stage: Stage) -> None:
     """Ending notices and requests to cancel, also those that came before the license was known by its agreement."""
-    contract = stage.bought()
+    contract = stage.buy()
+    bought = stage.held_back()
     end = "2027-05-31T23:59:59Z"
-    stage.send(
-        about(contract, "Purchase Agreement Ending", id_="ending", daysBeforeEndTime=180, endTime=end),
-        about(contract, "Agreement Cancellation Request Rejected", id_="rejected"),
-    )
+    stage.send(about(contract, "Purchase Agreement Ending", id_="ending", daysBeforeEndTime=180, endTime=end))
+    stage.consume()
+    stage.send(*bought, about(contract, "Agreement Cancellation Request Rejected", id_="rejected"))
     stage.consume()
     license_id = stage.license().license_id
     notices = MarketplaceInbox(stage.ledger).notices(license_id, limit=5)
@@ -246,6 +248,40 @@ def test_a_message_that_failed_begins_anew(stage: Stage) -> None:
     again = newest(stage)
     assert (again.number, again.status, again.received_at) == (failed.number, MessageStatus.FAILED, failed.received_at)
     assert again.reason
+
+
+def test_a_message_that_an_older_version_did_not_understand_is_understood_when_it_begins_anew(stage: Stage) -> None:
+    """What is kept of it beside its text is read again, and its license is found."""
+    stage.buy()
+    updated = stage.held_back()[-1]
+    said = {"message_id": json.loads(updated)["id"], "body": updated, "received_at": microseconds(NOON)}
+
+    def store(transaction: Transaction) -> None:
+        row = said | {"status": "failed", "reason": "The detail-type is not known."}
+        transaction.rows.execute(sqlalchemy.insert(INBOX).values(row))
+
+    stage.ledger.submit(Work(decide=store, caller=OPERATOR, writes_rows=True))
+    failed = newest(stage)
+    MarketplaceInbox(stage.ledger).retry(failed.number, caller=OPERATOR)
+    stage.consume()
+    done = newest(stage)
+    assert (done.status, done.kind, done.license_id) == ("done", "license-updated", stage.license().license_id)
+    assert (done.agreement_id, done.request_id) != (None, None)
+    assert stage.license().seats_max == 5
+
+
+def test_a_message_that_is_not_trusted_is_not_trusted_when_it_begins_anew(stage: Stage) -> None:
+    """Nobody gets around the signature of SNS by asking twice."""
+    said = {"action": "subscribe-success", "customer-identifier": "X01EXAMPLEX", "product-code": PRODUCT_CODE}
+    stage.send(json.dumps(said))
+    stage.consume()
+    refused = newest(stage)
+    assert (refused.status, refused.license_id) == (MessageStatus.FAILED, None)
+    assert "signature" in str(refused.reason)
+    MarketplaceInbox(stage.ledger).retry(refused.number, caller=OPERATOR)
+    stage.consume()
+    assert newest(stage) == refused
+    assert stage.licenses() == []
 
 
 def test_what_is_done_or_waits_does_not_begin_anew(stage: Stage) -> None:
