@@ -435,6 +435,10 @@ class Observer:
             lapsed = decisions.lapse_subscription(license_, reason=reason, at=transaction.at)
             tell(transaction, _numbers(notices), MessageStatus.DONE)
             return _Decided(license=transaction.append(license_.license_id, lapsed))
+        if reading.status in SUCCEEDED and not _is_awaited(claim, license_):
+            # It came to light by this reading, and is read next.
+            tell(transaction, _numbers(notices), MessageStatus.DONE)
+            return _Decided(license=license_, first_reading=observation.first_reading)
         if reading.status in SUCCEEDED:
             tell(transaction, _numbers(notices), MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED)
             return _Decided(license=license_, first_reading=observation.first_reading, reason=_SUCCESSOR_AWAITED)
@@ -597,6 +601,11 @@ def _of_license(rows: Sequence[LiveRow], question: Question) -> tuple[tuple[Live
 
 def _is_claimed(claim: _Claim) -> bool:
     return claim.license.name(KeyKind.LICENSE_ARN) is not None
+
+
+def _is_awaited(claim: _Claim, license_: License) -> bool:
+    """Whether the agreement that follows the one of the reading does not stand behind the license yet."""
+    return license_.name(KeyKind.AGREEMENT) == claim.license.name(KeyKind.AGREEMENT)
 
 
 def _asked_about(message: WaitingMessage) -> tuple[str, ...]:
