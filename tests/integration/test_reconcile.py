@@ -144,7 +144,7 @@ def test_a_purchase_whose_messages_were_lost_is_issued(stage: Stage) -> None:
     license_ = stage.license()
     assert difference.license_id == license_.license_id
     assert (license_.seats_max, license_.subscription and license_.subscription.renews_at) == (7, END_OF_MAY)
-    assert contract.license_arn in {value for _, value in license_.names}
+    assert {contract.license_arn, contract.agreement_id} <= {value for _, value in license_.names}
     assert reconciled(stage).differences == ()
 
 

@@ -5,17 +5,18 @@ request to read, so that the same evidence is needed as at any other time.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy
 import structlog
 
-from consumers.marketplace import observations
+from consumers.marketplace import known_agreements, observations
 from consumers.marketplace.budget import Priority
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
 from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.lineage import Lineages
+from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.reconcile import findings, hearing, looking, runs
 from consumers.marketplace.reconcile.comparing import exceeds, running
 from consumers.marketplace.reconcile.findings import Finding, Stage
@@ -26,7 +27,7 @@ from consumers.marketplace.succession import ContradictionError
 from consumers.marketplace.tables import OBSERVATIONS
 from ledger.drift import Standing, Terms
 from ledger.ledger import Ledger
-from ledger.license.events import LicenseId
+from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
 from ledger.times import microseconds
 from ledger.transaction import Caller, Transaction, Work
@@ -148,8 +149,10 @@ class Mender:
     def _issue(self, run: Run, finding: Finding) -> None:
         caller = Caller(MARKETPLACE, f"reconciliation-{run.number}")
         code = finding.difference.product_code
+        with self._ledger.reading.connect() as reading:
+            known_by = _with_agreement(reading, finding.names, at=self._ledger.now())
         try:
-            license_id = self._lineages.introduce(finding.names, product_code=code, caller=caller)
+            license_id = self._lineages.introduce(known_by, product_code=code, caller=caller)
         except NoAnswerError:
             raise
         except (ContradictionError, NoObservationError) as error:
@@ -168,6 +171,14 @@ class Mender:
             runs.write(transaction, run)
 
         self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+
+
+def _with_agreement(reading: sqlalchemy.Connection, known_by: Sequence[Name], *, at: datetime) -> tuple[Name, ...]:
+    """The names, and the agreement that gives the license, if the search told it: the latest that has begun."""
+    arn = value_of(known_by, KeyKind.LICENSE_ARN)
+    givers = () if arn is None else known_agreements.of_arn(reading, arn)
+    begun = [one for one in givers if one.has_started(at=at)] or list(givers)
+    return (*known_by, (KeyKind.AGREEMENT, begun[-1].agreement_id)) if begun else tuple(known_by)
 
 
 def _request_reading(transaction: Transaction, license_id: LicenseId) -> None:
