@@ -206,6 +206,7 @@ class Batch:
         ours.rows.events.extend(stored)
         ours.rows.directory.update(rows.directory)
         ours.rows.license_keys.update(rows.license_keys)
+        ours.rows.moved_keys.update(rows.moved_keys)
         ours.rows.holdings.update(rows.holdings)
         ours.rows.answers.update(rows.answers)
         ours.rows.new_users.update(rows.new_users)
@@ -248,7 +249,8 @@ class Batch:
 
     def license_of(self, key: LicenseKey) -> str | None:
         """The license that has a key."""
-        return self.effects.rows.license_keys.get(key) or self._licenses_of.get(key)
+        rows = self.effects.rows
+        return rows.moved_keys.get(key) or rows.license_keys.get(key) or self._licenses_of.get(key)
 
     def licenses_held(self, holding: Holding) -> Sequence[LicenseId]:
         """The licenses that are, or once were, what a customer holds of a product: at most one more than the limit."""
@@ -323,7 +325,8 @@ class Transaction:
     def license_of(self, kind: KeyKind, value: str) -> LicenseId | None:
         """The license that has a key."""
         key = (kind.value, value)
-        found = self.effects.rows.license_keys.get(key) or self._batch.license_of(key)
+        rows = self.effects.rows
+        found = rows.moved_keys.get(key) or rows.license_keys.get(key) or self._batch.license_of(key)
         return LicenseId(found) if found else None
 
     def licenses_held(self, holding: Holding) -> Sequence[License]:
@@ -460,6 +463,9 @@ class Transaction:
                 key = self._batch.directory_key(license_id, identity_of(user.plain))
                 self.effects.rows.directory[key] = DirectoryEntry(seat_id, version)
             case LicenseIdentified(kind=kind, value=value) if kind in CLAIMING_KINDS:
-                self.effects.rows.license_keys[kind.value, value] = license_id
+                rows, owner = self.effects.rows, self.license_of(kind, value)
+                # The keys of a twin become those of the license that it was folded into.
+                keys = rows.license_keys if owner in (None, license_id) else rows.moved_keys
+                keys[kind.value, value] = license_id
             case _:
                 return

@@ -80,6 +80,7 @@ class Rows:
     events: list[NewEvent] = field(default_factory=list)
     directory: dict[DirectoryKey, DirectoryEntry] = field(default_factory=dict)
     license_keys: dict[LicenseKey, str] = field(default_factory=dict)
+    moved_keys: dict[LicenseKey, str] = field(default_factory=dict)
     holdings: set[HoldingRow] = field(default_factory=set)
     answers: dict[bytes, RememberedAnswer] = field(default_factory=dict)
     new_users: dict[CounterKey, int] = field(default_factory=dict)

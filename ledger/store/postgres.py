@@ -337,6 +337,8 @@ class PostgresStore:
             yield _PUT_DIRECTORY, _columns([(*key, *entry) for key, entry in rows.directory.items()])
         if rows.license_keys:
             yield _INSERT_LICENSE_KEYS, _columns([(*key, owner) for key, owner in rows.license_keys.items()])
+        if rows.moved_keys:
+            yield _MOVE_LICENSE_KEYS, _columns([(*key, owner) for key, owner in rows.moved_keys.items()])
         if rows.holdings:
             yield _PUT_HOLDINGS, _columns([(*holding, held) for holding, held in rows.holdings])
         if rows.answers:
@@ -516,12 +518,14 @@ _PUT_DIRECTORY: Final = (
 )
 _INSERT_LICENSE_KEYS: Final = (
     "INSERT INTO license_keys (kind, value, license_id) SELECT * FROM unnest(%b::text[], %b::text[], %b::text[])"
-    # The keys of a twin become another license's.
-    " ON CONFLICT (kind, value) DO UPDATE SET license_id = excluded.license_id"
 )
 _PUT_HOLDINGS: Final = (
     "INSERT INTO holdings (customer_id, product, license_id) SELECT * FROM"
     " unnest(%b::text[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING"
+)
+_MOVE_LICENSE_KEYS: Final = (
+    "UPDATE license_keys SET license_id = c FROM unnest(%b::text[], %b::text[], %b::text[]) AS moved (a, b, c)"
+    " WHERE kind = a AND value = b"
 )
 _PUT_ANSWERS: Final = (
     "INSERT INTO idempotency (key_hash, request_hash, answer, answered_at_microseconds)"

@@ -349,6 +349,12 @@ class SqliteStore:
             "license_keys",
             ("kind", "value", "license_id"),
             [(*key, license_id) for key, license_id in rows.license_keys.items()],
+            verb="INSERT",
+        )
+        self._put(
+            "license_keys",
+            ("kind", "value", "license_id"),
+            [(*key, license_id) for key, license_id in rows.moved_keys.items()],
         )
         self._put(
             "holdings",

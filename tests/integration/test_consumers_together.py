@@ -130,10 +130,11 @@ def test_a_consumer_runs_until_it_is_told_to_stop(stage: Stage) -> None:
 
 def test_a_stop_does_not_wait_for_aws_to_answer(stage: Stage) -> None:
     """What was cut off is done by whoever comes next."""
+    contract = stage.bought(seats=4)
     stage.sandbox.faults.set(FaultPlan(hang_seconds=60))
     with running(stage.consumer) as stop:
-        stage.buy()
-        wait_for(lambda: bool(stage.licenses()) and stage.observation().leased_until > 0)
+        stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=5)
+        wait_for(lambda: stage.observation().leased_until > 0)
         stopped_at = time.monotonic()
         stop.set()
     assert time.monotonic() - stopped_at < 8
@@ -208,7 +209,9 @@ def test_one_purchase_heard_of_in_many_threads_is_one_license(stage: Stage) -> N
     stage.clock.move(2 * MINUTE)
     wait_for(lambda: not stage.consumer.run_once() and set(stage.statuses()) == {"done"})
     assert stage.license().seats_max == 5
-    assert sorted(stage.events()) == sorted(["license-issued", *["license-identified"] * 4, "subscription-started"])
+    assert sorted(stage.events()) == sorted(
+        ["license-issued", *["license-identified"] * 4, "renewal-announced", "subscription-started"]
+    )
     clients.close()
     second.close()
 
@@ -230,16 +233,18 @@ def test_one_purchase_heard_of_in_two_processes_is_one_license(stage: Stage) -> 
 
 def test_the_work_of_a_killed_process_is_taken_over(stage: Stage) -> None:
     """Its message is durable, and its lease runs out."""
+    contract = stage.bought(seats=4)
+    stage.consumer.stand_back()
     stage.sandbox.faults.set(FaultPlan(hang_seconds=60))
     with process(stage) as started:
         said(started, "ready")
-        stage.buy()
-        wait_for(lambda: stage.queue_is_empty() and bool(stage.licenses()) and stage.observation().leased_until > 0)
+        stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=5)
+        wait_for(lambda: stage.queue_is_empty() and stage.observation().leased_until > 0)
         started.kill()
         started.wait(PATIENCE_SECONDS)
     stage.sandbox.faults.clear()
     stage.consume()
-    assert stage.license().seats_max == 0
+    assert stage.license().seats_max == 4
     # The clock of that process went a little ahead of the stage's.
     stage.clock.move(timedelta(seconds=90))
     wait_for(lambda: stage.consumer.run_once() and stage.license().seats_max == 5)

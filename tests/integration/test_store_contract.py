@@ -177,6 +177,16 @@ def test_a_key_of_a_license_belongs_to_one_license(store: Store) -> None:
     store.rollback()
 
 
+def test_a_key_moves_only_where_that_is_said(store: Store) -> None:
+    """As that of a twin to the license that it was folded into."""
+    head = store.begin()
+    store.write(Rows(license_keys={("agreement", "agmt-1"): LICENSE, ("agreement", "agmt-2"): LICENSE}), head)
+    store.write(Rows(moved_keys={("agreement", "agmt-1"): OTHER_LICENSE}), head)
+    keys = [("agreement", "agmt-1"), ("agreement", "agmt-2")]
+    assert store.licenses_of(keys) == dict(zip(keys, (OTHER_LICENSE, LICENSE), strict=True))
+    store.rollback()
+
+
 @pytest.mark.parametrize("count", [1, 2, 127, 128, 129, 1_000])
 def test_rows_of_any_number_are_written_and_looked_up(store: Store, count: int) -> None:
     """A batch may hold one row or a thousand; what is not there is not found."""
