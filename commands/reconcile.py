@@ -12,7 +12,7 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from commands.parts import marketplace_settings, open_ledger, read_settings
@@ -26,6 +26,7 @@ DISAGREES: Final = 1
 _LOOK_SECONDS: Final = 0.2
 _STOP_SECONDS: Final = 5
 _SHOWN_MAX: Final = 50
+_ID_LENGTH: Final = 36
 
 
 @click.command()
@@ -99,7 +100,7 @@ def _tell(report: DriftReport) -> None:
     if report.unexplained:
         console.print(_unexplained(report.unexplained))
     for candidate in report.candidates:
-        console.print(Text(_proposal(candidate)))
+        console.print(Text(_proposal(candidate), overflow="fold"))
 
 
 def _summary(report: DriftReport) -> str:
@@ -112,24 +113,38 @@ def _summary(report: DriftReport) -> str:
 
 
 def _differences(differences: Sequence[Difference]) -> Table:
-    table = Table("License", "Customer", "What differs", "Ledger", "AWS", "What became of it")
+    table = Table(_whole("License"), "Ledger", "AWS", "What differs, and what became of it")
     for one in differences:
+        stands = STANDINGS[one.standing].capitalize()
+        became = f"{stands}." if one.reason is None else f"{stands}: {one.reason}"
         table.add_row(
-            one.license_id or one.key or "",
-            one.customer_id or "",
-            "\n".join(KINDS[kind] for kind in one.kinds),
+            _license(one.license_id or _last_part(one.key), one.customer_id),
             _terms(one.here),
             _terms(one.there),
-            STANDINGS[one.standing] if one.reason is None else f"{STANDINGS[one.standing]}: {one.reason}",
+            "\n".join((*(f"{KINDS[kind]}." for kind in one.kinds), became)),
         )
     return table
 
 
 def _unexplained(unexplained: Sequence[Unexplained]) -> Table:
-    table = Table("Unexplained license", "Customer", "Ledger", "AWS has shown nothing since")
+    table = Table(_whole("Unexplained license"), "Ledger", "AWS has shown nothing since")
     for one in unexplained:
-        table.add_row(one.license_id, one.customer_id or "", _terms(one.here), _time(one.since))
+        table.add_row(_license(one.license_id, one.customer_id), _terms(one.here), _time(one.since))
     return table
+
+
+def _whole(header: str) -> Column:
+    """A column of ids, which somebody wants to copy."""
+    return Column(header, no_wrap=True, min_width=_ID_LENGTH, overflow="fold")
+
+
+def _license(name: str, customer_id: str | None) -> str:
+    return name if customer_id is None else f"{name}\nof customer {customer_id}"
+
+
+def _last_part(key: str | None) -> str:
+    """What tells the ARN of a license from others."""
+    return (key or "").rpartition(":")[2]
 
 
 def _proposal(candidate: Candidate) -> str:
@@ -144,7 +159,7 @@ def _proposal(candidate: Candidate) -> str:
 def _terms(terms: Terms | None) -> str:
     if terms is None:
         return "nothing"
-    until = "" if terms.renews_at is None else f" until {_time(terms.renews_at)}"
+    until = "" if terms.renews_at is None else f"\nuntil {terms.renews_at:%Y-%m-%d}"
     return f"{terms.seats_max:,} {'seat' if terms.seats_max == 1 else 'seats'}{until}"
 
 

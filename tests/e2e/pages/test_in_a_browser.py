@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browsers import arrive
+from tests.e2e.pages.drift_story import agreeing, bad_night
 from tests.e2e.pages.story import ADA, GRACE, JOAN, OPERATOR, USERS, Story
 from tests.e2e.pages.window import Window, open_window
 
@@ -27,6 +28,7 @@ def pages_of(story: Story) -> tuple[str, ...]:
         f"{noon}/users/add",
         f"{noon}/history",
         f"{noon}/sign-ins",
+        "/drift",
         "/sign-out",
         "/nothing",
     )
@@ -213,6 +215,7 @@ def test_registration_ends_signed_in(window: Window) -> None:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_nothing_keeps_people_out_of_a_page(window: Window, chromium: Browser, *, dark: bool) -> None:
     """axe-core finds nothing: names, labels, landmarks, contrast of AA, light and dark."""
+    window.story.reports.made = {11: agreeing(window.story), 12: bad_night(window.story)}
     with open_window(chromium, window.story, window.address, dark=dark) as seen:
         seen.page.goto("/sign-in")
         assert seen.barriers() == []
@@ -243,6 +246,7 @@ def test_dark_mode_is_dark_and_light_mode_is_light(window: Window, chromium: Bro
 
 def test_no_page_scrolls_sideways_on_a_phone(window: Window, chromium: Browser) -> None:
     """At 360 px everything is there, and tables are cards."""
+    window.story.reports.made = {11: agreeing(window.story), 12: bad_night(window.story)}
     with open_window(chromium, window.story, window.address, width=360) as phone:
         phone.sign_in("operator")
         for path in pages_of(window.story):
