@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from consumers.marketplace import DriftReports, ask_for_reconciliation
+from consumers.marketplace import Consumer, DriftReports, ask_for_reconciliation
 from consumers.marketplace.budget import ReadingsBudget
 from consumers.marketplace.consumer import JOB
 from consumers.marketplace.reconcile import runs
@@ -35,6 +35,7 @@ from tests.integration.consumers_stage import (
     database,
     staged,
 )
+from tests.integration.test_consumers_together import running, wait_for
 
 DAY = timedelta(days=1)
 TURNS_MAX = 3_000
@@ -454,3 +455,17 @@ def test_the_limit_of_losses_is_a_setting(tmp_path: Path) -> None:
         stage.held_back()
         report = reconciled(stage)
         assert report.counts[Standing.MENDED] == 4
+
+
+def test_a_sweep_lets_everything_else_go_first(stage: Stage) -> None:
+    """A purchase is read between two of its pages, long before it is done; all calls come from one budget."""
+    buy_and_lose_the_messages(stage, contracts=60)
+    stage.sandbox.faults.set(FaultPlan(page_size=1))
+    stage.consumer.stand_back()
+    slow = Consumer(stage.ledger, stage.settings, stage.clients, now=stage.clock, readings_per_second=20)
+    ask_for_reconciliation(stage.ledger)
+    with running(slow):
+        wait_for(lambda: pages_read(stage) > 3)
+        stage.buy(seats=7, account_id=COMPILERS_INC)
+        wait_for(lambda: any(license_.seats_max == 7 for license_ in stage.licenses()))
+        assert pages_read(stage) < 60
