@@ -9,7 +9,7 @@ from ledger.license.events import KeyKind, LicenseId
 class KeyIsMalformedError(LedgerError):
     """What was given is no key by which AWS names a license."""
 
-    CODE = "KEY_MALFORMED"
+    CODE = "INVALID"
 
     def __init__(self) -> None:
         """Say what one looks like."""

@@ -138,6 +138,16 @@ def _parse_uuid(text: str) -> str:
     return text
 
 
+class TrueOrFalse(fields.Boolean):
+    """One of JSON's two, and nothing that looks like one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> bool:  # noqa: ANN401, ARG002
+        if not isinstance(value, bool):
+            msg = "Give true or false."
+            raise ValidationError(msg)
+        return value
+
+
 class Choice(fields.Enum[Any]):
     """One of the values of an enumeration; what is read is its member."""
 

@@ -14,6 +14,7 @@ from api.v1.fields import (
     Choice,
     Text,
     Time,
+    TrueOrFalse,
     Whole,
     WholeInQuery,
     identifier,
@@ -205,15 +206,22 @@ class PreviewBody(_Taken):
     seats_max = Whole(at_least=0, at_most=SEATS_MAX, required=True)
 
 
+_MARKETPLACE_KEY: Final = (
+    "^([A-Za-z0-9_/-]{1,64}"
+    "|(arn:)?aws[a-z-]*:license-manager:[a-z0-9-]*:[0-9]*:(license[:/])?(l|lic)-[0-9A-Za-z]{1,64})$"
+)
+
+
 class SuccessionBody(_Taken):
     """What is to follow behind a license."""
 
-    key = line("The key", required=True)
+    key = fields.String(
+        required=True,
+        validate=validate.Regexp(_MARKETPLACE_KEY, error="Give a LicenseArn or the id of an agreement."),
+    )
     reason = Choice(SuccessionReason, by_value=True, required=True)
-    preview = fields.Boolean(
+    preview = TrueOrFalse(
         load_default=True,
-        truthy={True},
-        falsy={False},
         metadata={"description": "Only tell what it would do; false does it."},
     )
 

@@ -9,7 +9,7 @@ import structlog
 
 from consumers.marketplace.budget import READINGS_PER_SECOND, ReadingsBudget
 from consumers.marketplace.clients import POLL_SECONDS, Clients
-from consumers.marketplace.inbox import Inbox
+from consumers.marketplace.inbox import SETTLED_AT_ONCE, Inbox
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.observing import Observer, Outcome
 from consumers.marketplace.origin.verifying import Verifier
@@ -29,6 +29,8 @@ JOB: Final = "marketplace"
 """The job of reading AWS, which one process does for all."""
 IDLE_SECONDS: Final = 0.5
 """How often it is looked for what is due."""
+SETTLED_IN_A_ROW_MAX: Final = 100
+"""How many portions of new messages are worked off before a license is read."""
 STOP_SECONDS: Final = 2.0
 """How long a stop waits for a call to AWS; what is cut off is done again by whoever comes next."""
 
@@ -161,9 +163,19 @@ class Consumer:
             return False
         at = self._time()
         self._upkeep.work(at=at)
-        settled = self._verifier.verify_new(at=at) | self._inbox.settle_new(at=at)
+        settled = self._settle(at)
         woken = self._wake_parked(at)
         return self._observe(at) or settled or woken or self._reconcile(at)
+
+    def _settle(self, at: datetime) -> bool:
+        """Work off the new messages, many before a license is read: a reading comes after all that tell of it."""
+        settled = self._verifier.verify_new(at=at)
+        for _ in range(SETTLED_IN_A_ROW_MAX):
+            looked_at = self._inbox.settle_new(at=at)
+            settled = settled or looked_at > 0
+            if looked_at < SETTLED_AT_ONCE:
+                break
+        return settled
 
     def _wake_parked(self, at: datetime) -> bool:
         looked_at = self._parked_looked_at

@@ -46,7 +46,7 @@ BODY_MAX: Final = 1_048_576
 """The longest message, in characters; SQS takes no longer one."""
 TOO_LONG: Final = "The message is longer than any of AWS Marketplace."
 
-_SETTLED_AT_ONCE: Final = 100
+SETTLED_AT_ONCE: Final = 100
 _SHOWN_MAX: Final = 1_000
 # No database keeps all of them, and no message of AWS has any.
 _NOT_KEPT: Final = re.compile("[\x00\ud800-\udfff]")
@@ -203,8 +203,8 @@ class Inbox:
         with self._ledger.reading.connect() as reading:
             return set(_statuses(reading, message_ids))
 
-    def settle_new(self, *, at: datetime) -> bool:
-        """Find out what the new messages are about, in the order in which they came; whether there were any.
+    def settle_new(self, *, at: datetime) -> int:
+        """Find out what the new messages are about, in the order in which they came; returns how many were looked at.
 
         Only of those that are known to come from where they may come from.
 
@@ -221,7 +221,7 @@ class Inbox:
                     INBOX.c.due_at <= microseconds(at),
                 )
                 .order_by(INBOX.c.number)
-                .limit(_SETTLED_AT_ONCE)
+                .limit(SETTLED_AT_ONCE)
             ).all()
             messages = reading.execute(
                 sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.body)
@@ -236,7 +236,7 @@ class Inbox:
             self._settle(left[0])
             left = left[1:]
             left = left[self._settle_quiet(left) :]
-        return bool(messages)
+        return len(messages)
 
     def wake_parked(self) -> bool:
         """Look again whether the keys became known for which messages wait; whether any did.
