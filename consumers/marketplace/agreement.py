@@ -78,6 +78,10 @@ class Agreement:
         """Whether AWS said that it is over, whatever follows."""
         return self.status in ENDED
 
+    def runs(self, *, at: datetime) -> bool:
+        """Whether it has begun, and AWS did not say that it is over."""
+        return self.has_started(at=at) and not self.has_ended
+
     def and_heard(self, heard: "Agreement") -> "Agreement":
         """With what was heard now: it says more, but nothing that ended comes back."""
         told = {name: value for name in _TOLD if (value := getattr(heard, name)) is not None}

@@ -260,10 +260,18 @@ class Observer:
         asked = [one.agreement.agreement_id for one in shown[:-1] if one.agreement and not one.is_over]
         asked += [agreement_id for message in claim.messages for agreement_id in _asked_about(message)]
         told = [self._lineages.describe(agreement_id) for agreement_id in dict.fromkeys(asked)]
+        told += self._ask_for_arns(claim)
         if not claim.agreements and len({row.license_arn for row in rows} - {None}) == 1 and not _is_claimed(claim):
             # A legacy license that is about to claim an ARN: what follows it later is found by its agreement.
             told += self._lineages.read(_names_read(claim.license, rows))
         return tuple(one for one in told if one is not None)
+
+    def _ask_for_arns(self, claim: _Claim) -> Sequence[Agreement]:
+        """The chain, where an agreement has begun whose license came to be with its start."""
+        at = self._now()
+        unseen = [one for one in claim.agreements if one.license_arn is None and one.runs(at=at)]
+        initials = dict.fromkeys(one.initial_agreement_id for one in unseen if one.initial_agreement_id)
+        return [one for initial in initials for one in self._lineages.chain(initial)]
 
     def _ask_whether_it_ended(self, claim: _Claim) -> tuple[AgreementStatus | None, tuple[Agreement, ...]]:
         """How the current agreement stands, and, where another one is to follow it, the chain that it is of."""
@@ -320,6 +328,7 @@ class Observer:
                 return Outcome.SUPERSEDED
             before = transaction.position
             found_more = self._take_in(transaction, license_id, reading.told)
+            self._absorb_namesake(transaction, claim, reading)
             rows = tuple(row for row in reading.rows if _is_of(transaction, row, license_id))
             if rows:
                 decided = self._decide_shown(transaction, claim, rows, observation)
@@ -346,17 +355,33 @@ class Observer:
 
     @staticmethod
     def _take_in(transaction: Transaction, license_id: LicenseId, told: Sequence[Agreement]) -> bool:
-        """Keep what AWS told of agreements; whether one of them was not known to be behind the license."""
+        """Keep what AWS told of agreements; whether one of them, or its ARN, was not known yet."""
         found_more = False
         for heard in told:
+            before = known_agreements.find(transaction.rows, heard.agreement_id)
             known = known_agreements.note(transaction, heard)
             if known.license_id is None:
-                known_agreements.belong_to(transaction, known, license_id)
+                known = known_agreements.belong_to(transaction, known, license_id)
+                found_more = True
+            if before is not None and known.license_id == license_id and known.license_arn != before.license_arn:
                 found_more = True
         if succession.advance(transaction, license_id):
             settle_succeeded(transaction, license_id)
         succession.announce(transaction, license_id)
         return found_more
+
+    @staticmethod
+    def _absorb_namesake(transaction: Transaction, claim: _Claim, reading: _Reading) -> None:
+        """A license that was issued for the only ARN under which AWS shows a legacy customer now is this one's twin."""
+        license_id = claim.license.license_id
+        arns = {row.license_arn for row in reading.rows}
+        arn = arns.pop() if len(arns) == 1 else None
+        if claim.license.name(KeyKind.CUSTOMER) is None or _is_claimed(claim) or arn is None:
+            return
+        namesake = license_of_arn(transaction, arn, product_code=claim.license.product_code)
+        if namesake in (None, license_id) or not decisions.is_bare(transaction.license(namesake)):
+            return
+        succession.fold(transaction, namesake, into=license_id)
 
     def _decide_shown(
         self, transaction: Transaction, claim: _Claim, rows: Sequence[LiveRow], observation: Observation
