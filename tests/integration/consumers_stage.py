@@ -55,6 +55,8 @@ END_OF_NEXT_MAY = END_OF_MAY.replace(year=2028)
 ADMIN = Caller(Actor(ActorRole.ADMIN, "key-1"))
 USERS = ("ada", "grace", "katherine", "dorothy", "mary")
 MINUTE = timedelta(minutes=1)
+BOUGHT = ["license-issued", *["license-identified"] * 4, "renewal-announced", "subscription-started"]
+"""The events of a purchase."""
 UNLIMITED = 10_000.0
 """Calls a second, where it is not about the budget."""
 ENGINES = ("sqlite", "postgresql")

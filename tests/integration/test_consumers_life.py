@@ -13,6 +13,7 @@ from ledger.license.state import Lapse
 from ledger.store.url import DatabaseUrl
 from tests.integration.consumers_stage import (
     ANALYTICAL_ENGINES,
+    BOUGHT,
     COMPILERS_INC,
     END_OF_MAY,
     END_OF_NEXT_MAY,
@@ -28,8 +29,6 @@ from tests.integration.consumers_stage import (
     staged,
     unverified,
 )
-
-BOUGHT = ["license-issued", *["license-identified"] * 4, "renewal-announced", "subscription-started"]
 
 
 @pytest.fixture(params=ENGINES)

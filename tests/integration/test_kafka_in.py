@@ -16,13 +16,12 @@ from consumers.marketplace.inbox import Inbox
 from consumers.marketplace.sources import SourceFailedError
 from consumers.sandbox import Generation
 from projections.kafka.connection import KafkaUnusableError
-from tests.integration.consumers_stage import ENGINES, Stage, database, staged, unverified
+from tests.integration.consumers_stage import BOUGHT, ENGINES, Stage, database, staged, unverified
 from tests.integration.kafka_in_stage import Topics, connection_to, consuming, forwarder, topics_on
 from tests.integration.test_consumers_together import beside, running, wait_for
 from tests.services import absent
 from tests.services.kafka import SASL_PASSWORD, SASL_USERNAME, KafkaCluster, installation
 
-BOUGHT = ["license-issued", *["license-identified"] * 4, "subscription-started"]
 MEBIBYTE = 1_048_576
 
 
