@@ -152,7 +152,7 @@ def _proposal(candidate: Candidate) -> str:
         f"Customer {candidate.customer_id} has a new license {candidate.successor_id} since"
         f" {_time(candidate.began_at)}, near the end of {candidate.license_id} ({_time(candidate.ended_at)})."
         " If it is that one renewed:\n"
-        f"  licensing-ledger succeed {candidate.license_id} --by {candidate.key}"
+        f"  licensing-ledger succeed {candidate.license_id} --by {candidate.key} --reason private-renewal"
     )
 
 

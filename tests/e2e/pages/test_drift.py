@@ -45,7 +45,7 @@ def test_what_needs_a_person_stands_before_what_was_mended(story: Story, reader:
         "Held back",
         "Unexplained",
         "Perhaps the same license renewed",
-        f"licensing-ledger succeed {story.night} --by agmt-9x2k4m7q",
+        f"licensing-ledger succeed {story.night} --by agmt-9x2k4m7q --reason private-renewal",
         "On its way",
         "Was mended",
     )
