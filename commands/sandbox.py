@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import click
 
 from commands.parts import read_settings
-from commands.settings import DIMENSION, HOST, PORT, PRODUCT_CODES, SQS_QUEUE_URL, Settings
+from commands.settings import DIMENSION, HOST, PORT, PRODUCT_CODES, SANDBOX_KEY, SQS_QUEUE_URL, Settings
 from commands.stopping import stop_on_signals
 from consumers.sandbox import Product, Sandbox, SandboxSettings
 from consumers.sandbox.memory import StateFileIsUnreadableError
@@ -54,6 +54,8 @@ def sandbox_settings(
         queue_name=QUEUE_NAME,
         queue_url=settings.optional(SQS_QUEUE_URL),
         fulfillment_url=f"{ledger_url}/marketplace/register",
+        ledger_url=ledger_url,
+        ledger_key=settings.optional(SANDBOX_KEY),
         signature_version=signature_version,
         contracts_path=settings.beside_database("sandbox.json"),
     )
@@ -85,7 +87,9 @@ def _read_products(_context: click.Context, _parameter: click.Parameter, told: t
 @click.option("--port", default=8081, show_default=True, help="The port to listen at; 0 is any free one.")
 @click.option("--queue-port", default=0, help="The port of the queue's server; any free one if not given.")
 @click.option("--public-host", metavar="NAME", help="The name by which others find this machine, if not by --host.")
-@click.option("--ledger-url", metavar="URL", help="Where buyers find the ledger, if not at its host and port.")
+@click.option(
+    "--ledger-url", metavar="URL", help="Where buyers and the sandbox find the ledger, if not at its host and port."
+)
 @click.option(
     "--product",
     "products",

@@ -27,6 +27,7 @@ from commands.settings import (
     NEW_USERS_PER_HOUR,
     PORT,
     PRODUCT_CODES,
+    SANDBOX_KEY,
     SQS_QUEUE_URL,
     THREADS,
     TRUSTED_PROXY,
@@ -52,6 +53,7 @@ from ledger.writer import SYSTEM_CALLER
 _LOGGER: Final = structlog.get_logger(__name__)
 SANDBOX_PORT: Final = 8081
 FIRST_KEY: Final = "first operator key"
+SANDBOX_KEY_NAME: Final = "pages of the sandbox"
 
 
 @click.command()
@@ -85,6 +87,8 @@ def _serve(stack: contextlib.ExitStack, settings: Settings, *, port: int, sandbo
     admin_key = _issue_admin_key(settings, ledger)
     views = stack.enter_context(open_views(settings, ledger))
     views.start()
+    if sandbox is not None:
+        sandbox.ask_ledger(url=f"http://{settings[HOST]}:{port}", key=_issue_sandbox_key(settings, ledger))
     publisher = stack.enter_context(publishing(settings, ledger, views))
     registration = _start_marketplace(stack, marketplace, ledger, environment=sandbox.environment if sandbox else None)
     app = create_app(
@@ -201,6 +205,25 @@ def _issue_admin_key(settings: Settings, ledger: Ledger) -> str | None:
         else:
             made.unlink()
     return path.read_text().strip() if path.exists() else None
+
+
+def _issue_sandbox_key(settings: Settings, ledger: Ledger) -> str:
+    """See that the sandbox may look at the ledger: by the key that is set, or one that is the same at each start."""
+    given, path = settings.optional(SANDBOX_KEY), settings.beside_database("sandbox-key")
+    if given is not None:
+        return given
+    if not path.exists():
+        _write_secret(path, PREFIX + secrets.token_urlsafe(32))
+    secret = path.read_text().strip()
+    ledger.keys.issue(
+        name=SANDBOX_KEY_NAME,
+        role=KeyRole.AUDITOR,
+        scope=KeyScope(),
+        expires_at=None,
+        caller=SYSTEM_CALLER,
+        secret=secret,
+    )
+    return secret
 
 
 def _where_key_is(settings: Settings) -> str:

@@ -222,6 +222,16 @@ ADMIN_KEY: Final = Setting(
     ),
     is_secret=True,
 )
+SANDBOX_KEY: Final = Setting(
+    name="LEDGER_SANDBOX_KEY",
+    parse=_text,
+    default=None,
+    meaning=(
+        "A key of the ledger, by which the sandbox's pages show what the ledger has beside each contract; one of an"
+        " auditor is enough. `serve --sandbox` makes one where none is set, in `<name>.sandbox-key`."
+    ),
+    is_secret=True,
+)
 HOST: Final = Setting(
     name="LEDGER_HOST", parse=_text, default="127.0.0.1", meaning="The address to listen at; 0.0.0.0 is every address."
 )
@@ -472,6 +482,7 @@ SETTINGS: Final[tuple[Setting[Any], ...]] = (
     DATABASE_URL,
     VIEWS_URL,
     ADMIN_KEY,
+    SANDBOX_KEY,
     HOST,
     PORT,
     THREADS,

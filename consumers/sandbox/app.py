@@ -1,4 +1,4 @@
-"""The one HTTP server of the sandbox: AWS's calls, the control API and the control page."""
+"""The one HTTP server of the sandbox: AWS's calls, the control API and the pages."""
 
 import json
 import secrets
@@ -14,8 +14,9 @@ from werkzeug.exceptions import HTTPException
 from consumers.sandbox import wire
 from consumers.sandbox.control import ControlApi, problem, problem_of
 from consumers.sandbox.faults import Faults
+from consumers.sandbox.ledger_window import LedgerWindow
 from consumers.sandbox.marketplace import Marketplace
-from consumers.sandbox.page import ControlPage
+from consumers.sandbox.page import PageParts, Pages
 from consumers.sandbox.signing import SigningKey
 
 BODY_BYTES_MAX = 1_000_000
@@ -28,6 +29,7 @@ def make_app(
     fulfillment_url: str | None,
     signing_key: SigningKey,
     environment: Callable[[], Mapping[str, str]],
+    window: Callable[[], LedgerWindow | None],
 ) -> Flask:
     """Put the doors of the sandbox together.
 
@@ -37,6 +39,7 @@ def make_app(
         fulfillment_url: where "Set up your account" sends the buyer with a registration token.
         signing_key: that of SNS here, whose certificate is handed out.
         environment: what a boto3 client needs to talk to the sandbox.
+        window: to look at the ledger; null where none is known.
     """
     app = Flask(__name__)
     app.secret_key = secrets.token_bytes(32)
@@ -45,9 +48,17 @@ def make_app(
     )
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     api = ControlApi(marketplace=marketplace, faults=faults, fulfillment_url=fulfillment_url)
-    page = ControlPage(marketplace=marketplace, faults=faults, fulfillment_url=fulfillment_url, environment=environment)
+    pages = Pages(
+        PageParts(
+            marketplace=marketplace,
+            faults=faults,
+            fulfillment_url=fulfillment_url,
+            environment=environment,
+            window=window,
+        )
+    )
     app.register_blueprint(api.blueprint())
-    app.register_blueprint(page.blueprint())
+    app.register_blueprint(pages.blueprint())
     policy = _content_security_policy(fulfillment_url)
 
     @app.post("/")
@@ -96,4 +107,7 @@ def _content_security_policy(fulfillment_url: str | None) -> str:
     if fulfillment_url is not None:
         ledger = urlsplit(fulfillment_url)
         targets += f" {ledger.scheme}://{ledger.netloc}"
-    return f"default-src 'none'; style-src 'self'; form-action {targets}; base-uri 'none'; frame-ancestors 'none'"
+    return (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        f"form-action {targets}; base-uri 'none'; frame-ancestors 'none'"
+    )

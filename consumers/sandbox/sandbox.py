@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from consumers.sandbox.app import make_app
 from consumers.sandbox.contracts import Product, TooManyContractsError
 from consumers.sandbox.faults import Faults
+from consumers.sandbox.ledger_window import LedgerWindow
 from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.memory import StateFile
 from consumers.sandbox.notifications import REGION
@@ -55,6 +56,10 @@ class SandboxSettings:
     """The name of the queue there; null is a new one each time."""
     fulfillment_url: str | None = None
     """Where "Set up your account" sends the buyer with a registration token: the ledger's `/marketplace/register`."""
+    ledger_url: str | None = None
+    """The ledger whose licenses the pages show beside the contracts."""
+    ledger_key: str | None = field(default=None, repr=False)
+    """Opens its interface for reading; null is a ledger that can't be asked yet: see `Sandbox.ask_ledger`."""
     raw_delivery: bool = False
     """Send legacy notifications without the SNS envelope."""
     signature_version: SignatureVersion = SignatureVersion.SHA1
@@ -84,6 +89,17 @@ class Sandbox:
         self._settings = settings
         self._clock = clock
         self._ids = ids
+        url = settings.ledger_url
+        self._window = None if url is None else LedgerWindow(url=url, key=settings.ledger_key)
+
+    def ask_ledger(self, *, url: str, key: str) -> None:
+        """Show from now on what this ledger has beside the contracts.
+
+        Args:
+            url: where it is.
+            key: opens its interface for reading.
+        """
+        self._window = LedgerWindow(url=url, key=key)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -185,6 +201,7 @@ class Sandbox:
             fulfillment_url=self._settings.fulfillment_url,
             signing_key=self._key,
             environment=lambda: self.environment,
+            window=lambda: self._window,
         )
         host, port = listening.getsockname()[:2]
         # By descriptor, since werkzeug ends the process itself when it finds a port taken.

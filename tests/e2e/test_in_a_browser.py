@@ -56,6 +56,7 @@ def test_a_contract_is_registered_shrunk_and_explained(composed: Ledgers, chromi
 def _correct_the_company(page: Page, served: Served) -> None:
     """Press the sandbox's button, which sends a form to the ledger from another site."""
     page.goto(str(served.sandbox_url))
+    page.get_by_role("link", name="Play the contract").click()
     page.get_by_role("button", name="Set up your account").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Welcome back")
     expect(page.get_by_label("Company Name")).to_have_value("Analytical Engines Ltd")
@@ -69,10 +70,12 @@ def _correct_the_company(page: Page, served: Served) -> None:
 
 def _buy_fewer(page: Page, served: Served, *, seats: int) -> None:
     page.goto(str(served.sandbox_url))
-    contract = page.locator("article.card")
-    contract.get_by_label("Seats").fill(str(seats))
-    contract.get_by_role("button", name="Set seats").click()
+    page.get_by_role("link", name="Play the contract").click()
+    page.locator("form[action$='/seats']").get_by_label("Seats").fill(str(seats))
+    page.get_by_role("button", name="Set seats").click()
     expect(page.get_by_role("status")).to_contain_text(f"has {seats} seats.")
+    side_by_side = page.get_by_role("region", name="Side by side")
+    expect(side_by_side).to_contain_text(f"They agree. Both say {seats} seats", timeout=30_000)
 
 
 def _wait_for_the_number(page: Page, license_url: str) -> None:

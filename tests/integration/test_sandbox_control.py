@@ -290,7 +290,7 @@ def test_a_plan_that_is_not_right_leaves_the_sandbox_as_it_was(sandbox: Sandbox,
 
 def test_another_site_cannot_press_the_buttons(sandbox: Sandbox) -> None:
     """The sandbox has no sign-in: a page of another site in the same browser is refused by its Origin."""
-    form = urlencode(FIVE_SEATS)
+    form = urlencode({"account_id": ANALYTICAL_ENGINES, "seats.users": "5", "until": "2999-05-31"})
     kind = "application/x-www-form-urlencoded"
     for origin in ("https://elsewhere.example", "null"):
         assert ask(sandbox, "POST", "/buy", form, kind=kind, Origin=origin).status == 403
@@ -300,59 +300,104 @@ def test_another_site_cannot_press_the_buttons(sandbox: Sandbox) -> None:
 
 def test_the_page_plays_a_whole_life_by_forms(sandbox: Sandbox) -> None:
     """Each button answers with a redirect, and the page then says what was done."""
-    page = after(sandbox, submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats=" 5 ", until="2999-05-31"))
+    terms = {"account_id": ANALYTICAL_ENGINES, "seats.users": " 5 ", "until": "2999-05-31", "at_end": "EXPIRE"}
+    page = after(sandbox, submit(sandbox, "/buy", **terms))
     assert "Account 111122223333 bought 5 seats. Messages sent: 2." in page
     assert "Active, ends on 31 May 2999" in page
     path = f"/contracts/{sandbox.marketplace.contracts[0].agreement_id}"
-    assert "has 3 seats. Messages sent: 2." in after(sandbox, submit(sandbox, f"{path}/seats", seats="3"))
-    assert "AWS sends nothing" in after(sandbox, submit(sandbox, f"{path}/seats", seats="3"))
-    assert "goes on until 1 June 2999." in after(sandbox, submit(sandbox, f"{path}/renew", until="2999-06-01"))
+    assert "has 3 seats. Messages sent: 2." in after(sandbox, submit(sandbox, f"{path}/seats", **{"seats.users": "3"}))
+    assert "AWS sends nothing" in after(sandbox, submit(sandbox, f"{path}/seats", **{"seats.users": "3"}))
+    assert "goes on until 1 June 2999." in after(sandbox, submit(sandbox, f"{path}/extend", until="2999-06-01"))
+    renewal = {"seats.users": "4", "until": "3000-06-01", "license": "same"}
+    page = after(sandbox, submit(sandbox, f"{path}/renew", **renewal))
+    assert "was renewed: 4 seats, until 1 June 3000." in page
+    assert "An agreement was signed that renews the one before." in page
+    first, second = sandbox.marketplace.contracts
+    assert (first.status, second.license_arn) == ("RENEWED", first.license_arn)
+    path = f"/contracts/{second.agreement_id}"
+    page = after(sandbox, submit(sandbox, f"{path}/at-end", at_end="RENEW", by="PROPOSER"))
+    assert "at its end it renews." in page
+    assert "is as before. Messages sent: 1." in after(sandbox, submit(sandbox, f"{path}/notices", notice="ending-30"))
     page = after(sandbox, submit(sandbox, f"{path}/cancel"))
     assert "is cancelled. Messages sent: 2." in page
-    assert "Cancelled on" in page
+    assert "The agreement ended: the buyer cancelled." in page
     assert "Set seats" not in page
-    submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats="1", until="2999-05-31", auto_renews="true")
-    second = sandbox.marketplace.contracts[1]
-    assert second.auto_renews
-    page = after(sandbox, submit(sandbox, f"/contracts/{second.agreement_id}/expire"))
-    assert "has expired. Messages sent: 2." in page
-    titles = re.findall(r'<span class="what">(.*?)</span>', page)
-    assert titles == [message.title for message in sandbox.marketplace.messages]
-    assert len(titles) == 12
+
+
+def test_the_page_moves_the_clock_and_tells_what_happened(sandbox: Sandbox) -> None:
+    """To what is due next, and by a step; the clock does not go back."""
+    in_a_month = f"{sandbox.marketplace.now() + timedelta(days=31):%Y-%m-%d}"
+    terms = {"account_id": ANALYTICAL_ENGINES, "seats.users": "5", "until": in_a_month, "at_end": "EXPIRE"}
+    submit(sandbox, "/buy", **terms)
+    page = after(sandbox, submit(sandbox, "/clock", step="next"))
+    assert "AWS said that the contract of account 111122223333 (5 seats) ends in 30 days." in page
+    page = after(sandbox, submit(sandbox, "/clock", step="next"))
+    assert "The contract of account 111122223333 (5 seats) ended: expired." in page
+    assert "Nothing falls due." in page
+    refused = submit(sandbox, "/clock", to="2001-01-01")
+    assert (refused.status, "The clock can be moved forward from there" in refused.text) == (422, True)
+    assert submit(sandbox, "/clock", step="next").status == 422
+    after(sandbox, submit(sandbox, "/clock/auto", auto="on"))
+    assert sandbox.marketplace.time.auto
+
+
+def test_the_page_makes_mischief_and_stops_it(sandbox: Sandbox) -> None:
+    """It counts what was done, and a message that was lost can be sent again."""
+    page = after(sandbox, submit(sandbox, "/mischief", seed="7", drop="100"))
+    assert "Mischief is on" in page
+    bought(sandbox)
+    assert "<strong>2</strong> messages lost" in ask(sandbox, "GET", "/mischief").text
+    page = ask(sandbox, "GET", "/messages").text
+    assert page.count("Lost by mischief") == 2
+    assert "Message 1 was sent again." in after(sandbox, submit(sandbox, "/messages/1/send"))
+    wrong = submit(sandbox, "/mischief", seed="seven", drop="101", delay_least="3", delay_most="1")
+    assert wrong.status == 422
+    assert "Give a percentage from 0 to 100." in wrong.text
+    assert 'value="101"' in wrong.text
+    after(sandbox, submit(sandbox, "/mischief", seed="7", delay_least="3600", delay_most="3600"))
+    submit(sandbox, f"/contracts/{sandbox.marketplace.contracts[0].agreement_id}/cancel")
+    assert "2 messages delivered." in after(sandbox, submit(sandbox, "/flush"))
+    after(sandbox, submit(sandbox, "/mischief/stop"))
+    assert not sandbox.marketplace.mischief.state.plan.is_any
 
 
 def test_the_page_keeps_what_was_typed_and_says_what_is_wrong(sandbox: Sandbox) -> None:
-    """The sentence stands at the form that it is about."""
-    answer = submit(sandbox, "/buy", account_id="12", seats="many", until="2999-05-31", generation="legacy")
+    """The sentence stands at the field that it is about."""
+    typed = {"account_id": "12", "seats.users": "many", "until": "2999-05-31", "generation": "legacy"}
+    answer = submit(sandbox, "/buy", **typed)
     assert answer.status == 422
-    assert "Seats: Not a valid integer." in answer.text
+    assert "Give a whole number, such as 5." in answer.text
+    assert 'aria-describedby="error-buy-seats"' in answer.text
     assert 'value="many"' in answer.text
     assert '<option value="legacy" selected>' in answer.text
     path = f"/contracts/{bought(sandbox)}"
-    answer = submit(sandbox, f"{path}/renew", until="2001-01-01")
+    answer = submit(sandbox, f"{path}/extend", until="2001-01-01")
     assert answer.status == 422
     assert "The new end must be later than 31 May 2999, 23:59:59 UTC." in answer.text
     assert 'value="2001-01-01"' in answer.text
     gone = submit(sandbox, "/contracts/agmt-nobody/cancel")
     assert (gone.status, "No contract has the agreement id agmt-nobody." in gone.text) == (404, True)
+    assert submit(sandbox, f"{path}/explode").status == 404
 
 
 def test_the_page_offers_the_same_day_a_year_later() -> None:
     """The 29th of February has none, and the last year there is has no next one."""
     leap_day = datetime(2028, 2, 29, 12, 0, tzinfo=UTC)
     with Sandbox(SETTINGS, clock=lambda: leap_day) as sandbox:
-        submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats="5", until="2031-05-31")
-        submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats="5", until="9999-12-31")
-        text = ask(sandbox, "GET", "/").text
-    assert re.findall(r'name="until" type="date" required value="([^"]*)"', text) == ["2029-02-28", "", "2032-05-31"]
+        for until in ("2031-05-31", "9999-12-31"):
+            submit(sandbox, "/buy", **{"account_id": ANALYTICAL_ENGINES, "seats.users": "5", "until": until})
+        paths = ["/", *(f"/contracts/{contract.agreement_id}" for contract in sandbox.marketplace.contracts)]
+        texts = [ask(sandbox, "GET", path).text for path in paths]
+    field = r'name="until" type="date" required value="([^"]*)"'
+    assert [re.findall(field, text)[0] for text in texts] == ["2029-02-28", "2032-05-31", ""]
 
 
 def test_set_up_your_account_posts_a_token_to_the_ledger(sandbox: Sandbox) -> None:
     """A plain form with AWS's field, to the address of the ledger, which the page's policy allows."""
     agreement_id = bought(sandbox)
-    answer = ask(sandbox, "GET", "/")
+    answer = ask(sandbox, "GET", f"/contracts/{agreement_id}")
     form = re.search(
-        rf'<form method="post" action="{re.escape(FULFILLMENT)}">\s*'
+        rf'<form class="press" method="post" action="{re.escape(FULFILLMENT)}">\s*'
         r'<input type="hidden" name="x-amzn-marketplace-token" value="([^"]+)">\s*<button>Set up your account</button>',
         answer.text,
     )
@@ -363,16 +408,17 @@ def test_set_up_your_account_posts_a_token_to_the_ledger(sandbox: Sandbox) -> No
 
 def test_the_page_needs_no_script_and_escapes_what_it_shows(sandbox: Sandbox) -> None:
     """One h1, a label around each field, its own style sheet, and no markup from a product's name."""
-    bought(sandbox)
-    text = ask(sandbox, "GET", "/").text
-    assert "SoftPhone &lt;for Connect&gt;" in text
-    assert "<script" not in text
-    assert "style=" not in text
-    assert text.count("<h1>") == 1
-    fields = [field for field in re.findall(r"<(?:input|select)[^>]*>", text) if 'type="hidden"' not in field]
-    labels = re.findall(r"<label.*?</label>", text, re.DOTALL)
-    assert len(fields) == len(labels) == 7
-    assert all(re.search(r"<(input|select)", label) for label in labels)
+    agreement_id = bought(sandbox)
+    for path in ("/", f"/contracts/{agreement_id}", "/clock", "/messages", "/mischief"):
+        text = ask(sandbox, "GET", path).text
+        assert "SoftPhone <for" not in text
+        assert re.findall(r"<script[^>]*>", text) == ['<script src="/static/watch.js" defer>']
+        assert "style=" not in text
+        assert text.count("<h1>") == 1
+        fields = [field for field in re.findall(r"<(?:input|select)[^>]*>", text) if 'type="hidden"' not in field]
+        labels = re.findall(r"<label.*?</label>", text, re.DOTALL)
+        assert len(fields) == len(labels)
+        assert all(re.search(r"<(input|select)", label) for label in labels)
     style = ask(sandbox, "GET", "/static/sandbox.css")
     assert (style.status, "prefers-color-scheme: dark" in style.text) == (200, True)
 
@@ -405,9 +451,10 @@ def test_a_queue_that_is_gone_is_shown_on_the_page(sandbox: Sandbox) -> None:
     )
     sqs.delete_queue(QueueUrl=sandbox.queue_url)
     sqs.close()
-    page = after(sandbox, submit(sandbox, "/buy", account_id=ANALYTICAL_ENGINES, seats="5", until="2999-05-31"))
-    assert "The queue did not take 2 of 2 messages." in page
-    assert page.count("not taken by the queue") == 2
+    terms = {"account_id": ANALYTICAL_ENGINES, "seats.users": "5", "until": "2999-05-31"}
+    page = after(sandbox, submit(sandbox, "/buy", **terms))
+    assert "Messages sent: 2, of which 2 not taken by the queue." in page
+    assert page.count("Not taken by the queue") == 2
     assert len(sandbox.marketplace.contracts) == 1
 
 
@@ -415,11 +462,26 @@ def test_a_sandbox_without_a_ledger_shows_the_token_to_copy() -> None:
     """There is nowhere to send it."""
     with Sandbox(SandboxSettings(product_code="code", product_id="prod-1", product_title="SoftPhone")) as alone:
         agreement_id = bought(alone)
-        answer = ask(alone, "GET", "/")
-    shown = re.search(r"Registration token, good for 4 hours</dt><dd><code>([^<]+)</code>", answer.text)
+        answer = ask(alone, "GET", f"/contracts/{agreement_id}")
+    assert "The sandbox knows no ledger." in answer.text
+    shown = re.search(r"Registration token, good for 4 hours: <code>([^<]+)</code>", answer.text)
     assert shown is not None
     assert alone.marketplace.resolve_token(shown[1]).agreement_id == agreement_id
     assert "form-action 'self';" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_ledger_that_does_not_answer_is_said_beside_the_contract() -> None:
+    """Nothing else of the page depends on it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    settings = SandboxSettings(
+        product_code="code", product_id="prod-1", product_title="SoftPhone", ledger_url=url, ledger_key="an-auditor"
+    )
+    with Sandbox(settings) as alone:
+        answer = ask(alone, "GET", f"/contracts/{bought(alone)}")
+    assert answer.status == 200
+    assert f"The ledger at {url} does not answer." in answer.text
+    assert "Not compared." in answer.text
 
 
 def test_a_port_that_is_taken_is_an_error_of_the_caller() -> None:
