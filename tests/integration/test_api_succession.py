@@ -1,13 +1,14 @@
 """An operator says what follows behind a license, over HTTP and on the command line."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from click.testing import CliRunner
 
-from commands.main import cli
 from ledger.license.events import KeyKind, LicenseId
 from tests.integration.api_stage import ADMIN_OF_IT, AUDITOR, CLIENT_OF_IT, OPERATOR, PRODUCT, Stage, open_stage
 from tests.integration.ledgers import issue, url_of
@@ -99,10 +100,17 @@ def test_nobody_but_an_operator_decides(stage: Stage, key: str) -> None:
 
 
 def run(database: Path, *arguments: str, typed: str = "") -> tuple[int, str]:
-    """Run a command on the database of the stage; its exit code and what it printed."""
-    environment = {"LEDGER_DATABASE_URL": url_of(database).text}
-    done = CliRunner().invoke(cli, arguments, env=environment, input=typed)
-    return done.exit_code, done.output
+    """Run a command on the database of the stage, in a process of its own; its exit code and what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from commands.main import main; main()", *arguments],
+        env=os.environ | {"LEDGER_DATABASE_URL": url_of(database).text},
+        input=typed,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout
 
 
 def test_the_command_asks_before_it_does_it(stage: Stage, database: Path) -> None:

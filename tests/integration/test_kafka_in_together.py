@@ -178,6 +178,7 @@ def test_no_message_is_lost_or_counts_twice_while_consumers_come_and_go(scene: S
     assert scene.events() == {
         "license-issued": load.licenses,
         "license-identified": 4 * load.licenses,
+        "renewal-announced": load.licenses,
         "subscription-started": load.licenses,
         "seat-limit-raised": len(changed),
     }
