@@ -43,10 +43,10 @@ MISCHIEF: Final[Mapping[str, tuple[str, str]]] = {
     "throttle": ("Throttled", "calls"),
     "fail": ("Failed with a 500", "calls"),
     "hang": ("No answer for 5 seconds", "calls"),
-    "empty_pages": ("An empty page stands before", "pages of GetEntitlements"),
-    "missing_row": ("One row is missing", "pages of GetEntitlements"),
-    "as_buyer": ("Answered as to a buyer: nothing", "questions of GetEntitlements"),
-    "expired_tokens": ("Registration token expired", "calls of ResolveCustomer"),
+    "empty_pages": ("GetEntitlements: an empty page first", "answers of two calls"),
+    "missing_row": ("GetEntitlements: one row missing", "answers of two calls"),
+    "as_buyer": ("GetEntitlements: nothing, as to a buyer", "answers of two calls"),
+    "expired_tokens": ("ResolveCustomer: token expired", "answers of two calls"),
 }
 """What each share does, and what it is a share of."""
 DONE: Final[Mapping[str, str]] = {
