@@ -207,6 +207,11 @@ def _queues() -> "SQSClient":
     )
 
 
+def fresh_queue() -> str:
+    """The URL of an empty queue of a test's own."""
+    return _queues().create_queue(QueueName=f"aws-marketplace-{uuid4()}")["QueueUrl"]
+
+
 @cache
 def descriptions() -> Loader:
     """What boto3 knows of AWS's services, read once for all tests of a process."""
@@ -241,7 +246,7 @@ def staged(
         product_id=PRODUCT_ID,
         product_title="SoftPhone",
         raw_delivery=raw_delivery,
-        queue_url=_queues().create_queue(QueueName=f"aws-marketplace-{uuid4()}")["QueueUrl"],
+        queue_url=fresh_queue(),
     )
     with (
         patch.dict(os.environ, ANYBODY),

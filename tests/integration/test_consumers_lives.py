@@ -1,0 +1,92 @@
+"""Random contract lives, with all mischief and restarts: at the end the ledger says what AWS says."""
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from consumers.sandbox import Generation
+from ledger.license.events import DeletionReason, LapseReason, LicenseId, SeatDeleted, SeatLimitLowered
+from ledger.system.events import STREAM as SYSTEM_STREAM
+from tests.integration.consumers_stage import anew
+from tests.integration.lives import Life, Truth, World, live, world_of
+
+KEPT = range(10)
+SEEDS = range(int(os.environ["LIVES"])) if os.environ.get("LIVES") else KEPT
+
+
+def is_told(world: World, life: Life) -> bool:
+    """Whether the ledger says of a life what is AWS's truth; there is one license of it, or none."""
+    licenses, truth = world.licenses_of(life), world.truth(life)
+    assert len(licenses) <= 1, [license_.names for license_ in licenses]
+    subscription = licenses[0].subscription if licenses else None
+    if subscription is None:
+        # What ended before it was heard of was never begun.
+        return truth.seats_max == 0
+    if subscription.lapse is None:
+        told = Truth(seats_max=subscription.seats_max, renews_at=subscription.renews_at)
+        return told == truth or life.ended_unheard
+    # SNS does not say how a legacy contract ended.
+    reason = LapseReason.CANCELLED if life.generation is Generation.LEGACY else subscription.lapse.reason
+    return truth == Truth(lapse=reason)
+
+
+def told(world: World, life: Life) -> str:
+    """All that there is about a life, to look into a failure."""
+    return f"{life}\n{world.chain(life)}\n{[(one.names, one.subscription) for one in world.licenses_of(life)]}"
+
+
+def untold(world: World) -> list[str]:
+    """The lives of which the ledger says something else than AWS."""
+    return [told(world, life) for life in world.lives if not is_told(world, life)]
+
+
+def hear_all(world: World) -> None:
+    """Every message of the story again, each with an id of its own where it has one."""
+    for body in world.bodies:
+        event = json.loads(body)
+        again = anew(event) if "detail-type" in event else body
+        world.clients.sqs.send_message(QueueUrl=world.sandbox.queue_url, MessageBody=again)
+    world.pass_time(timedelta(hours=1))
+
+
+def lost_seats_without_a_decrease(world: World) -> list[tuple[str, int]]:
+    """The decreases that deleted seats, and that AWS's truth did not have."""
+    recorded = world.ledger.feed(after=0, limit=1_000_000)
+    deleting = {
+        event.append
+        for event in recorded
+        if isinstance(event.event, SeatDeleted) and event.event.reason is DeletionReason.LIMIT_LOWERED
+    }
+    owners = {license_.license_id: license_ for license_ in world.licenses()}
+    wrong = []
+    for event in recorded:
+        if (
+            event.append not in deleting
+            or not isinstance(event.event, SeatLimitLowered)
+            or event.stream == SYSTEM_STREAM
+        ):
+            continue
+        life = next(life for life in world.lives if owners[LicenseId(event.stream)] in world.licenses_of(life))
+        if event.event.seats_max_after not in [number for since, number in life.numbers if since <= event.recorded_at]:
+            wrong.append((life.account_id, event.event.seats_max_after))
+    return wrong
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_after_all_mischief_the_ledger_says_what_aws_says(tmp_path: Path, seed: int) -> None:
+    """Number, date and status of every license; no seat was lost but by a decrease, and nothing is said twice."""
+    with world_of(tmp_path, seed=seed) as world:
+        live(world)
+        assert untold(world) == []
+        assert lost_seats_without_a_decrease(world) == []
+
+        # What had been lost is heard now for the first time, and all else again.
+        hear_all(world)
+        assert untold(world) == []
+        events = world.events()
+        hear_all(world)
+        assert world.events() == events
