@@ -14,7 +14,7 @@ from tests.integration.consumers_stage import anew
 from tests.integration.lives import Life, Truth, World, live, world_of
 
 OPEN = pytest.mark.xfail(reason="a decrease is recorded that AWS's truth did not have", strict=False)
-KEPT = [pytest.param(seed, marks=OPEN if seed == 4 else ()) for seed in range(10)]  # noqa: PLR2004 -- not understood yet
+KEPT = [pytest.param(seed, marks=OPEN if seed == 4 else ()) for seed in range(10)]
 SEEDS = range(int(os.environ["LIVES"])) if os.environ.get("LIVES") else KEPT
 
 
