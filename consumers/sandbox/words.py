@@ -38,15 +38,15 @@ NOTICES: Final[Mapping[str, str]] = {
 MISCHIEF: Final[Mapping[str, tuple[str, str]]] = {
     "drop": ("Lost", "messages"),
     "duplicate": ("Sent twice", "messages"),
-    "reorder": ("Overtaken by the next one", "messages"),
-    "respell": ("License ARN spelled otherwise", "messages"),
+    "reorder": ("Overtaken", "messages"),
+    "respell": ("License ARN respelled", "messages"),
     "throttle": ("Throttled", "calls"),
     "fail": ("Failed with a 500", "calls"),
     "hang": ("No answer for 5 seconds", "calls"),
-    "empty_pages": ("GetEntitlements: an empty page first", "answers of two calls"),
-    "missing_row": ("GetEntitlements: one row missing", "answers of two calls"),
-    "as_buyer": ("GetEntitlements: nothing, as to a buyer", "answers of two calls"),
-    "expired_tokens": ("ResolveCustomer: token expired", "answers of two calls"),
+    "empty_pages": ("Empty page first", "answers of GetEntitlements"),
+    "missing_row": ("One row missing", "answers of GetEntitlements"),
+    "as_buyer": ("Nothing, as to a buyer", "answers of GetEntitlements"),
+    "expired_tokens": ("Token expired", "answers of ResolveCustomer"),
 }
 """What each share does, and what it is a share of."""
 DONE: Final[Mapping[str, str]] = {
