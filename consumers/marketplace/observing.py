@@ -42,6 +42,8 @@ from ledger.store import StoreError
 from ledger.transaction import Caller, Transaction, Work
 
 _TRIES: Final = 3
+_UNSEEN_WAIT: Final = timedelta(days=1)
+"""So long a smaller number must be read while AWS says that an agreement runs of which it shows nothing."""
 _ARNS_MAX: Final = 20
 _ABOUT_AGREEMENTS: Final = frozenset({PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED})
 _LOGGER: Final = structlog.get_logger(__name__)
@@ -53,6 +55,7 @@ _OVERTAKEN: Final = "A later message tells that the license goes on, and AWS sho
 _SUBSCRIBED_AGAIN: Final = "The customer has subscribed again since."
 _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
 _NOT_SURE_YET: Final = "AWS shows no seats, and does not say that the agreement has ended. It may be renewed."
+_UNSEEN: Final = "AWS shows nothing of an agreement that runs, so that this is looked at for a day."
 _SEVERAL_ARNS: Final = (
     "AWS shows this legacy customer seats of {} licenses, and none of them is known to be this one's. Nothing changes:"
     " tell the ledger which is, with `licensing-ledger succeed`."
@@ -121,6 +124,7 @@ class _Decided:
         first_reading: waits for its second.
         notices: the end notices that stay open.
         reason: why it is read again, in words.
+        is_incomplete: whether rows seem to be missing from the reading.
     """
 
     license: License
@@ -128,6 +132,7 @@ class _Decided:
     first_reading: FirstReading | None = None
     notices: tuple[WaitingMessage, ...] = ()
     reason: str | None = None
+    is_incomplete: bool = False
 
 
 class Observer:
@@ -255,9 +260,11 @@ class Observer:
         )
 
     def _ask_about_agreements(self, claim: _Claim, rows: Sequence[LiveRow]) -> tuple[Agreement, ...]:
-        """What a message was about, and, where two agreements show seats, whether the earlier one has ended."""
+        """What a message was about, and, where there are two agreements, whether the one has ended."""
         shown = succession.generations(rows, claim.agreements)
         asked = [one.agreement.agreement_id for one in shown[:-1] if one.agreement and not one.is_over]
+        if rows:
+            asked += [one.agreement_id for one in succession.unseen(shown, claim.agreements, at=self._now())]
         asked += [agreement_id for message in claim.messages for agreement_id in _asked_about(message)]
         told = [self._lineages.describe(agreement_id) for agreement_id in dict.fromkeys(asked)]
         told += self._ask_for_arns(claim)
@@ -403,11 +410,15 @@ class Observer:
                 license_, seats_max=seats_max, renews_at=renews_at, confirmed=confirmed
             )
         except SecondReadingIsNeededError as needed:
-            if first is None or not same:
-                due_at = transaction.at + self._settings.decrease_confirm
+            unseen = bool(succession.unseen(shown, agreements, at=transaction.at))
+            reason = f"{needed.detail} {_UNSEEN}" if unseen else needed.detail
+            due_at = transaction.at + (_UNSEEN_WAIT if unseen else self._settings.decrease_confirm)
+            if first is None or not same or (not unseen and due_at < first.due_at):
                 first = FirstReading(seats_max=seats_max, renews_at=renews_at, due_at=due_at)
-            tell(transaction, _numbers(claim.messages), MessageStatus.WAITING, reason=needed.detail)
-            return _Decided(license=license_, expires_at=expires_at, first_reading=first, reason=needed.detail)
+            tell(transaction, _numbers(claim.messages), MessageStatus.WAITING, reason=reason)
+            return _Decided(
+                license=license_, expires_at=expires_at, first_reading=first, reason=reason, is_incomplete=unseen
+            )
         license_ = transaction.append(license_id, events)
         notices = self._notices_still_open(transaction, claim)
         return _Decided(
@@ -492,7 +503,7 @@ class Observer:
         at, subscription = transaction.at, decided.license.subscription
         runs = subscription is not None and subscription.lapse is None
         overdue = runs and subscription is not None and subscription.renews_at <= at
-        rechecked = subscription is None or overdue or bool(decided.notices)
+        rechecked = subscription is None or overdue or bool(decided.notices) or decided.is_incomplete
         recheck = timedelta()
         due: list[tuple[datetime, Priority]] = []
         if rechecked:

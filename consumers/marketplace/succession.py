@@ -96,6 +96,19 @@ def _of_arn(arn: str | None, rows: Sequence[LiveRow], agreements: Sequence[Agree
         yield Generation(agreement=givers[-1], rows=tuple(left))
 
 
+def unseen(shown: Iterable[Generation], agreements: Iterable[Agreement], *, at: datetime) -> tuple[Agreement, ...]:
+    """The agreements that run, as AWS told, and whose rows a reading lacks."""
+    seen = {one.agreement.agreement_id for one in shown if one.agreement is not None}
+    return tuple(
+        one
+        for one in agreements
+        if one.license_arn is not None
+        and one.agreement_id not in seen
+        and one.runs(at=at)
+        and (one.ends_at is None or one.ends_at > at)
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bought:
     """What counts of the live rows of a license.

@@ -227,6 +227,38 @@ def test_an_old_contract_that_ends_before_its_date_leaves_the_number_of_the_new_
     assert seats(stage.license()) == (3, 0)
 
 
+def test_the_row_of_an_old_contract_that_is_missing_for_hours_takes_nobodys_seat(stage: Stage) -> None:
+    """AWS says that its agreement runs: the two answers contradict each other, and a day is waited for."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    terms = SuccessorTerms(until=END_OF_NEXT_MAY, seats=3, predecessor_ends=PredecessorEnds.ON_ITS_DATE)
+    succeed(stage, contract, terms)
+    stage.consume()
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: ()}))
+    read_soon(stage, stage.license())
+    for _ in range(20):
+        stage.pass_time(HOUR)
+        assert seats(stage.license()) == (5, 5)
+    stage.sandbox.faults.clear()
+    for _ in range(48):
+        stage.pass_time(HOUR)
+    assert seats(stage.license()) == (5, 5)
+
+
+def test_the_row_of_an_old_contract_that_is_missing_for_a_day_is_believed_to_be_gone(stage: Stage) -> None:
+    """Whatever its agreement says: nobody keeps for years what AWS shows no more."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    terms = SuccessorTerms(until=END_OF_NEXT_MAY, seats=3, predecessor_ends=PredecessorEnds.ON_ITS_DATE)
+    succeed(stage, contract, terms)
+    stage.consume()
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: ()}))
+    read_soon(stage, stage.license())
+    for _ in range(26):
+        stage.pass_time(HOUR)
+    assert seats(stage.license()) == (3, 0)
+
+
 @pytest.mark.parametrize("keeps_license", [False, True], ids=["a-new-arn", "the-same-arn"])
 def test_the_messages_of_a_renewal_in_any_order_and_twice_end_in_the_same_state(
     stage: Stage, *, keeps_license: bool
