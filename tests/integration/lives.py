@@ -1,5 +1,6 @@
 """Random contract lives by a seed: what buyers do, AWS's truth about it, and what the ledger made of it."""
 
+import random
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -199,11 +200,18 @@ class World:
                 seats_max=max(contract.seats for contract in live),
                 renews_at=max(contract.ends_at for contract in live),
             )
-        ended = [contract for contract in chain if contract.has_started and not contract.is_active]
-        if not ended:
+        begun = [contract for contract in chain if contract.has_started]
+        if not begun or begun[-1].is_active:
             return Truth()
         # SNS does not say who ended a legacy contract, nor whether it was its date.
-        return Truth(lapse=LapseReason.CANCELLED if life.generation is Generation.LEGACY else _LAPSES[ended[-1].status])
+        legacy = life.generation is Generation.LEGACY
+        return Truth(lapse=LapseReason.CANCELLED if legacy else _LAPSES.get(begun[-1].status))
+
+    def is_around_a_date(self) -> bool:
+        """Whether a contract has reached its end, and it is not said yet what becomes of it."""
+        at = self.clock()
+        chains = [contract for life in self.lives for contract in self.chain(life)]
+        return any(one.is_active and one.has_started and one.ends_at <= at for one in chains)
 
     def _note_truth(self, life: Life) -> None:
         number = self.truth(life).seats_max
@@ -439,7 +447,7 @@ def live(world: World) -> None:
         world.pass_time(timedelta(minutes=dice.randint(STEP_MIN // MINUTE, STEP_MAX // MINUTE)))
     world.sandbox.marketplace.flush()
     until = world.clock() + QUIET_LASTS
-    while world.clock() < until:
+    while world.clock() < until or world.is_around_a_date():
         world.pass_time(timedelta(hours=4))
 
 
@@ -450,6 +458,8 @@ def world_of(folder: Path, *, seed: int) -> Iterator[World]:
         patch.dict("os.environ", ANYBODY),
         patch("botocore.session.create_loader", lambda _: descriptions()),
     ):
+        # The pauses of the program are random, and a life is to be the same again.
+        random.seed(seed)
         world = World(folder, seed=seed)
         try:
             yield world
