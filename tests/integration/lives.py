@@ -207,11 +207,11 @@ class World:
         legacy = life.generation is Generation.LEGACY
         return Truth(lapse=LapseReason.CANCELLED if legacy else _LAPSES.get(begun[-1].status))
 
-    def is_around_a_date(self) -> bool:
-        """Whether a contract has reached its end, and it is not said yet what becomes of it."""
-        at = self.clock()
+    def is_near_a_date(self) -> bool:
+        """Whether a contract has reached its end, or will within hours, and it is not said yet what becomes of it."""
+        soon = self.clock() + timedelta(hours=4)
         chains = [contract for life in self.lives for contract in self.chain(life)]
-        return any(one.is_active and one.has_started and one.ends_at <= at for one in chains)
+        return any(one.is_active and one.has_started and one.ends_at <= soon for one in chains)
 
     def _note_truth(self, life: Life) -> None:
         number = self.truth(life).seats_max
@@ -447,7 +447,7 @@ def live(world: World) -> None:
         world.pass_time(timedelta(minutes=dice.randint(STEP_MIN // MINUTE, STEP_MAX // MINUTE)))
     world.sandbox.marketplace.flush()
     until = world.clock() + QUIET_LASTS
-    while world.clock() < until or world.is_around_a_date():
+    while world.clock() < until or world.is_near_a_date():
         world.pass_time(timedelta(hours=4))
 
 
