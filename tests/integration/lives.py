@@ -208,10 +208,14 @@ class World:
         return Truth(lapse=LapseReason.CANCELLED if legacy else _LAPSES.get(begun[-1].status))
 
     def is_near_a_date(self) -> bool:
-        """Whether a contract has reached its end, or will within hours, and it is not said yet what becomes of it."""
-        soon = self.clock() + timedelta(hours=4)
+        """Whether a contract will reach its end within hours, or something happened to one within the last day."""
+        at = self.clock()
         chains = [contract for life in self.lives for contract in self.chain(life)]
-        return any(one.is_active and one.has_started and one.ends_at <= soon for one in chains)
+        return any(
+            at - one.last_update_at < timedelta(days=1)
+            or (one.is_active and one.has_started and one.ends_at - at < timedelta(hours=4))
+            for one in chains
+        )
 
     def _note_truth(self, life: Life) -> None:
         number = self.truth(life).seats_max
@@ -252,7 +256,9 @@ class World:
         return contract
 
     def some_days(self) -> timedelta:
-        """A length of a contract, short enough to end within the story."""
+        """A length of a contract: it may end within the story, but what begins in its quiet days goes on."""
+        if self.clock() >= NOON + MISCHIEF_LASTS:
+            return timedelta(days=300)
         return timedelta(hours=self.dice.randint(20, 24 * 12))
 
     # -- the ledger ----------------------------------------------------------------------------------------------------
