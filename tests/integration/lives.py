@@ -208,12 +208,12 @@ class World:
         return Truth(lapse=LapseReason.CANCELLED if legacy else _LAPSES.get(begun[-1].status))
 
     def is_near_a_date(self) -> bool:
-        """Whether a contract will reach its end within hours, or something happened to one within the last day."""
+        """Whether a contract will start or end within hours, or something happened to one within the last day."""
         at = self.clock()
         chains = [contract for life in self.lives for contract in self.chain(life)]
         return any(
             at - one.last_update_at < timedelta(days=1)
-            or (one.is_active and one.has_started and one.ends_at - at < timedelta(hours=4))
+            or (one.is_active and (one.ends_at if one.has_started else one.starts_at) - at < timedelta(hours=4))
             for one in chains
         )
 
