@@ -16,6 +16,7 @@ from uuid import UUID
 import sqlalchemy
 
 from consumers.marketplace import Clients, Consumer, MarketplaceSettings, aws_clients
+from consumers.marketplace.tables import OBSERVATIONS
 from consumers.sandbox import (
     AgreementStatus,
     AtEnd,
@@ -38,6 +39,7 @@ from ledger.license.state import License
 from ledger.store.tables import LICENSE_KEYS
 from ledger.store.url import DatabaseUrl
 from ledger.system.events import STREAM as SYSTEM_STREAM
+from ledger.times import moment
 from ledger.users import parse_user
 from tests.integration.consumers_stage import (
     ADMIN,
@@ -60,6 +62,9 @@ STEP_MIN: Final = timedelta(minutes=10)
 STEP_MAX: Final = timedelta(hours=8)
 WAIT_MAX: Final = timedelta(days=1) + STEP_MAX
 """How long the ledger may be wrong while AWS misbehaves: rechecks come once a day at the least."""
+TRIES: Final = 3
+TRIES_PAUSE: Final = timedelta(minutes=6)
+"""Where AWS did not answer, the program asks again within minutes; the story does not jump over all of that."""
 LIVES: Final = 5
 
 _LAPSES: Final = {
@@ -174,8 +179,19 @@ class World:
         self.sandbox.marketplace.tick()
         self.let_end()
         self.consume()
+        for _ in range(TRIES):
+            if not self._is_due_within(TRIES_PAUSE):
+                break
+            self.clock.move(TRIES_PAUSE)
+            self.consume()
         for life in self.lives:
             self._audit(life)
+
+    def _is_due_within(self, by: timedelta) -> bool:
+        """Whether a license will be read again so soon, as after a call that AWS did not answer."""
+        with self.ledger.reading.connect() as reading:
+            due_at = reading.scalar(sqlalchemy.select(sqlalchemy.func.min(OBSERVATIONS.c.due_at)))
+        return due_at is not None and moment(due_at) <= self.clock() + by
 
     def consume(self) -> None:
         """Work until nothing is left."""
