@@ -206,17 +206,12 @@ class PostgresStore:
         return {(row[0], row[1]): row[2] for row in self._look_up(_SELECT_NEW_USERS, counters)}
 
     def write(self, rows: Rows, head: Head) -> None:
-        """Insert a batch, move the head and tell who listens, in one round trip."""
-        whole, values = _in_one(self._statements(rows, head))
-        old = list(_statements_of_old(rows, head))
+        """Insert a batch, forget what is old, move the head and tell who listens, in one round trip."""
+        # A pipeline is more work, and may end with a Flush: the server reads it and forgets its waiting for this
+        # session, so that a process which stops then would hold the lock for ever.
+        statement, values = _in_one(self._statements(rows, head))
         with _store_errors():
-            # One statement is a third less work than a pipeline of four.
-            if not old:
-                self._writer.execute(whole, values, prepare=True)
-                return
-            with self._writer.pipeline():
-                for statement, its_values in [(whole, values), *old]:
-                    self._writer.execute(statement, its_values, prepare=True)
+            self._writer.execute(statement, values, prepare=True)
 
     def secret(self, name: str) -> bytes:
         """A random key of 32 bytes, made with the schema."""
@@ -347,8 +342,12 @@ class PostgresStore:
                 _PUT_ANSWERS,
                 _columns([(key, one.request_hash, one.answer, microseconds(one.answered_at)) for key, one in answers]),
             )
+            # Some at a time, so that no batch waits for a long one.
+            answered_before = microseconds(head.recorded_at - REMEMBERED_FOR)
+            yield _DELETE_ANSWERS, (answered_before, [*rows.answers], _FORGOTTEN_MAX)
         if rows.new_users:
             yield _PUT_NEW_USERS, _columns([(*counter, users) for counter, users in rows.new_users.items()])
+            yield _DELETE_NEW_USERS, _columns(rows.new_users)
         yield _UPDATE_HEAD, (head.position, microseconds(head.recorded_at))
         if rows.events:
             yield _NOTIFY, ()
@@ -388,17 +387,8 @@ class PostgresStore:
             callback()
 
 
-def _statements_of_old(rows: Rows, head: Head) -> Iterator[_Statement]:
-    """What is forgotten: on its own, since one statement can't both overwrite a row and delete it."""
-    if rows.answers:
-        # Some at a time, so that no batch waits for a long one.
-        yield _DELETE_ANSWERS, (microseconds(head.recorded_at - REMEMBERED_FOR), _FORGOTTEN_MAX)
-    if rows.new_users:
-        yield _DELETE_NEW_USERS, _columns(rows.new_users)
-
-
 def _in_one(statements: Iterable[_Statement]) -> _Statement:
-    """One statement of several that write to different tables: all but the last are parts of it, run all the same."""
+    """One statement of several that write to different rows: all but the last are parts of it, run all the same."""
     *parts, (last, last_values) = statements
     named = ", ".join(f"part_{number} AS ({statement})" for number, (statement, _) in enumerate(parts))
     values = [value for _, its_values in parts for value in its_values]
@@ -527,6 +517,7 @@ _MOVE_LICENSE_KEYS: Final = (
     "UPDATE license_keys SET license_id = c FROM unnest(%b::text[], %b::text[], %b::text[]) AS moved (a, b, c)"
     " WHERE kind = a AND value = b"
 )
+# One statement can't both overwrite a row and delete it: what is put is never among what is forgotten.
 _PUT_ANSWERS: Final = (
     "INSERT INTO idempotency (key_hash, request_hash, answer, answered_at_microseconds)"
     " SELECT * FROM unnest(%b::bytea[], %b::bytea[], %b::bytea[], %b::bigint[]) ON CONFLICT (key_hash) DO UPDATE SET"
@@ -535,14 +526,15 @@ _PUT_ANSWERS: Final = (
 )
 _DELETE_ANSWERS: Final = (
     "DELETE FROM idempotency WHERE key_hash IN"
-    " (SELECT key_hash FROM idempotency WHERE answered_at_microseconds < %b LIMIT %b)"
+    " (SELECT key_hash FROM idempotency WHERE answered_at_microseconds < %b AND key_hash <> ALL(%b::bytea[]) LIMIT %b)"
 )
 _PUT_NEW_USERS: Final = (
     "INSERT INTO new_users (key_id, hour, users) SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[])"
     " ON CONFLICT (key_id, hour) DO UPDATE SET users = excluded.users"
 )
 _DELETE_NEW_USERS: Final = (
-    "DELETE FROM new_users USING unnest(%b::text[], %b::bigint[]) AS wanted (a, b) WHERE key_id = a AND hour < b"
+    "DELETE FROM new_users USING (SELECT a, min(b) FROM unnest(%b::text[], %b::bigint[]) AS wanted (a, b) GROUP BY a)"
+    " AS kept (key, since) WHERE key_id = key AND hour < since"
 )
 _NOW: Final = "floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _ELECT: Final = (

@@ -74,21 +74,23 @@ class Activations:
 
     def activate(self, user: str) -> Answer:
         """Call until there is an answer that is for good."""
-        give_up_at = time.monotonic() + _GIVE_UP_SECONDS
+        give_up_at, last = time.monotonic() + _GIVE_UP_SECONDS, "nothing"
         while time.monotonic() < give_up_at:
             with self._lock:
                 served = self._served[next(self._turns) % len(self._served)]
             try:
                 answer = activate(served, self._license_id, user)
-            except urllib3.exceptions.HTTPError:
-                answer = None
+            except urllib3.exceptions.HTTPError as error:
+                answer, last = None, repr(error)
             if answer is not None and answer.status in ANSWERS:
                 return answer
-            assert answer is None or answer.status == 503, answer.body
+            if answer is not None:
+                assert answer.status == 503, answer.body
+                last = str(answer.body)
             with self._lock:
                 self.sent_again += 1
             time.sleep(_AGAIN_SECONDS)
-        raise AssertionError(f"{user} had no answer in time")
+        raise AssertionError(f"{user} had no answer in time, the last was: {last}")
 
 
 def activate(served: Served, license_id: str, user: str) -> Answer:

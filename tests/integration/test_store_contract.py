@@ -11,6 +11,7 @@ import sqlalchemy
 from ledger.envelope import Event, EventTypeIsUnknownError, StoredEventDisagreesError, encode
 from ledger.license.holding import Holding
 from ledger.store import (
+    REMEMBERED_FOR,
     DirectoryEntry,
     Head,
     NewEvent,
@@ -248,6 +249,21 @@ def test_a_row_written_again_stands_in_the_place_of_the_first(store: Store) -> N
     store.write(Rows(directory={(LICENSE, b"ada"): DirectoryEntry("seat", 9)}, new_users={("key", 1): 2}), head)
     assert store.directory([(LICENSE, b"ada")]) == {(LICENSE, b"ada"): DirectoryEntry("seat", 9)}
     assert store.new_users([("key", 1)]) == {("key", 1): 2}
+    store.rollback()
+
+
+def test_what_is_old_is_forgotten_with_the_next_batch(store: Store) -> None:
+    """Answers that are no longer remembered, but for one that is given anew; the counts of a key's hours before."""
+    old = RememberedAnswer(request_hash=b"asked", answer=b"old", answered_at=NOON)
+    new = RememberedAnswer(request_hash=b"asked", answer=b"new", answered_at=NOON + REMEMBERED_FOR + TICK)
+    head = store.begin()
+    before = Rows(answers={b"one": old, b"two": old}, new_users={("key", 7): 5, ("other", 7): 5})
+    store.write(before, Head(ledger_id=head.ledger_id, position=0, recorded_at=NOON))
+    after = Rows(answers={b"two": new, b"three": new}, new_users={("key", 8): 1})
+    store.write(after, Head(ledger_id=head.ledger_id, position=0, recorded_at=new.answered_at))
+    assert store.remembered([b"one", b"two", b"three"]) == {b"two": new, b"three": new}
+    counted = store.new_users([("key", 7), ("key", 8), ("other", 7)])
+    assert counted == {("key", 8): 1, ("other", 7): 5}
     store.rollback()
 
 

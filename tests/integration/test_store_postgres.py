@@ -13,7 +13,7 @@ import pytest
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license.decisions import NoSeatIsFreeError
 from ledger.seats import SeatAnswer
-from ledger.store import StoreCannotOpenError, StoreError
+from ledger.store import RememberedAnswer, Rows, StoreCannotOpenError, StoreError
 from ledger.store.postgres import PostgresStore
 from ledger.store.tables import SCHEMA_VERSION
 from ledger.store.url import DatabaseUrl
@@ -319,6 +319,32 @@ def test_the_clock_of_decisions_is_the_databases(postgres_database: str, monkeyp
         issue(ledger, seats_max=1)
         before, after = rows_of(ledger, "SELECT clock_timestamp() - interval '1 minute', clock_timestamp()")[0]
         assert before < everything(ledger)[0].recorded_at < after
+
+
+# -- who stops in the middle -------------------------------------------------------------------------------------------
+
+_WRITTEN: Final = {
+    "nothing": Rows(),
+    "an answer": Rows(answers={b"key": RememberedAnswer(request_hash=b"", answer=b"", answered_at=NOON)}),
+    "a counter": Rows(new_users={("key", 1): 1}),
+}
+
+
+@pytest.mark.parametrize("written", _WRITTEN)
+def test_whoever_stops_with_the_lock_loses_it(postgres_database: str, written: str) -> None:
+    """Whatever it wrote last, the server ends its session and lets another in."""
+    stopped, other = open_store(postgres_database), open_store(postgres_database)
+    stopped.rows.exec_driver_sql("SET idle_in_transaction_session_timeout = '100ms'")
+    stopped.rows.commit()
+    other.rows.exec_driver_sql("SET lock_timeout = '5s'")
+    other.rows.commit()
+    stopped.write(_WRITTEN[written], stopped.begin())
+    assert other.begin().position == 0
+    other.rollback()
+    with pytest.raises(StoreError, match="idle-in-transaction"):
+        stopped.commit()
+    for store in (stopped, other):
+        store.close()
 
 
 # -- PostgreSQL 18 -------------------------------------------------------------------------------------------------
