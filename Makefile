@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-is-installed
 DEV := $(VENV)/.dev-is-installed
 KAFKA := .services/kafka/.is-there
+WORKERS := 3
 PACKAGES := ledger projections api consumers commands
 
 # Not compiled ahead: what is imported is compiled then, and most of it never is.
@@ -24,12 +25,13 @@ setup: $(DEV) ## Make .venv with the command licensing-ledger and all tools, fro
 run: $(RUNTIME) ## Start the ledger with the sandbox Marketplace and a sample customer.
 	@$(BIN)/licensing-ledger serve --sandbox
 
-# The tests run even where lint finds something, so that one run tells everything.
-test: $(DEV) ## Everything: lint, types, architecture, all tests.
-	@$(MAKE) --no-print-directory lint; lint=$$?; $(BIN)/pytest && exit $$lint
+# The tests run even where lint finds something, so that one run tells everything. They wait much, so there are more
+# of them at once than processors.
+test: $(DEV) ## Everything: lint, types, architecture, all tests; WORKERS=n at once.
+	@$(MAKE) --no-print-directory lint; lint=$$?; $(BIN)/pytest --numprocesses $(WORKERS) && exit $$lint
 
 check: lint ## The quick part of test: lint, types, architecture, unit tests.
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest --numprocesses $(WORKERS) tests/unit
 
 lint: $(DEV) ## Style, formatting, types and architecture.
 	$(BIN)/ruff check
