@@ -6,7 +6,7 @@ is kept. A sign-in made with a key ends when the key does.
 
 import hmac
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
@@ -187,7 +187,7 @@ class SignIns:
                 "license_id": license_id,
                 "ends_at_microseconds": microseconds(transaction.at + LINK_LASTS),
             }
-            transaction.rows.execute(sqlalchemy.insert(_LINKS).prefix_with("OR IGNORE").values(row))
+            _keep(transaction, _LINKS, row)
 
         self._ledger.submit(Work(decide=decide, caller=caller, writes_rows=True))
         return token
@@ -294,7 +294,7 @@ class SignIns:
                 "product_code": resolved.product_code,
                 "ends_at_microseconds": microseconds(transaction.at + REGISTRATION_LASTS),
             }
-            transaction.rows.execute(sqlalchemy.insert(_REGISTRATIONS).prefix_with("OR IGNORE").values(row))
+            _keep(transaction, _REGISTRATIONS, row)
 
         self._ledger.submit(Work(decide=decide, caller=Caller(actor, cause), writes_rows=True))
         return registration
@@ -329,7 +329,7 @@ class SignIns:
             "began_at_microseconds": microseconds(transaction.at),
             "ends_at_microseconds": microseconds(transaction.at + SIGN_IN_LASTS),
         }
-        transaction.rows.execute(sqlalchemy.insert(_SIGN_INS).prefix_with("OR IGNORE").values(row))
+        _keep(transaction, _SIGN_INS, row)
 
     def _by_key(self, row: sqlalchemy.Row[Any]) -> Principal | None:
         key = self._ledger.keys.get(row.key_id)
@@ -362,6 +362,13 @@ def _forget_old(transaction: Transaction) -> None:
     for table in (_SIGN_INS, _LINKS, _REGISTRATIONS):
         old = table.c.ends_at_microseconds <= microseconds(transaction.at)
         transaction.rows.execute(sqlalchemy.delete(table).where(old))
+
+
+def _keep(transaction: Transaction, table: Table, row: Mapping[str, object]) -> None:
+    """Insert a row; the same work may run twice if the database failed in between."""
+    (key,) = table.primary_key
+    if transaction.rows.scalar(sqlalchemy.select(key).where(key == row[key.name])) is None:
+        transaction.rows.execute(sqlalchemy.insert(table).values(row))
 
 
 def _link_is_open(row: sqlalchemy.Row[Any], *, at: datetime) -> bool:
