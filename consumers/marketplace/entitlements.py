@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AwsRow = Mapping[str, Any]
 
+SEATS_MAX: Final = 10_000_000
+"""No vendor sells more to one customer; a larger number is a mistake, or AWS's word for no limit."""
 PAGES_MAX: Final = 100
 PAGES_SEEN_MAX: Final = 10
 """How many pages are looked through for anybody's live row."""
@@ -131,11 +133,15 @@ def live_rows(
     """The rows of the license that count users at this moment. Rows of other dimensions mean nothing here.
 
     Raises:
-        NoObservationError: a row of one of the dimensions has no whole number of 0 or more, or no date.
+        NoObservationError: a row of one of the dimensions has no number that can be one of seats, or no date; or they
+            add up to more than there can be.
     """
     ours = [row for row in rows if counts_users(row, dimensions) and _answers(row, question)]
     judged = [LiveRow(seats=seats_of(row), expires_at=expires_at_of(row), names=names_of(row)) for row in ours]
-    return tuple(row for row in judged if row.expires_at > at)
+    live = tuple(row for row in judged if row.expires_at > at)
+    if sum(row.seats for row in live) > SEATS_MAX:
+        raise NoObservationError(f"The rows of the dimensions that count users add up to more than {SEATS_MAX:,}.")
+    return live
 
 
 def describe_agreement(clients: Clients, agreement_id: str, *, budget: Budget, at: datetime) -> Agreement | None:
@@ -361,7 +367,8 @@ def seats_of(row: AwsRow) -> int:
     """The number of a row of the dimension that counts users.
 
     Raises:
-        NoObservationError: it has no whole number of 0 or more.
+        NoObservationError: it has no whole number from 0 to `SEATS_MAX`. AWS does not say how it shows what was sold
+            without a limit; whatever is no number is none here.
     """
     value = row.get("Value")
     number = value.get("IntegerValue") if isinstance(value, dict) and len(value) == 1 else None
@@ -370,6 +377,8 @@ def seats_of(row: AwsRow) -> int:
         raise NoObservationError("A row of a dimension that counts users has no whole number.")
     if number < 0:
         raise NoObservationError("A row of a dimension that counts users has a negative number.")
+    if number > SEATS_MAX:
+        raise NoObservationError(f"A row of a dimension that counts users has a number above {SEATS_MAX:,}.")
     return number
 
 

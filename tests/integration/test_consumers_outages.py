@@ -164,6 +164,10 @@ def test_a_reading_that_breaks_off_between_two_pages_counts_for_nothing(stage: S
     ("odd", "what"),
     [
         (row({"IntegerValue": -1}), "has a negative number"),
+        (row({"IntegerValue": 10_000_001}), "has a number above 10,000,000"),
+        # What was sold without a limit: AWS does not say how it shows that.
+        (row({}), "has no whole number"),
+        (row({"StringValue": "Unlimited"}), "has no whole number"),
         (row({"BooleanValue": True}), "has no whole number"),
         (row(None), "has no whole number"),
         (row({"IntegerValue": 5}, date=None), "has no date"),

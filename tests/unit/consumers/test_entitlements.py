@@ -86,6 +86,7 @@ def test_no_seats_are_a_number() -> None:
     ("odd", "reason"),
     [
         (row(Value={"IntegerValue": -1}), "a negative number"),
+        *((row(Value={"IntegerValue": number}), "a number above 10,000,000") for number in (10_000_001, 2**31, 2**63)),
         *(
             (row(Value=value), "no whole number")
             for value in (
@@ -109,6 +110,14 @@ def test_an_odd_row_makes_the_whole_reading_none(odd: Mapping[str, Any], reason:
     """The good row beside it does not count either, and a past one can be odd too."""
     with pytest.raises(NoObservationError, match=reason):
         seats(row(), odd)
+
+
+def test_numbers_that_add_up_to_more_than_anybody_sells_make_the_whole_reading_none() -> None:
+    """Each of them could be one."""
+    most = row(Value={"IntegerValue": 10_000_000})
+    assert seats(most) == [10_000_000]
+    with pytest.raises(NoObservationError, match="add up to more than 10,000,000"):
+        seats(most, row(Value={"IntegerValue": 1}))
 
 
 def test_a_license_is_asked_for_in_every_spelling_that_is_an_arn() -> None:
