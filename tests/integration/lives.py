@@ -1,8 +1,8 @@
-"""Random contract lives by a seed: what buyers do, AWS's truth about it, and what the ledger made of it."""
+"""Random contract lives by a seed: AWS's truth about each, and what the ledger made of it."""
 
 import random
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,40 +15,32 @@ from uuid import UUID
 
 import sqlalchemy
 
-from consumers.marketplace import Clients, Consumer, MarketplaceSettings, aws_clients
+from consumers.marketplace import Clients, Consumer, MarketplaceRegistration, MarketplaceSettings, aws_clients
 from consumers.marketplace.tables import OBSERVATIONS
 from consumers.sandbox import (
     AgreementStatus,
     AtEnd,
     Contract,
     Fate,
-    Generation,
     Intent,
-    MischiefPlan,
-    Offer,
+    Message,
     Outcome,
-    PredecessorEnds,
     Sandbox,
     SandboxSettings,
     SuccessorTerms,
 )
-from ledger.errors import RefusedError
 from ledger.license import access
-from ledger.license.events import BlockReason, KeyKind, LapseReason, LicenseId
+from ledger.license.events import KeyKind, LapseReason, LicenseId
 from ledger.license.state import License
 from ledger.store.tables import LICENSE_KEYS
 from ledger.store.url import DatabaseUrl
 from ledger.system.events import STREAM as SYSTEM_STREAM
 from ledger.times import moment
-from ledger.users import parse_user
 from tests.integration.consumers_stage import (
-    ADMIN,
     ANYBODY,
-    MINUTE,
     NOON,
     PRODUCT_CODE,
     PRODUCT_ID,
-    USERS,
     Clock,
     descriptions,
     fresh_queue,
@@ -58,39 +50,48 @@ from tests.integration.consumers_stage import (
 
 MISCHIEF_LASTS: Final = timedelta(days=6)
 QUIET_LASTS: Final = timedelta(days=3)
-STEP_MIN: Final = timedelta(minutes=10)
 STEP_MAX: Final = timedelta(hours=8)
+QUIET_STEP_MAX: Final = timedelta(hours=12)
 WAIT_MAX: Final = timedelta(days=1) + STEP_MAX
 """How long the ledger may be wrong while AWS misbehaves: rechecks come once a day at the least."""
 TRIES: Final = 3
 TRIES_PAUSE: Final = timedelta(minutes=6)
 """Where AWS did not answer, the program asks again within minutes; the story does not jump over all of that."""
-LIVES: Final = 5
+ENDS_LATE: Final = timedelta(minutes=30)
+"""So long after its date AWS says that a contract ended, or goes on."""
 
 _LAPSES: Final = {
     AgreementStatus.CANCELLED: LapseReason.CANCELLED,
     AgreementStatus.TERMINATED: LapseReason.TERMINATED,
     AgreementStatus.EXPIRED: LapseReason.EXPIRED,
 }
+_PARTNERS_ENDS: Final = ("Purchase Agreement Ended - Manufacturer", "License Deprovisioned - Manufacturer")
 
 
 @dataclass(kw_only=True)
 class Life:
-    """A customer with one purchase, and the agreements that followed it.
+    """What one license is to be: a purchase of a customer, and the agreements that followed it.
 
     Attributes:
+        number: the lives are told apart by it in the story; one customer may have several.
         account_id: of the buyer.
-        generation: how AWS tells of it.
+        is_legacy: whether it was bought from a legacy listing, opted in since or not.
+        via_partner: whether a channel partner sold it, so that the seller may not read its agreements.
         agreement_ids: the chain, the first signed first.
+        licensed: those of them of which a message told which license they give. Of a channel partner's agreement
+            nothing else tells it.
         numbers: what counted of AWS's truth, from which moment on; 0 where nothing did.
-        ended_unheard: whether the only word of a legacy contract's end was lost: then nobody can know of it before its
-            date.
+        ended_unheard: whether all word was lost of an end of which AWS tells nobody who asks: then nobody can know of
+            it before its date.
         wrong_since: since when the ledger lets nobody in who may, or lets in who may not.
     """
 
+    number: int
     account_id: str
-    generation: Generation
+    is_legacy: bool = False
+    via_partner: bool = False
     agreement_ids: list[str] = field(default_factory=list)
+    licensed: set[str] = field(default_factory=set)
     numbers: list[tuple[datetime, int]] = field(default_factory=list)
     ended_unheard: bool = False
     wrong_since: datetime | None = None
@@ -103,7 +104,7 @@ class Truth:
     Attributes:
         seats_max: the number that counts; 0 if nothing is live.
         renews_at: the latest date; null if nothing is live.
-        lapse: why it ended; null if something is live, or nothing ever was.
+        lapse: why it ended; null if something is live, nothing ever was, or nobody is told why.
     """
 
     seats_max: int = 0
@@ -135,7 +136,7 @@ class World:
         self._settings = MarketplaceSettings(
             queue_url=self._sandbox_settings.queue_url,
             products={PRODUCT_CODE: frozenset({"users"})},
-            reconcile_every=timedelta(hours=6),
+            reconcile_every=timedelta(hours=12),
             reconcile_max_loss=Decimal(100),
         )
         self.sandbox = self._start_sandbox()
@@ -150,16 +151,22 @@ class World:
         self.ledger.close()
         self.sandbox.stop()
 
+    def tell(self, what: str) -> None:
+        """Note what happens, for whoever looks into a failure."""
+        self.story.append(f"{self.clock():%d %b %H:%M} {what}")
+
     # -- starting again ------------------------------------------------------------------------------------------------
 
     def restart_ledger(self) -> None:
         """As after a kill: nobody resigns."""
+        self.tell("The ledger starts again")
         self.ledger.close()
         self.ledger = open_ledger(self._url, clock=self.clock)
         self.consumer = self._make_consumer()
 
     def restart_sandbox(self) -> None:
         """What is on its way comes later."""
+        self.tell("The sandbox starts again")
         self.sandbox.stop()
         self.sandbox = self._start_sandbox()
 
@@ -171,21 +178,40 @@ class World:
     def _make_consumer(self) -> Consumer:
         return Consumer(self.ledger, self._settings, self.clients, now=self.clock, readings_per_second=10_000.0)
 
+    def registration(self) -> MarketplaceRegistration:
+        """The page to which AWS sends buyers."""
+        return MarketplaceRegistration(self.ledger, self._settings, self.clients, now=self.clock)
+
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def pass_time(self, by: timedelta) -> None:
         """Let time pass, and do what became due; then look who is let in."""
-        self.clock.move(by)
-        self.sandbox.marketplace.tick()
+        self._move(by)
         self.let_end()
         self.consume()
         for _ in range(TRIES):
             if not self._is_due_within(TRIES_PAUSE):
                 break
-            self.clock.move(TRIES_PAUSE)
+            self._move(TRIES_PAUSE)
             self.consume()
+        licenses = self.licenses()
         for life in self.lives:
-            self._audit(life)
+            self._audit(life, licenses)
+
+    def pass_quiet_time(self) -> None:
+        """Let the time pass until a contract has started or ended, or half a day where none does."""
+        at = self.clock()
+        ahead = [date - at for date in self._dates() if date > at]
+        self.pass_time(min([QUIET_STEP_MAX, *ahead]))
+
+    def _move(self, by: timedelta) -> None:
+        self.clock.move(by)
+        self.sandbox.marketplace.tick()
+
+    def _dates(self) -> Iterator[datetime]:
+        for contract in (contract for life in self.lives for contract in self.chain(life)):
+            if contract.is_active:
+                yield contract.ends_at + ENDS_LATE if contract.has_started else contract.starts_at
 
     def _is_due_within(self, by: timedelta) -> bool:
         """Whether a license will be read again so soon, as after a call that AWS did not answer."""
@@ -217,20 +243,17 @@ class World:
                 renews_at=max(contract.ends_at for contract in live),
             )
         begun = [contract for contract in chain if contract.has_started]
-        if not begun or begun[-1].is_active:
+        # SNS does not say who ended a legacy contract; nor does anybody tell who is not the proposer.
+        if not begun or begun[-1].is_active or life.is_legacy or life.via_partner:
             return Truth()
-        # SNS does not say who ended a legacy contract, nor whether it was its date.
-        legacy = life.generation is Generation.LEGACY
-        return Truth(lapse=LapseReason.CANCELLED if legacy else _LAPSES.get(begun[-1].status))
+        return Truth(lapse=_LAPSES.get(begun[-1].status))
 
     def is_near_a_date(self) -> bool:
         """Whether a contract will start or end within hours, or something happened to one within the last day."""
         at = self.clock()
         chains = [contract for life in self.lives for contract in self.chain(life)]
-        return any(
-            at - one.last_update_at < timedelta(days=1)
-            or (one.is_active and (one.ends_at if one.has_started else one.starts_at) - at < timedelta(hours=4))
-            for one in chains
+        return any(at - contract.last_update_at < timedelta(days=1) for contract in chains) or any(
+            date - at < timedelta(hours=4) for date in self._dates()
         )
 
     def _note_truth(self, life: Life) -> None:
@@ -240,11 +263,11 @@ class World:
 
     def let_end(self) -> None:
         """What reached its date ends, unless it goes on."""
-        for life in self.lives:
+        for life in list(self.lives):
             for contract in self.chain(life):
                 if contract.is_active and not contract.has_started and contract.starts_at <= self.clock():
                     self.heard(self.sandbox.marketplace.start(contract.agreement_id), life)
-                elif contract.is_active and contract.ends_at + timedelta(minutes=30) <= self.clock():
+                elif contract.is_active and contract.ends_at + ENDS_LATE <= self.clock():
                     self._end(life, contract)
 
     def _end(self, life: Life, contract: Contract) -> None:
@@ -255,21 +278,62 @@ class World:
             return
         terms = SuccessorTerms(
             until=self.clock() + self.some_days(),
+            intent=Intent.REPLACE if contract.at_end is AtEnd.REPLACE else Intent.RENEW,
             seats=self.dice.choice((None, self.dice.randint(1, 9))),
             keeps_license=self.dice.random() < 0.5,
         )
-        self.heard(marketplace.succeed(contract.agreement_id, terms), life)
+        self.succeeded(marketplace.succeed(contract.agreement_id, terms), life, terms)
+
+    def begin(self, *, account_id: str, is_legacy: bool = False, via_partner: bool = False) -> Life:
+        """Another license is to come to be."""
+        life = Life(number=len(self.lives) + 1, account_id=account_id, is_legacy=is_legacy, via_partner=via_partner)
+        self.lives.append(life)
+        return life
+
+    def succeeded(self, outcome: Outcome, life: Life, terms: SuccessorTerms) -> None:
+        """Another agreement took the place of one; where nobody could tell that it does, its license is another one."""
+        told = terms.keeps_license or (terms.is_linked and not life.via_partner)
+        heir = life if told else self.begin(account_id=life.account_id, via_partner=life.via_partner)
+        self.heard(outcome, heir)
+        if heir is not life:
+            self._note_unheard(outcome.messages, life)
+            self._note_truth(life)
 
     def heard(self, outcome: Outcome, life: Life) -> Contract:
         """Keep what went out about a contract."""
-        self.bodies += [message.body for message in outcome.messages]
         contract = outcome.contract
+        self.bodies += [message.body for message in outcome.messages]
         if contract.agreement_id not in life.agreement_ids:
             life.agreement_ids.append(contract.agreement_id)
-        last = [message for message in outcome.messages if message.title == "unsubscribe-success"]
-        life.ended_unheard |= any(message.fate is Fate.DROPPED for message in last)
+        self.tell(
+            f"  life {life.number}: {contract.agreement_id[-6:]} {contract.status} {contract.seats} seats,"
+            f" {contract.starts_at:%d %b %H:%M} to {contract.ends_at:%d %b %H:%M}, l-…{contract.license_arn[-6:]}"
+        )
+        for message in outcome.messages:
+            self.tell(f"    {message.agreement_id[-6:]} {message.title}: {message.fate}")
+        self._note_unheard(outcome.messages, life)
         self._note_truth(life)
         return contract
+
+    def _note_unheard(self, messages: Sequence[Message], life: Life) -> None:
+        """Where nobody may ask how an agreement stands, its end is told by its messages alone."""
+        ours = [message for message in messages if message.agreement_id in life.agreement_ids]
+        life.licensed |= {
+            message.agreement_id
+            for message in ours
+            if message.title.startswith("License") and message.fate is not Fate.DROPPED
+        }
+        ends = [message for message in ours if _is_an_end(message, life)]
+        told = [one for one in ends if one.fate is not Fate.DROPPED and self._is_understood(one, life)]
+        life.ended_unheard |= bool(ends) and not told and self.truth(life).seats_max == 0
+
+    def _is_understood(self, message: Message, life: Life) -> bool:
+        if life.is_legacy:
+            return True
+        ended = (
+            message.title != _PARTNERS_ENDS[0] or self.sandbox.marketplace.find(message.agreement_id).status in _LAPSES
+        )
+        return ended and message.agreement_id in life.licensed
 
     def some_days(self) -> timedelta:
         """A length of a contract: it may end within the story, but what begins in its quiet days goes on."""
@@ -286,20 +350,30 @@ class World:
         found = [self.ledger.past.license_now(LicenseId(license_id)) for license_id in ids]
         return [license_ for license_ in found if license_.folded_into is None]
 
-    def licenses_of(self, life: Life) -> list[License]:
-        """Those of a life; there must never be two."""
-        return [one for one in self.licenses() if one.name(KeyKind.ACCOUNT) == life.account_id]
+    def licenses_of(self, life: Life, licenses: Sequence[License] | None = None) -> list[License]:
+        """Those, of all or of these, that are known by a key of a life; there must never be two."""
+        keys = self._keys(life)
+        return [one for one in (self.licenses() if licenses is None else licenses) if keys & set(one.names)]
+
+    def _keys(self, life: Life) -> set[tuple[KeyKind, str]]:
+        chain = self.chain(life)
+        customers = {one.customer_identifier for one in chain} - {None}
+        return {
+            *((KeyKind.AGREEMENT, one.agreement_id) for one in chain),
+            *((KeyKind.LICENSE_ARN, one.license_arn) for one in chain),
+            *((KeyKind.CUSTOMER, f"{PRODUCT_CODE}/{customer}") for customer in customers),
+        }
 
     def events(self) -> int:
         """How many events of licenses there are."""
         return sum(event.stream != SYSTEM_STREAM for event in self.ledger.feed(after=0, limit=1_000_000))
 
-    def _audit(self, life: Life) -> None:
+    def _audit(self, life: Life, licenses: Sequence[License]) -> None:
         """Nobody is refused, or let in, longer than the settings allow."""
         at = self.clock()
         policy = access.AccessPolicy()
         live = bool(self.truth(life).seats_max)
-        subscriptions = [license_.subscription for license_ in self.licenses_of(life)]
+        subscriptions = [license_.subscription for license_ in self.licenses_of(life, licenses)]
         usable = any(access.unusable(one, policy=policy, at=at) is None for one in subscriptions)
         if usable == live or (usable and self._may_be_let_in(life)):
             life.wrong_since = None
@@ -316,166 +390,15 @@ class World:
         )
 
 
-def mischief(dice: Random) -> MischiefPlan:
-    """Some bad days."""
-    return MischiefPlan(
-        seed=dice.getrandbits(32),
-        duplicate=dice.choice((0.0, 0.3)),
-        drop=dice.choice((0.0, 0.1, 0.5)),
-        reorder=dice.choice((0.0, 0.3)),
-        delay_seconds=dice.choice(((0.0, 0.0), (0.0, 7_200.0))),
-        throttle=dice.choice((0.0, 0.1)),
-        fail=dice.choice((0.0, 0.1)),
-        hang=dice.choice((0.0, 0.02)),
-        hang_seconds=0.01,
-        empty_pages=dice.choice((0.0, 0.2)),
-        missing_row=dice.choice((0.0, 0.05)),
-        as_buyer=dice.choice((0.0, 0.05)),
-        until=NOON + MISCHIEF_LASTS,
-    )
-
-
-Act = Callable[[World, Life], None]
-
-
-def set_seats(world: World, life: Life) -> None:
-    """The buyer has more seats, or fewer."""
-    contract = _running(world, life)
-    if contract is not None:
-        number = world.dice.randint(1, 9)
-        world.heard(world.sandbox.marketplace.set_seats(contract.agreement_id, seats=number), life)
-
-
-def succeed(world: World, life: Life) -> None:
-    """Another agreement takes the place of the one that runs, now or later."""
-    contract = _running(world, life)
-    if contract is None or len(_open(world, life)) > 1:
-        return
-    dice, at = world.dice, world.clock()
-    # A legacy buyer has one agreement at a time.
-    kinds = ["now"] if life.generation is not Generation.CONCURRENT else ["now", "visible-before", "signed-before"]
-    kind = dice.choice(kinds)
-    starts_at = contract.ends_at if kind == "signed-before" else None
-    terms = SuccessorTerms(
-        until=max(contract.ends_at, at) + world.some_days(),
-        intent=dice.choice((Intent.RENEW, Intent.REPLACE)),
-        seats=dice.choice((None, dice.randint(1, 9))),
-        starts_at=starts_at if starts_at is not None and starts_at > at else None,
-        keeps_license=dice.random() < 0.4,
-        predecessor_ends=PredecessorEnds.ON_ITS_DATE if kind == "visible-before" and contract.ends_at > at else None,
-    )
-    world.heard(world.sandbox.marketplace.succeed(contract.agreement_id, terms), life)
-
-
-def cancel(world: World, life: Life) -> None:
-    """The buyer cancels, or AWS terminates."""
-    opened = _open(world, life)
-    if opened:
-        contract = world.dice.choice(opened)
-        marketplace = world.sandbox.marketplace
-        end = world.dice.choice((marketplace.cancel, marketplace.terminate))
-        world.heard(end(contract.agreement_id), life)
-
-
-def opt_out(world: World, life: Life) -> None:
-    """The buyer does not want it to renew, or does again."""
-    contract = _running(world, life)
-    if contract is not None:
-        at_end = world.dice.choice((AtEnd.RENEW, AtEnd.EXPIRE))
-        world.heard(world.sandbox.marketplace.decide_end(contract.agreement_id, at_end=at_end), life)
-
-
-def sign_in(world: World, life: Life) -> None:
-    """Users take seats, as far as there are any."""
-    for license_ in world.licenses_of(life):
-        for user in USERS:
-            try:
-                world.ledger.seats.activate(license_.license_id, user=parse_user(user), caller=ADMIN)
-            except RefusedError:
-                return
-
-
-def block(world: World, life: Life) -> None:
-    """An administrator keeps somebody out."""
-    for license_ in world.licenses_of(life):
-        world.ledger.seats.block_user(
-            license_.license_id,
-            user=parse_user(world.dice.choice(USERS)),
-            reason=BlockReason.LEFT,
-            note=None,
-            caller=ADMIN,
-        )
-
-
-_ACTS: Final[Sequence[tuple[Act, int]]] = (
-    (set_seats, 4),
-    (succeed, 4),
-    (cancel, 1),
-    (opt_out, 1),
-    (sign_in, 6),
-    (block, 1),
-)
-
-
-def _open(world: World, life: Life) -> list[Contract]:
-    return [contract for contract in world.chain(life) if contract.is_active]
-
-
-def _running(world: World, life: Life) -> Contract | None:
-    at = world.clock()
-    return next((one for one in reversed(world.chain(life)) if one.is_active and one.is_live(at=at)), None)
-
-
-def buy(world: World, number: int) -> None:
-    """A new customer accepts an offer."""
-    dice, at = world.dice, world.clock()
-    life = Life(
-        account_id=f"{number + 1:012d}",
-        generation=dice.choice((Generation.CONCURRENT, Generation.CONCURRENT, Generation.LEGACY)),
-    )
-    starts_at = None
-    if life.generation is Generation.CONCURRENT and dice.random() < 0.2:
-        starts_at = at + timedelta(hours=dice.randint(1, 72))
-    world.lives.append(life)
-    world.heard(
-        world.sandbox.marketplace.buy(
-            account_id=life.account_id,
-            seats=dice.randint(1, 9),
-            until=(starts_at or at) + world.some_days(),
-            generation=life.generation,
-            offer=Offer(starts_at=starts_at),
-        ),
-        life,
-    )
-
-
-def live(world: World) -> None:
-    """Play the lives of a seed: mischief first, then quiet days."""
-    dice, marketplace = world.dice, world.sandbox.marketplace
-    # By somebody whose contract outlives the story the credentials are known to be the seller's.
-    marketplace.buy(account_id="999999999999", seats=1, until=NOON + timedelta(days=3_000))
-    marketplace.mischief.set(mischief(dice))
-    acts, weights = zip(*_ACTS, strict=True)
-    while world.clock() < NOON + MISCHIEF_LASTS:
-        if len(world.lives) < LIVES and dice.random() < 0.5:
-            buy(world, len(world.lives))
-        for life in world.lives:
-            if dice.random() < 0.25:
-                dice.choices(acts, weights)[0](world, life)
-        if dice.random() < 0.05:
-            world.restart_ledger()
-        if dice.random() < 0.05:
-            world.restart_sandbox()
-        world.pass_time(timedelta(minutes=dice.randint(STEP_MIN // MINUTE, STEP_MAX // MINUTE)))
-    world.sandbox.marketplace.flush()
-    until = world.clock() + QUIET_LASTS
-    while world.clock() < until or world.is_near_a_date():
-        world.pass_time(timedelta(hours=4))
+def _is_an_end(message: Message, life: Life) -> bool:
+    if message.title == "unsubscribe-success":
+        return life.is_legacy
+    return life.via_partner and message.title in _PARTNERS_ENDS
 
 
 @contextmanager
 def world_of(folder: Path, *, seed: int) -> Iterator[World]:
-    """A world of a seed."""
+    """A world of a seed. What fails in it names the seed and tells the story so far."""
     with (
         patch.dict("os.environ", ANYBODY),
         patch("botocore.session.create_loader", lambda _: descriptions()),
@@ -485,5 +408,8 @@ def world_of(folder: Path, *, seed: int) -> Iterator[World]:
         world = World(folder, seed=seed)
         try:
             yield world
+        except BaseException as error:
+            error.add_note("\n".join((f"Seed {seed}. The story so far:", *world.story)))
+            raise
         finally:
             world.close()
