@@ -1,11 +1,14 @@
-"""Take a picture of every page: light, dark, and on a phone. `make screenshots` runs it.
+"""Take a picture of every page: on a desk and on a phone, light and dark. `make screenshots` runs it.
 
-The pictures of the stories in `tests.e2e.pages.story` and `tests.e2e.pages.inbox_story` go to docs/screenshots/.
+The pictures of the stories in `tests.e2e.pages` go to docs/screenshots/. With names of pages as arguments, or how they
+begin, those alone are taken.
 """
 
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,16 +19,41 @@ from ledger.inbox import MessageStatus
 from tests.browsers import arrive, chromium, missing
 from tests.e2e.pages.drift_story import agreeing, bad_night
 from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
+from tests.e2e.pages.market_story import (
+    ANALYTICAL_ENGINES,
+    CARBON_MICROPHONES,
+    COMPILERS_INC,
+    DESK_PHONE,
+    ECHO,
+    NEXT_YEAR,
+    PILOT,
+    RELAY_TELEPHONE,
+    Market,
+    open_market,
+)
 from tests.e2e.pages.story import ADA, GRACE, OPERATOR, Story, open_story, overwrite, served
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "screenshots"
-# Longer lists show nothing new.
 WINDOW_HEIGHT: Final = 720
+# Longer lists show nothing new.
 HEIGHT_MAX: Final = 1_400
-LOOKS: Final[Sequence[tuple[str, int, Literal["light", "dark"]]]] = (
-    ("light", 1100, "light"),
-    ("dark", 1100, "dark"),
-    ("phone", 360, "light"),
+SANDBOX_HEIGHT_MAX: Final = 2_400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """In which window a page is looked at, and how its picture's name ends."""
+
+    ending: str
+    width: int
+    scheme: Literal["light", "dark"]
+
+
+LOOKS: Final = (
+    Look(ending="", width=1100, scheme="light"),
+    Look(ending="-dark", width=1100, scheme="dark"),
+    Look(ending="-phone", width=390, scheme="light"),
+    Look(ending="-phone-dark", width=390, scheme="dark"),
 )
 
 
@@ -35,46 +63,48 @@ def main(only: Sequence[str]) -> None:
     if lacking is not None:
         sys.exit(lacking)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser:
-        for look, width, scheme in LOOKS:
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                open_story(Path(folder)) as story,
-                served(story.app) as address,
-            ):
-                for name, page in _pages(browser, story, address, width=width, scheme=scheme):
-                    if not only or name.startswith(tuple(only)):
-                        _take(page, f"{name}.png" if look == "light" else f"{name}-{look}.png", width=width)
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                open_inbox_story(Path(folder)) as story,
-                served(story.app) as address,
-            ):
-                for name, page in _inbox_pages(browser, story, address, width=width, scheme=scheme):
-                    if not only or name.startswith(tuple(only)):
-                        _take(page, f"{name}.png" if look == "light" else f"{name}-{look}.png", width=width)
+    with chromium() as browser, ExitStack() as stack:
+
+        def folder() -> Path:
+            return Path(stack.enter_context(tempfile.TemporaryDirectory()))
+
+        with open_story(folder()) as told:
+            pass
+        night = stack.enter_context(open_inbox_story(folder()))
+        address_at_night = stack.enter_context(served(night.app))
+        market = stack.enter_context(open_market(folder()))
+        for look in LOOKS:
+            # At its end the database is overwritten.
+            with open_story(folder(), told=told) as story, served(story.app) as address:
+                _take_all(_pages(browser, story, address, look), look, only)
+            _take_all(_inbox_pages(browser, night, address_at_night, look), look, only)
+            _take_all(_market_pages(browser, market, look), look, only)
+            _take_all(_sandbox_pages(browser, market, look), look, only, height_max=SANDBOX_HEIGHT_MAX)
 
 
-def _take(page: Page, name: str, *, width: int) -> None:
+def _take_all(
+    pages: Iterator[tuple[str, Page]], look: Look, only: Sequence[str], *, height_max: int = HEIGHT_MAX
+) -> None:
+    for name, page in pages:
+        if not only or name.startswith(tuple(only)):
+            _take(page, f"{name}{look.ending}.png", width=look.width, height_max=height_max)
+
+
+def _take(page: Page, name: str, *, width: int, height_max: int) -> None:
     # A dialog lies over what the window shows.
     full = not page.get_by_role("dialog").is_visible()
-    height = min(HEIGHT_MAX if full else WINDOW_HEIGHT, page.evaluate("document.documentElement.scrollHeight"))
+    height = min(height_max if full else WINDOW_HEIGHT, page.evaluate("document.documentElement.scrollHeight"))
     page.screenshot(path=FOLDER / name, full_page=full, clip={"x": 0, "y": 0, "width": width, "height": height})
     print(FOLDER / name)  # noqa: T201 -- what a command line says
 
 
-def _pages(
-    browser: Browser, story: Story, address: str, *, width: int, scheme: Literal["light", "dark"]
-) -> Iterator[tuple[str, Page]]:
-    context = _context(browser, address, width=width, scheme=scheme)
+def _pages(browser: Browser, story: Story, address: str, look: Look) -> Iterator[tuple[str, Page]]:
+    context = _context(browser, address, look)
     page = context.new_page()
     yield from _doors(page, address)
     for key in ("admin", "operator"):
         context.clear_cookies()
-        page.goto("/sign-in")
-        page.get_by_label("Key").fill(story.keys[key])
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url(lambda url: "sign-in" not in url)
+        _sign_in(page, story.keys[key])
     noon = f"/licenses/{story.noon}"
     story.reports.made = {11: agreeing(story), 12: bad_night(story)}
     for name, path in {
@@ -101,15 +131,12 @@ def _pages(
     context.close()
 
 
-def _inbox_pages(
-    browser: Browser, story: InboxStory, address: str, *, width: int, scheme: Literal["light", "dark"]
-) -> Iterator[tuple[str, Page]]:
-    context = _context(browser, address, width=width, scheme=scheme)
+def _inbox_pages(browser: Browser, story: InboxStory, address: str, look: Look) -> Iterator[tuple[str, Page]]:
+    context = _context(browser, address, look)
     page = context.new_page()
-    page.goto("/sign-in")
-    page.get_by_label("Key").fill(story.keys["operator"])
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(lambda url: "sign-in" not in url)
+    _sign_in(page, story.keys["operator"])
+    failed = story.found(status=MessageStatus.FAILED)
+    ignored = story.found(status=MessageStatus.IGNORED)
     done = story.found(status=MessageStatus.DONE, kind="license-updated", license_id=story.noon)
     parked = story.found(status=MessageStatus.PARKED)
     for name, path in {
@@ -117,6 +144,8 @@ def _inbox_pages(
         "inbox-of-license": f"/inbox?license_id={story.noon}",
         "message-done": f"/inbox/{done.number}",
         "message-parked": f"/inbox/{parked.number}",
+        "message-failed": f"/inbox/{failed.number}",
+        "message-ignored": f"/inbox/{ignored.number}",
         "message-retry": f"/inbox/{parked.number}/retry",
         "license-with-notices": f"/licenses/{story.noon}",
     }.items():
@@ -125,14 +154,77 @@ def _inbox_pages(
     context.close()
 
 
-def _context(browser: Browser, address: str, *, width: int, scheme: Literal["light", "dark"]) -> BrowserContext:
+def _market_pages(browser: Browser, market: Market, look: Look) -> Iterator[tuple[str, Page]]:
+    context = _context(browser, market.address, look)
+    page = context.new_page()
+    _sign_in(page, market.keys["operator"])
+    engines, compilers = (f"/licenses/{market.licenses[one]}" for one in (ANALYTICAL_ENGINES, COMPILERS_INC))
+    relay, carbon = (f"/licenses/{market.licenses[one]}" for one in (RELAY_TELEPHONE, CARBON_MICROPHONES))
+    for name, path in {
+        "market-licenses": "/",
+        "market-long-name": compilers,
+        "market-long-user": f"{compilers}/users",
+        "market-5000-users": f"{relay}/users",
+        "market-no-users": carbon,
+        "market-nobody": f"{carbon}/users",
+        "market-folded": f"/licenses/{market.folded}",
+        "market-renewed": f"{engines}/history",
+        "market-replaced": f"{compilers}/history?actor=marketplace",
+        "market-inbox": "/inbox",
+        "market-drift": "/drift",
+    }.items():
+        page.goto(path)
+        yield name, page
+    context.close()
+
+
+def _sandbox_pages(browser: Browser, market: Market, look: Look) -> Iterator[tuple[str, Page]]:
+    context = _context(browser, market.stage.sandbox.url, look)
+    page = context.new_page()
+    contracts = {account: f"/contracts/{one.agreement_id}" for account, one in market.contracts.items()}
+    for name, path in {
+        "sandbox-contracts": "/",
+        "sandbox-product": f"/?product={DESK_PHONE.code}",
+        "sandbox-contract": contracts[ANALYTICAL_ENGINES],
+        "sandbox-replaced": contracts[COMPILERS_INC],
+        "sandbox-later": contracts[NEXT_YEAR],
+        "sandbox-legacy": contracts[CARBON_MICROPHONES],
+        "sandbox-ended": contracts[PILOT],
+        "sandbox-differs": contracts[ECHO],
+        "sandbox-clock": "/clock",
+        "sandbox-messages": "/messages",
+        "sandbox-mischief": "/mischief",
+        "sandbox-not-found": "/nothing",
+    }.items():
+        page.goto(path)
+        yield name, page
+    page.goto("/messages")
+    page.locator("summary").first.click()
+    yield "sandbox-message", page
+    page.goto(contracts[ANALYTICAL_ENGINES])
+    page.get_by_text("Renew it").click()
+    renewal = page.locator("form[action$='/renew']")
+    renewal.get_by_label("Seats").fill("9999999999")
+    renewal.get_by_role("button", name="Renew").click()
+    yield "sandbox-refused", page
+    context.close()
+
+
+def _context(browser: Browser, address: str, look: Look) -> BrowserContext:
     return browser.new_context(
-        viewport={"width": width, "height": WINDOW_HEIGHT},
-        color_scheme=scheme,
+        viewport={"width": look.width, "height": WINDOW_HEIGHT},
+        color_scheme=look.scheme,
         base_url=address,
         timezone_id="UTC",
         reduced_motion="reduce",  # nothing is caught halfway
     )
+
+
+def _sign_in(page: Page, key: str) -> None:
+    page.goto("/sign-in")
+    page.get_by_label("Key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(lambda url: "sign-in" not in url)
 
 
 def _doors(page: Page, address: str) -> Iterator[tuple[str, Page]]:

@@ -237,16 +237,19 @@ def staged(
     url: DatabaseUrl,
     *,
     change: Callable[[MarketplaceSettings], MarketplaceSettings] = lambda settings: settings,
+    change_sandbox: Callable[[SandboxSettings], SandboxSettings] = lambda settings: settings,
     raw_delivery: bool = False,
 ) -> Iterator[Stage]:
-    """Set the stage; the settings are AWS's real patience, but for what `change` makes of them."""
+    """Set the stage; the settings are AWS's real patience and one product, but for what the changes make of them."""
     clock = Clock()
-    sandbox_settings = SandboxSettings(
-        product_code=PRODUCT_CODE,
-        product_id=PRODUCT_ID,
-        product_title="SoftPhone",
-        raw_delivery=raw_delivery,
-        queue_url=fresh_queue(),
+    sandbox_settings = change_sandbox(
+        SandboxSettings(
+            product_code=PRODUCT_CODE,
+            product_id=PRODUCT_ID,
+            product_title="SoftPhone",
+            raw_delivery=raw_delivery,
+            queue_url=fresh_queue(),
+        )
     )
     with (
         patch.dict(os.environ, ANYBODY),
