@@ -4,7 +4,7 @@
 const LOCALE = "en-GB";
 const DAY = { day: "numeric", month: "long", year: "numeric" };
 const SHORT_DAY = { ...DAY, month: "short" };
-const MINUTE = { hour: "2-digit", minute: "2-digit" };
+const MINUTE = { hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
 const SHAPES = {
   "day": new Intl.DateTimeFormat(LOCALE, DAY),
   "short-day": new Intl.DateTimeFormat(LOCALE, SHORT_DAY),

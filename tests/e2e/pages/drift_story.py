@@ -17,7 +17,12 @@ from ledger.drift import (
 from ledger.license.events import LicenseId
 from tests.e2e.pages.story import Story
 
-WITHHELD: Final = "Too much would be lost at once."
+KEY: Final = "arn:aws:license-manager::294406891311:license:l-9d01d15f86334a8894365cd7350556ff"
+WITHHELD: Final = "Too much would be lost at once. `licensing-ledger reconcile --apply-losses` lets it go."
+STANDS: Final = "AWS was read again, and the ledger stands by what it holds."
+NO_EVIDENCE: Final = "AWS does not say that it has ended, so that nothing is taken."
+OF_TWO: Final = "AWS's row carries the keys of two licenses of the ledger. A person has to look at it."
+ODD: Final = "A row of a dimension that counts users has a negative number."
 
 
 def agreeing(story: Story, *, number: int = 11) -> DriftReport:
@@ -47,7 +52,10 @@ def bad_night(story: Story, *, number: int = 12) -> DriftReport:
     at = story.clock()
     differences = (
         difference(story.noon, DriftKind.MISSING_THERE, Standing.WITHHELD, here=25, there=None, reason=WITHHELD),
-        difference(story.dusk, DriftKind.NUMBER, Standing.LEFT, here=120, there=90, reason="AWS was read again."),
+        difference(story.dusk, DriftKind.NUMBER, Standing.LEFT, here=120, there=90, reason=STANDS),
+        difference(story.noon, DriftKind.KEY, Standing.LEFT, here=25, there=25, reason=OF_TWO),
+        difference(story.dusk, DriftKind.UNREADABLE, Standing.LEFT, here=80, there=None, reason=ODD),
+        difference(story.dawn, DriftKind.MISSING_THERE, Standing.LEFT, here=10, there=None, reason=NO_EVIDENCE),
         difference(
             story.dawn, DriftKind.NUMBER, Standing.ON_ITS_WAY, here=10, there=4, reason="A second reading waits."
         ),
@@ -65,8 +73,14 @@ def bad_night(story: Story, *, number: int = 12) -> DriftReport:
         rows=1_201,
         pages=49,
         agreements=17,
-        counts={Standing.WITHHELD: 1, Standing.LEFT: 1, Standing.ON_ITS_WAY: 1, Standing.MENDED: 2},
-        alarms=(Alarm(code=AlarmCode.LOSSES_WITHHELD, detail="So much would be lost at once that it is held back."),),
+        counts={Standing.WITHHELD: 1, Standing.LEFT: 4, Standing.ON_ITS_WAY: 1, Standing.MENDED: 2},
+        alarms=(
+            Alarm(
+                code=AlarmCode.LOSSES_WITHHELD,
+                detail="So much would be lost at once that it is held back: 1 license. Look at the licenses below. If"
+                " AWS is right, run `licensing-ledger reconcile --apply-losses`.",
+            ),
+        ),
         differences=differences,
         unexplained=(
             Unexplained(
@@ -108,7 +122,7 @@ def difference(
         license_id=license_id,
         product_code="4vx8kn2qpr7mty3wdz6hbcj5s",
         customer_id="123456789012",
-        key="arn:aws:license-manager::294406891311:license:l-9d01d15f86334a8894365cd7350556ff",
+        key=KEY,
         here=None if here is None else Terms(seats_max=here, renews_at=None),
         there=None if there is None else Terms(seats_max=there, renews_at=None),
         is_loss=standing is Standing.WITHHELD,
