@@ -7,7 +7,7 @@ is kept. A sign-in made with a key ends when the key does.
 import hmac
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -136,7 +136,7 @@ class Registrant:
 
     Attributes:
         actor: opaque, of this visit.
-        license_id: the license that AWS named.
+        license_id: the license that AWS named, or the one that it was folded into since.
         customer_id: the buyer's account, else the legacy identifier.
         product_code: as AWS names the product in its calls.
     """
@@ -249,7 +249,8 @@ class SignIns:
             if key is None:
                 reaches = row.license_id == license_id
             else:
-                reaches = key.is_valid(at=now) and _names(key.scope, license_id, customer_id, products)
+                scope = self._with_successors(key.scope)
+                reaches = key.is_valid(at=now) and _names(scope, license_id, customer_id, products)
             if reaches:
                 found.append(_sign_in(row, key))
         return found
@@ -310,7 +311,7 @@ class SignIns:
             return None
         return Registrant(
             actor=Actor(ActorRole.ADMIN, row.actor_id),
-            license_id=LicenseId(row.license_id),
+            license_id=self._ledger.twins.follow((LicenseId(row.license_id),))[-1],
             customer_id=row.customer_id,
             product_code=row.product_code,
         )
@@ -335,7 +336,14 @@ class SignIns:
         key = self._ledger.keys.get(row.key_id)
         if key is None or not key.is_valid(at=self._ledger.now()):
             return None
-        return Principal.of(role=key.role, scope=key.scope, actor_id=row.sign_in_id, key_id=key.key_id)
+        scope = self._with_successors(key.scope)
+        return Principal.of(role=key.role, scope=scope, actor_id=row.sign_in_id, key_id=key.key_id)
+
+    def _with_successors(self, scope: KeyScope) -> KeyScope:
+        """A scope, and with each license in it that was folded the one in its place."""
+        if scope.licenses is None:
+            return scope
+        return replace(scope, licenses=self._ledger.twins.follow(scope.licenses))
 
     def _running(self, *, at: datetime) -> Sequence[tuple[sqlalchemy.Row[Any], Key | None]]:
         query = (

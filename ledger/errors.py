@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ledger.license.events import LicenseId
+
 
 class LedgerError(Exception):
     """A request that was not carried out; nothing was changed.
@@ -33,9 +35,22 @@ class LicenseIsNotFoundError(LedgerError):
 
     CODE: ClassVar[str] = "LICENSE_NOT_FOUND"
 
-    def __init__(self) -> None:
+    def __init__(self, detail: str = "There is no such license. Look it up in the list of licenses.") -> None:
         """Say what to do."""
-        super().__init__("There is no such license. Look it up in the list of licenses.")
+        super().__init__(detail)
+
+
+class LicenseIsFoldedError(LicenseIsNotFoundError):
+    """The license was another one's twin, which stands in its place.
+
+    Attributes:
+        into: the other one.
+    """
+
+    def __init__(self, into: "LicenseId") -> None:
+        """Say which one."""
+        super().__init__(f"This license was folded into {into}. Name that one instead.")
+        self.into = into
 
 
 class KeyIsClaimedError(LedgerError):

@@ -22,6 +22,7 @@ from ledger.store.url import DatabaseUrl
 from ledger.system.state import set_policy
 from ledger.times import system_now
 from ledger.transaction import Caller, Transaction, Work
+from ledger.twins import Twins
 from ledger.writer import SYSTEM_CALLER, R, Writer
 
 
@@ -47,6 +48,7 @@ class Ledger:
         seats: the commands about seats.
         companies: who is behind a license.
         keys: the keys to the interface.
+        twins: where the licenses went that were folded into others.
         past: the states that were.
         now: the clock.
     """
@@ -64,7 +66,8 @@ class Ledger:
         self._writer: Final = Writer(store, now=now, waiting_max=waiting_max, on_fatal=on_fatal)
         self.now: Final = now or system_now
         self.past: Final = Past(store, now=self.now)
-        self.seats: Final = Seats(self._writer, self.past)
+        self.twins: Final = Twins(self._writer)
+        self.seats: Final = Seats(self._writer, self.past, self.twins)
         self.companies: Final = Companies(self._writer, self.past)
         self.keys: Final = Keys(self._writer, store)
         self.ledger_id: Final = store.head().ledger_id

@@ -8,6 +8,7 @@ from ledger.license import decisions
 from ledger.license.events import CompanyRegistered, Contact, LicenseId
 from ledger.replay import Past
 from ledger.transaction import Caller, Transaction, Work
+from ledger.twins import in_its_place
 from ledger.writer import Writer
 
 
@@ -90,7 +91,18 @@ class Companies:
         Raises:
             LicenseIsNotFoundError: there is none of this id.
         """
+        return in_its_place(
+            license_id,
+            lambda it: self._register(it, company_name=company_name, contact=contact, caller=caller),
+        )
 
+    def contact(self, license_id: LicenseId) -> Contact | None:
+        """The contact as last registered; null if the form was never sent."""
+        version = self._past.license_now(license_id).company_version
+        event = self._past.event(license_id, version) if version else None
+        return event.contact.plain if isinstance(event, CompanyRegistered) else None
+
+    def _register(self, license_id: LicenseId, *, company_name: str, contact: Contact, caller: Caller) -> int:
         def decide(transaction: Transaction) -> int:
             license_ = transaction.license(license_id)
             before = transaction.event(license_id, license_.company_version) if license_.company_version else None
@@ -104,9 +116,3 @@ class Companies:
             return transaction.position
 
         return self._writer.submit(Work(decide=decide, caller=caller, licenses=(license_id,)))
-
-    def contact(self, license_id: LicenseId) -> Contact | None:
-        """The contact as last registered; null if the form was never sent."""
-        version = self._past.license_now(license_id).company_version
-        event = self._past.event(license_id, version) if version else None
-        return event.contact.plain if isinstance(event, CompanyRegistered) else None

@@ -7,7 +7,13 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from ledger.errors import IdempotencyKeyIsReusedError, IsStaleError, RefusedError, TooManyNewUsersError
+from ledger.errors import (
+    IdempotencyKeyIsReusedError,
+    IsStaleError,
+    LicenseIsFoldedError,
+    RefusedError,
+    TooManyNewUsersError,
+)
 from ledger.ids import random_id
 from ledger.license import access, decisions
 from ledger.license.access import AccessCode
@@ -28,6 +34,7 @@ from ledger.license.state import License, Seat, SeatStatus
 from ledger.replay import Moment, Past
 from ledger.store import REMEMBERED_FOR, RememberedAnswer
 from ledger.transaction import Caller, Transaction, Work
+from ledger.twins import Twins, in_its_place
 from ledger.users import User
 from ledger.writer import Writer
 
@@ -170,12 +177,13 @@ _DECODE_KEPT: Final = msgspec.json.Decoder(_Kept).decode
 
 
 class Seats:
-    """The commands about seats."""
+    """The commands about seats. What is asked of a twin is answered from the license that it was folded into."""
 
-    def __init__(self, writer: Writer, past: Past) -> None:
-        """Write through a writer; render repeated answers from the past."""
+    def __init__(self, writer: Writer, past: Past, twins: Twins) -> None:
+        """Write through a writer; render repeated answers from the past; know where the twins went."""
         self._writer = writer
         self._past = past
+        self._twins = twins
 
     def activate(
         self, license_id: LicenseId, *, user: User, caller: Caller, if_match: IfMatch = None, once: Once | None = None
@@ -299,7 +307,10 @@ class Seats:
         Raises:
             TooManyNewUsersError: this would be one more.
         """
-        return self._sign_in(_asks(license_id, user, caller=caller), user=user, new_users_max=new_users_max)
+        return in_its_place(
+            license_id,
+            lambda it: self._sign_in(_asks(it, user, caller=caller), user=user, new_users_max=new_users_max),
+        )
 
     def sign_in_among(
         self, among: Among, *, user: User, caller: Caller, new_users_max: int | None = None
@@ -318,11 +329,14 @@ class Seats:
             TooManyNewUsersError: this would be one more.
             TooManyLicensesError: the customer holds more than 1,000 licenses of the product.
         """
-        return self._sign_in(_asks_among(among, user, caller=caller), user=user, new_users_max=new_users_max)
+        return self._ask_among(
+            among,
+            lambda them: self._sign_in(_asks_among(them, user, caller=caller), user=user, new_users_max=new_users_max),
+        )
 
     def access(self, license_id: LicenseId, *, user: User, caller: Caller) -> AccessAnswer:
         """May this user work, as things stand? Changes nothing."""
-        return self._writer.submit(_asks(license_id, user, caller=caller))
+        return in_its_place(license_id, lambda it: self._writer.submit(_asks(it, user, caller=caller)))
 
     def access_among(self, among: Among, *, user: User, caller: Caller) -> AccessAnswer:
         """May this user work under one of these licenses, as things stand? Changes nothing.
@@ -330,7 +344,7 @@ class Seats:
         Raises:
             TooManyLicensesError: the customer holds more than 1,000 licenses of the product.
         """
-        return self._writer.submit(_asks_among(among, user, caller=caller))
+        return self._ask_among(among, lambda them: self._writer.submit(_asks_among(them, user, caller=caller)))
 
     def preview(self, license_id: LicenseId, *, seats_max: int, caller: Caller) -> Preview:
         """What the limit `seats_max` would do to the users. Changes nothing.
@@ -339,21 +353,33 @@ class Seats:
             LicenseIsNotFoundError: there is none of this id.
         """
 
-        def decide(transaction: Transaction) -> tuple[License, int]:
-            return transaction.license(license_id), transaction.position
+        def ask(license_id: LicenseId) -> tuple[License, int]:
+            def decide(transaction: Transaction) -> tuple[License, int]:
+                return transaction.license(license_id), transaction.position
 
-        license_, position = self._writer.submit(
-            Work(decide=decide, caller=caller, licenses=(license_id,), only_asks=True)
-        )
+            return self._writer.submit(Work(decide=decide, caller=caller, licenses=(license_id,), only_asks=True))
+
+        license_, position = in_its_place(license_id, ask)
         limit = decisions.preview_limit(license_, seats_max=seats_max)
         deleted = [license_.seats[seat_id] for seat_id in license_.active_seats()] if limit.seats_deleted else []
         return Preview(
             limit=limit,
             seats_active=license_.seats_active,
-            users=[self._past.naming_event(license_id, seat).user.plain for seat in deleted[:USERS_PREVIEWED_MAX]],
+            users=[self._name(license_, seat) for seat in deleted[:USERS_PREVIEWED_MAX]],
             license_version=license_.version,
             position=position,
         )
+
+    def _name(self, license_: License, seat: Seat) -> str:
+        return self._past.naming_event(license_.license_id, seat).user.plain
+
+    def _ask_among(self, among: Among, ask: Callable[[Among], AccessAnswer]) -> AccessAnswer:
+        try:
+            return ask(among)
+        except LicenseIsFoldedError:
+            if isinstance(among, Holding):
+                raise
+            return self._ask_among(self._twins.follow(among), ask)
 
     def _sign_in(self, asks: Work[AccessAnswer], *, user: User, new_users_max: int | None) -> AccessAnswer:
         # Most who sign in have a seat, or get none: they need not wait for those who take one.
@@ -402,11 +428,22 @@ class Seats:
         caller: Caller,
         once: Once | None,
     ) -> ChangesAnswer:
+        return in_its_place(license_id, lambda it: self._carry_out_under(it, changes, run, caller=caller, once=once))
+
+    def _carry_out_under(
+        self,
+        license_id: LicenseId,
+        changes: Sequence[SeatChange],
+        run: Callable[[Transaction, License], tuple[list[_Result], License]],
+        *,
+        caller: Caller,
+        once: Once | None,
+    ) -> ChangesAnswer:
         def decide(transaction: Transaction) -> ChangesAnswer | _Kept:
-            license_ = transaction.license(license_id)
-            kept = _kept_before(transaction, once)
+            kept = _kept_before(transaction, license_id, once)
             if kept is not None:
                 return kept
+            license_ = transaction.license(license_id)
             results, license_ = run(transaction, license_)
             kept = _Kept(license_.version, transaction.position, results)
             _keep(transaction, once, kept)
@@ -462,13 +499,21 @@ def _render(kept: _Kept, license_: License, naming: Callable[[Seat], NamingEvent
     )
 
 
-def _kept_before(transaction: Transaction, once: Once | None) -> _Kept | None:
+def _kept_before(transaction: Transaction, license_id: LicenseId, once: Once | None) -> _Kept | None:
+    """What was answered under this license before; since it was folded the one in its place answers."""
     remembered = transaction.remembered(once.key_hash) if once is not None else None
     if once is None or remembered is None or transaction.at - remembered.answered_at > REMEMBERED_FOR:
+        return None
+    if _was_folded_by(transaction.any_license(license_id), remembered.answered_at):
         return None
     if remembered.request_hash != once.request_hash:
         raise IdempotencyKeyIsReusedError
     return _DECODE_KEPT(remembered.answer)
+
+
+def _was_folded_by(license_: License, at: datetime) -> bool:
+    # Nothing is recorded of a license after that.
+    return license_.folded_into is not None and license_.recorded_at is not None and at >= license_.recorded_at
 
 
 def _keep(transaction: Transaction, once: Once | None, kept: _Kept) -> None:
@@ -543,6 +588,8 @@ def _personal_name(seat_id: SeatId, change: SeatChange, named: NamingEvent | Non
 def _asks(license_id: LicenseId, user: User, *, caller: Caller) -> Work[AccessAnswer]:
     def decide(transaction: Transaction) -> AccessAnswer:
         license_ = transaction.any_license(license_id)
+        if license_.folded_into is not None:
+            raise LicenseIsFoldedError(license_.folded_into)
         seat_id = transaction.seat_of(license_id, user)
         code = access.access(license_, seat_id, policy=transaction.policy, at=transaction.at)
         place = Place(license=license_, seat_id=seat_id)
@@ -568,12 +615,23 @@ def _asks_among(among: Among, user: User, *, caller: Caller) -> Work[AccessAnswe
 
 
 def _licenses_among(transaction: Transaction, among: Among) -> Sequence[License]:
-    """Those that are there; a twin that was folded into another license is not."""
+    """Those that are there; a twin that was folded into another license is not.
+
+    Raises:
+        LicenseIsFoldedError: a license is named whose place another one has taken that is not.
+    """
     if isinstance(among, Holding):
         licenses = transaction.licenses_held(among)
     else:
         licenses = [transaction.any_license(license_id) for license_id in among]
+        _refuse_left_behind(licenses, among)
     return [license_ for license_ in licenses if license_.issued and license_.folded_into is None]
+
+
+def _refuse_left_behind(licenses: Sequence[License], among: Sequence[LicenseId]) -> None:
+    for license_ in licenses:
+        if license_.folded_into is not None and license_.folded_into not in among:
+            raise LicenseIsFoldedError(license_.folded_into)
 
 
 def _access_answer(

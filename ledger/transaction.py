@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy
 
 from ledger.envelope import Event, encode
-from ledger.errors import KeyIsClaimedError, LicenseIsNotFoundError, TooManyLicensesError
+from ledger.errors import KeyIsClaimedError, LicenseIsFoldedError, LicenseIsNotFoundError, TooManyLicensesError
 from ledger.ids import random_id
 from ledger.license import state as license_state
 from ledger.license.access import AccessPolicy
@@ -311,10 +311,13 @@ class Transaction:
         """A license that exists.
 
         Raises:
-            LicenseIsNotFoundError: there is none of this id, or it was folded into another one.
+            LicenseIsNotFoundError: there is none of this id.
+            LicenseIsFoldedError: it was folded into another one.
         """
         license_ = self.any_license(license_id)
-        if not license_.issued or license_.folded_into is not None:
+        if license_.folded_into is not None:
+            raise LicenseIsFoldedError(license_.folded_into)
+        if not license_.issued:
             raise LicenseIsNotFoundError
         return license_
 

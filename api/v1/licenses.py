@@ -40,11 +40,12 @@ def list_licenses(call: Call) -> flask.Response:
     customer_id = query.get("customer_id")
     if scope.customer_id is not None and customer_id not in (None, scope.customer_id):
         return respond({"items": [], "next": None, "position": call.parts.views.position()})
+    licenses = None if scope.licenses is None else call.parts.ledger.twins.follow(scope.licenses)
     page = call.parts.views.licenses.list(
         LicenseQuery(
             customer_id=scope.customer_id or customer_id,
             product_id=scope.product_id,
-            licenses=scope.licenses,
+            licenses=licenses,
             status=query.get("status"),
             q=query.get("q") or None,
         ),
@@ -84,6 +85,17 @@ def license_in_view(call: Call, license_id: LicenseId) -> LicenseInformation:
     if information is None:
         raise LicenseIsNotFoundError
     return information
+
+
+def license_in_its_place(call: Call, license_id: LicenseId) -> LicenseId:
+    """The license that a twin was folded into; this one if it is none.
+
+    Raises:
+        LicenseIsNotFoundError: the views have none of this id.
+    """
+    if license_in_view(call, license_id).folded_into is None:
+        return license_id
+    return call.parts.ledger.twins.follow((license_id,))[-1]
 
 
 def _information(call: Call, license_id: LicenseId) -> LicenseInformation:

@@ -166,7 +166,7 @@ def _check_ids(ids: Mapping[str, str], principal: Principal, parts: Parts) -> No
 
 
 def _reaches(principal: Principal, license_id: LicenseId, parts: Parts) -> bool:
-    if not principal.names(license_id):
+    if not principal.names(license_id) and license_id not in parts.ledger.twins.follow(principal.scope.licenses or ()):
         return False
     if not principal.asks_whose:
         return True

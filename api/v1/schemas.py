@@ -328,7 +328,10 @@ class LicenseInformation(Schema):
     usable_until = _time_or_null()
     license_arn = _text(allow_none=True)
     agreement_id = _text(allow_none=True)
-    folded_into = _text(allow_none=True, metadata={"description": "The license whose twin this one turned out to be."})
+    folded_into = _text(
+        allow_none=True,
+        metadata={"description": "The license whose twin this one turned out to be, and which answers in its place."},
+    )
     version = _number(1)
     position = _number(1)
     as_of = _time()

@@ -13,12 +13,13 @@ from api.problems import Problem
 from api.v1 import answers, schemas
 from api.v1.conditions import IDEMPOTENCY_KEY, IF_MATCH
 from api.v1.cursors import Cursors
-from api.v1.licenses import license_in_view
+from api.v1.licenses import license_in_its_place, license_in_view
 from api.v1.operation import Call, Operation, operation, respond
 from ledger.license.decisions import SeatIsNotFoundError, UserIsBlockedError
 from ledger.license.events import LicenseId, SeatId
 from ledger.replay import Moment
-from ledger.seats import SeatAnswer
+from ledger.seats import SeatAnswer, SeatRecord
+from projections.page import Page, PageKey
 from projections.seats import SeatQuery
 
 BLUEPRINT: Final = Blueprint("seats", __name__, url_prefix="/v1", description="Who has a seat.")
@@ -46,7 +47,7 @@ _COMMAND: Final = Operation(
 def list_seats(call: Call, license_id: LicenseId) -> flask.Response:
     """List the seats of a license, by user, now or at a time."""
     call.wait_for_position()
-    query, views = call.query, call.parts.views
+    query = call.query
     cursors = Cursors.for_list(
         call.parts.ledger,
         caller_id=call.principal.actor.id,
@@ -54,14 +55,7 @@ def list_seats(call: Call, license_id: LicenseId) -> flask.Response:
         filters=_filters(call),
     )
     after = cursors.read(query.get("cursor"))
-    user = query.get("user")
-    seats = SeatQuery(status=query.get("status"), user=user.name if user else None, q=query.get("q") or None)
-    if "as_of" in query:
-        page = views.seats.then(license_id, Moment(as_of=query["as_of"]), seats, after=after, limit=query["limit"])
-    else:
-        page = views.seats.list(license_id, seats, after=after, limit=query["limit"])
-    if not page.items:
-        license_in_view(call, license_id)
+    page = _seats_then(call, license_id, after) if "as_of" in query else _seats_now(call, license_id, after)
     return respond(
         {
             "items": [answers.seat(seat) for seat in page.items],
@@ -70,6 +64,29 @@ def list_seats(call: Call, license_id: LicenseId) -> flask.Response:
             "as_of": page.as_of or call.parts.ledger.now(),
         }
     )
+
+
+def _seats_then(call: Call, license_id: LicenseId, after: PageKey | None) -> Page[SeatRecord]:
+    moment, limit = Moment(as_of=call.query["as_of"]), call.query["limit"]
+    page = call.parts.views.seats.then(license_id, moment, _which(call), after=after, limit=limit)
+    if not page.items:
+        license_in_view(call, license_id)
+    return page
+
+
+def _seats_now(call: Call, license_id: LicenseId, after: PageKey | None) -> Page[SeatRecord]:
+    seats, which, limit = call.parts.views.seats, _which(call), call.query["limit"]
+    page = seats.list(license_id, which, after=after, limit=limit)
+    if page.items:
+        return page
+    # A twin never had a seat.
+    in_its_place = license_in_its_place(call, license_id)
+    return page if in_its_place == license_id else seats.list(in_its_place, which, after=after, limit=limit)
+
+
+def _which(call: Call) -> SeatQuery:
+    query, user = call.query, call.query.get("user")
+    return SeatQuery(status=query.get("status"), user=user.name if user else None, q=query.get("q") or None)
 
 
 def _filters(call: Call) -> Mapping[str, object]:
@@ -93,9 +110,9 @@ def get_seat(call: Call, license_id: LicenseId, seat_id: SeatId) -> flask.Respon
     """One seat."""
     call.wait_for_position()
     position = call.parts.views.position()
-    seat = call.parts.views.seats.get(license_id, seat_id)
+    seats = call.parts.views.seats
+    seat = seats.get(license_id, seat_id) or seats.get(license_in_its_place(call, license_id), seat_id)
     if seat is None:
-        license_in_view(call, license_id)
         raise SeatIsNotFoundError
     return respond(answers.seat(seat, position=position), version=seat.version)
 
@@ -122,7 +139,7 @@ def activate_seat(call: Call, license_id: LicenseId) -> flask.Response:
     answer = call.parts.ledger.seats.activate(
         license_id, user=call.body["user"], caller=call.caller, if_match=call.if_match, once=call.once
     )
-    location = f"/v1/licenses/{license_id}/seats/{answer.seat.seat_id}" if answer.took_seat else None
+    location = f"/v1/licenses/{answer.seat.license_id}/seats/{answer.seat.seat_id}" if answer.took_seat else None
     return _respond(answer, location=location)
 
 
