@@ -140,10 +140,10 @@ class Ledgers:
         )
         return Served(process=process, log=log, url=url, sandbox_url=sandbox)
 
-    def start_marketplace(self, *options: str) -> dict[str, str]:
+    def start_marketplace(self, *options: str, **settings: str) -> dict[str, str]:
         """Start a sandbox Marketplace in a process of its own; returns the environment that leads to it."""
         log = self.folder / "sandbox.log"
-        process = self.start("sandbox", "--port", "0", *options, log=log)
+        process = self.start("sandbox", "--port", "0", *options, log=log, **settings)
         wait_for(lambda: _told(process, log, r"The sandbox Marketplace is at (\S+)"), what="the sandbox")
         exported = re.findall(r"^export (\w+)=(.*)$", log.read_text(), re.MULTILINE)
         return {name: value.strip("'") for name, value in exported}
