@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-is-installed
 DEV := $(VENV)/.dev-is-installed
 KAFKA := .services/kafka/.is-there
-WORKERS := 3
+WORKERS := 2
 PACKAGES := ledger projections api consumers commands
 
 # Not compiled ahead: what is imported is compiled then, and most of it never is.
@@ -25,8 +25,8 @@ setup: $(DEV) ## Make .venv with the command licensing-ledger and all tools, fro
 run: $(RUNTIME) ## Start the ledger with the sandbox Marketplace and a sample customer.
 	@$(BIN)/licensing-ledger serve --sandbox
 
-# The tests run even where lint finds something, so that one run tells everything. They wait much, so there are more
-# of them at once than processors.
+# The tests run even where lint finds something, so that one run tells everything. They wait much for servers, so
+# that two at once take little more than half of the time.
 test: $(DEV) ## Everything: lint, types, architecture, all tests; WORKERS=n at once.
 	@$(MAKE) --no-print-directory lint; lint=$$?; $(BIN)/pytest --numprocesses $(WORKERS) && exit $$lint
 
