@@ -252,16 +252,18 @@ def test_a_killed_follower_is_taken_up_where_it_was(database: Path) -> None:
             "database = Path(sys.argv[1]); views.EVENTS_PER_BATCH = 2;"
             "\nwith open_ledger(database, Clock()) as ledger:"
             "\n    mine = Views.open(ViewsSettings(url=views_url(database)), ledger)"
-            "\n    mine.run_once(progress=lambda done, _: print(done, flush=True))"
+            # It is killed on its way, but never so late that it is through.
+            "\n    batches = iter(range(15))"
+            "\n    go_on = lambda done, _: (print(done, flush=True), next(batches, None) is None and sys.stdin.read())"
+            "\n    mine.run_once(progress=go_on)"
         )
         for _ in range(3):
-            child = subprocess.Popen([sys.executable, "-c", program, database], stdout=subprocess.PIPE)
-            assert child.stdout is not None
-            for _ in range(20):
-                child.stdout.readline()
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait()
-            child.stdout.close()
+            command = [sys.executable, "-c", program, database]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+                assert child.stdout is not None
+                for _ in range(10):
+                    child.stdout.readline()
+                os.kill(child.pid, signal.SIGKILL)
         assert 0 < story.views.position() < story.ledger.head().position
         story.views.run_once()
         followed = story.told()
