@@ -1,9 +1,9 @@
 """One batch of events, applied to all views in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Self
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Index
 
 from ledger.envelope import RecordedEvent
 from ledger.times import microseconds
@@ -70,8 +70,13 @@ class Changes:
         self._history.write(connection, tables.history)
 
     def finish(self, connection: Connection, tables: Tables) -> None:
-        """Write the other rows, and make the indexes: after many rows they cost less than with each."""
+        """Write the other rows, so that those who follow can go on from them."""
         self.write(connection, tables)
-        for index in tables.indexes:
-            index.create(connection)
-        take_stock(connection, tables.metadata.sorted_tables)
+        make_indexes(connection, tables, tables.indexes_to_write)
+
+
+def make_indexes(connection: Connection, tables: Tables, indexes: Iterable[Index]) -> None:
+    """Make indexes of tables that are filled: after many rows they cost less than with each."""
+    for index in indexes:
+        index.create(connection)
+    take_stock(connection, tables.metadata.sorted_tables)

@@ -6,6 +6,7 @@ grows at its end, where one of random ids would touch a page of the file for eac
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import sqlalchemy
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, ScalarSelect, Table
@@ -15,6 +16,8 @@ from projections.generations import suffix
 
 # Sorted and compared by code points on every engine, whatever language a database was made for.
 Text = AnyText().with_variant(AnyText(collation="C"), "postgresql")
+
+_TO_WRITE: Final = "to write"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +43,16 @@ class Tables:
         """The indexes of all tables."""
         found = {index for table in self.metadata.sorted_tables for index in table.indexes}
         return sorted(found, key=lambda one: str(one.name))
+
+    @property
+    def indexes_to_write(self) -> list[Index]:
+        """Those by which the rows are found that events are about."""
+        return [index for index in self.indexes if _TO_WRITE in index.info]
+
+    @property
+    def indexes_to_read(self) -> list[Index]:
+        """Those that only readers need."""
+        return [index for index in self.indexes if _TO_WRITE not in index.info]
 
 
 # The same objects for the same generation, so that statements are compiled once.
@@ -98,7 +111,7 @@ def _licenses_table(metadata: MetaData, suffix: str) -> Table:
         Column("seats_blocked", Integer, nullable=False),
         Column("seats_inactive", Integer, nullable=False),
         Column("seats_deleted", Integer, nullable=False),
-        Index(f"{name}_by_id", "license_id", unique=True),
+        Index(f"{name}_by_id", "license_id", unique=True, info={_TO_WRITE: True}),
         Index(f"{name}_by_company", "company_key", "license_id"),
         Index(f"{name}_by_customer", "customer_id"),
     )
@@ -134,7 +147,7 @@ def _seats_table(metadata: MetaData, suffix: str) -> Table:
         Column("actor_role", Text, nullable=False),
         Column("actor_id", Text, nullable=False),
         Column("version", Integer, nullable=False),
-        Index(f"{name}_by_id", "seat_id"),
+        Index(f"{name}_by_id", "seat_id", info={_TO_WRITE: True}),
         Index(f"{name}_by_user", "license_key", "identity"),
     )
 

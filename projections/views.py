@@ -18,7 +18,7 @@ from ledger.ledger import Ledger
 from ledger.store import StoreCannotOpenError, StoreError
 from ledger.store.url import DatabaseUrl
 from projections import generations
-from projections.batch import Changes
+from projections.batch import Changes, make_indexes
 from projections.database import ViewsDatabase, reason_of
 from projections.generations import Generation
 from projections.history import HistoryView
@@ -431,10 +431,15 @@ class Views:
         made, filling = self._begin_rebuild(), Changes.of_nothing()
         while filling.rows_held < ROWS_HELD_MAX and (further := self._rebuild_on(made, filling.fill, progress)) != made:
             made = further
-        self._finish_filling(made, filling)
+        self._arrange(made, filling.finish)
+        made = self._rebuild_to_the_end(made, progress)
+        self._arrange(made, _make_indexes_to_read)
+        self._swap(self._rebuild_to_the_end(made, progress))
+
+    def _rebuild_to_the_end(self, made: Generation, progress: Progress | None) -> Generation:
         while (further := self._rebuild_on(made, _apply_batch, progress)) != made:
             made = further
-        self._swap(made)
+        return made
 
     def _rebuild_on(self, made: Generation, write: Write, progress: Progress | None) -> Generation:
         """Take in the next batch; as it was if there is nothing new, or the views are stopped."""
@@ -445,13 +450,14 @@ class Views:
             progress(reached.position, self._ledger.head().position)
         return reached
 
-    def _finish_filling(self, made: Generation, filling: Changes) -> None:
+    def _arrange(self, made: Generation, change: Callable[[Connection, Tables], None]) -> None:
+        """Change the tables as a whole, at the position where they are."""
         if self._halted.is_set():
             return
         with self._database.writing() as connection:
             if generations.lock(connection, made.number) != made:
                 raise RebuildWasOvertakenError
-            filling.finish(connection, tables_of(made.number))
+            change(connection, tables_of(made.number))
 
     def _begin_rebuild(self) -> Generation:
         live = self._live()
@@ -487,6 +493,10 @@ def _apply_batch(connection: Connection, tables: Tables, batch: Sequence[Recorde
     changes = Changes.load(connection, tables, batch)
     changes.apply(batch)
     changes.write(connection, tables)
+
+
+def _make_indexes_to_read(connection: Connection, tables: Tables) -> None:
+    make_indexes(connection, tables, tables.indexes_to_read)
 
 
 def _prepare(database: ViewsDatabase, ledger: Ledger) -> None:
