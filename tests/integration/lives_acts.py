@@ -127,13 +127,15 @@ def succeed(world: World, life: Life) -> None:
     dice, at = world.dice, world.clock()
     # A legacy buyer has one agreement at a time.
     kind = "now" if life.is_legacy else dice.choice(("now", "visible-before", "signed-before", "private"))
+    # Nobody is told that rows of one license are of two agreements of a channel partner.
+    may_keep = kind != "private" and not (kind == "visible-before" and life.via_partner)
     starts_at = contract.ends_at if kind == "signed-before" else None
     terms = SuccessorTerms(
         until=max(contract.ends_at, at) + world.some_days(),
         intent=dice.choice((Intent.RENEW, Intent.REPLACE)),
         seats=dice.choice((None, dice.randint(1, 9))),
         starts_at=starts_at if starts_at is not None and starts_at > at else None,
-        keeps_license=kind != "private" and dice.random() < 0.4,
+        keeps_license=may_keep and dice.random() < 0.4,
         is_linked=kind != "private",
         predecessor_ends=PredecessorEnds.ON_ITS_DATE if kind == "visible-before" and contract.ends_at > at else None,
     )
