@@ -7,7 +7,8 @@ from typing import Final
 
 import structlog
 
-from consumers.marketplace.budget import READINGS_PER_SECOND, ReadingsBudget
+from consumers.marketplace.backlog import Backlog
+from consumers.marketplace.budget import READINGS_PER_SECOND, Priority, ReadingsBudget
 from consumers.marketplace.clients import POLL_SECONDS, Clients
 from consumers.marketplace.inbox import SETTLED_AT_ONCE, Inbox
 from consumers.marketplace.lineage import Lineages
@@ -75,6 +76,7 @@ class Consumer:
         self._inbox = Inbox(ledger, settings, lineages)
         self._observer = Observer(ledger, settings, clients, budget=budget, lineages=lineages, now=now)
         self._reconciler = Reconciler(ledger, settings, clients, budget=budget, now=now)
+        self._backlog = Backlog()
         self._heard = threading.Event()
         self._outages = 0
         self._aws_rests_until: datetime | None = None
@@ -129,7 +131,12 @@ class Consumer:
         if self._source is None:
             stop.wait()
             return
-        again_until(stop, lambda: self._take(wait_seconds=POLL_SECONDS), failed="messages could not be taken")
+        again_until(stop, self._take_in_turn, failed="messages could not be taken")
+
+    def _take_in_turn(self) -> bool:
+        took = self._take(wait_seconds=POLL_SECONDS)
+        self._backlog.note(took=took)
+        return took
 
     def _take(self, *, wait_seconds: int) -> bool:
         took = self._source is not None and self._source.take(self._inbox, wait_seconds=wait_seconds)
@@ -165,7 +172,9 @@ class Consumer:
         self._upkeep.work(at=at)
         settled = self._settle(at)
         woken = self._wake_parked(at)
-        return self._observe(at) or settled or woken or self._reconcile(at)
+        if self._backlog.holds():
+            return self._observe(at, up_to=Priority.REGISTRATION) or settled or woken
+        return self._observe(at, up_to=Priority.SWEEP) or settled or woken or self._reconcile(at)
 
     def _settle(self, at: datetime) -> bool:
         """Work off the new messages, many before a license is read: a reading comes after all that tell of it."""
@@ -184,10 +193,10 @@ class Consumer:
         self._parked_looked_at = at
         return self._inbox.wake_parked()
 
-    def _observe(self, at: datetime) -> bool:
+    def _observe(self, at: datetime, *, up_to: Priority) -> bool:
         if self._aws_rests(at):
             return False
-        outcome = self._observer.observe_next(at=at)
+        outcome = self._observer.observe_next(at=at, up_to=up_to)
         if outcome is not Outcome.NOTHING_DUE and outcome is not Outcome.SUPERSEDED:
             self._note_answer(at, answered=outcome is not Outcome.NO_ANSWER)
         return outcome not in {Outcome.NO_ANSWER, Outcome.NOTHING_DUE}

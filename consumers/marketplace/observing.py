@@ -165,15 +165,15 @@ class Observer:
         self._now = now
         self._lineages = lineages
 
-    def observe_next(self, *, at: datetime) -> Outcome:
-        """Read the license that is due first, if there is one.
+    def observe_next(self, *, at: datetime, up_to: Priority) -> Outcome:
+        """Read the license that is due first, if there is one that is no less urgent than `up_to`.
 
         Raises:
             LedgerError, StoreError: the database can't be written or read.
         """
         with self._ledger.reading.connect() as reading:
             due = observations.next_due(reading, at=at)
-        if due is None:
+        if due is None or due[1] > up_to:
             return Outcome.NOTHING_DUE
         license_id, priority = due
         try:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BATCH_MAX: Final = 10
 """SQS's limit."""
+STORED_AT_ONCE_MAX: Final = 100
+"""Of a long queue; each time that some are stored the others who write wait, and they wait for them."""
 
 _LOGGER: Final = structlog.get_logger(__name__)
 
@@ -30,13 +32,18 @@ class SqsQueue:
         self._queue_url = queue_url
 
     def take(self, inbox: Inbox, *, wait_seconds: int) -> bool:
-        """Take one batch: stored first, deleted from the queue after; whether there was any.
+        """Take some: stored first, deleted from the queue after; whether there were any.
 
         Raises:
-            SourceFailedError: the queue does not answer.
+            SourceFailedError: the queue does not answer; what it gave before comes again.
             LedgerError: the database can't be written.
         """
-        messages = self.receive(wait_seconds=wait_seconds)
+        messages = list(self.receive(wait_seconds=wait_seconds))
+        received_last = len(messages)
+        while received_last == BATCH_MAX and len(messages) < STORED_AT_ONCE_MAX:
+            more = self.receive(wait_seconds=0)
+            received_last = len(more)
+            messages += more
         if messages:
             inbox.store([received(message.get("Body", ""), transport_id=message["MessageId"]) for message in messages])
             self.delete(messages)
@@ -62,8 +69,10 @@ class SqsQueue:
         Raises:
             SourceFailedError: the queue does not answer; they come again.
         """
-        if not messages:
-            return
+        for begin in range(0, len(messages), BATCH_MAX):
+            self._delete_batch(messages[begin : begin + BATCH_MAX])
+
+    def _delete_batch(self, messages: "Sequence[MessageTypeDef]") -> None:
         entries: list[DeleteMessageBatchRequestEntryTypeDef] = [
             {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(messages)
         ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from urllib3 import HTTPResponse
 
 from consumers.marketplace import Consumer
@@ -82,14 +83,15 @@ def decided_by(stage: Stage, *, off: timedelta) -> Iterator[Decided]:
 
 def turn_away(stage: Stage) -> None:
     """Let AWS take no signature of this ledger any more."""
-
-    def refuse(request: AWSPreparedRequest, **_: object) -> AWSResponse:
-        body = BytesIO(json.dumps(TURNED_AWAY).encode())
-        raw = HTTPResponse(body=body, preload_content=False)
-        return AWSResponse(request.url, 400, {"Content-Type": "application/x-amz-json-1.1"}, raw)
-
+    refuse: Any = _refuse  # The types of boto3's events know no handler that answers.
     for client in (stage.clients.entitlements, stage.clients.agreements, stage.clients.metering):
         client.meta.events.register("before-send", refuse, "clock")
+
+
+def _refuse(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+    headers = HTTPHeaders.from_dict({"Content-Type": "application/x-amz-json-1.1"})
+    body = BytesIO(json.dumps(TURNED_AWAY).encode())
+    return AWSResponse(request.url, 400, headers, HTTPResponse(body=body, preload_content=False))
 
 
 def listen_to(stage: Stage) -> None:

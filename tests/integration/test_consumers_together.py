@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,6 +19,7 @@ import pytest
 import sqlalchemy
 
 from consumers.marketplace import Consumer, MarketplaceRegistration, aws_clients
+from consumers.marketplace.inbox import Inbox, received
 from consumers.marketplace.tables import OBSERVATIONS
 from consumers.sandbox import FaultPlan
 from ledger.registration import Resolved
@@ -30,6 +31,7 @@ from tests.integration.consumers_stage import (
     UNLIMITED,
     USERS,
     Stage,
+    anew,
     database,
     open_ledger,
     staged,
@@ -141,6 +143,59 @@ def test_a_stop_does_not_wait_for_aws_to_answer(stage: Stage) -> None:
     stage.sandbox.faults.clear()
     stage.pass_time(2 * MINUTE)
     assert stage.license().seats_max == 5
+
+
+def test_many_messages_of_a_long_queue_are_stored_at_once(stage: Stage) -> None:
+    """Whoever stores few at a time waits for the others who write as often."""
+    stage.bought()
+    before = len(stage.inbox())
+    poke = json.loads(stage.sandbox.marketplace.messages[0].body)
+    stage.send(*(anew(poke) for _ in range(25)))
+    stored: list[int] = []
+    stage.clients.sqs.meta.events.register(
+        "before-call.sqs.DeleteMessageBatch", lambda **_: stored.append(len(stage.inbox()) - before)
+    )
+    stage.consume()
+    assert stored == [25, 25, 25]
+    assert stage.queue_is_empty()
+
+
+class OneByOne:
+    """A source that has another message each time that it is asked, for as long as there are some."""
+
+    def __init__(self, bodies: Sequence[str]) -> None:
+        """Give these."""
+        self._bodies = list(bodies)
+
+    def take(self, inbox: Inbox, *, wait_seconds: int) -> bool:
+        """Store the next one."""
+        if not self._bodies:
+            threading.Event().wait(wait_seconds / 10)
+            return False
+        inbox.store([received(self._bodies.pop(0), transport_id="-")])
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_messages_that_come_one_after_the_other_cost_few_readings(stage: Stage) -> None:
+    """Those that still lie at the source are heard before AWS is asked; then it shows what is so."""
+    contract = stage.bought(seats=4)
+    poke = json.loads(stage.sandbox.marketplace.messages[0].body)
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=5)
+    stage.held_back()
+    stage.consumer.stand_back()
+    readings: list[float] = []
+    stage.clients.entitlements.meta.events.register(
+        "before-call.*.GetEntitlements", lambda **_: readings.append(time.monotonic())
+    )
+    source = OneByOne([anew(poke) for _ in range(400)])
+    consumer = Consumer(stage.ledger, stage.settings, stage.clients, now=stage.clock, source=source)
+    with running(consumer):
+        wait_for(lambda: len(stage.statuses()) > 400 and set(stage.statuses()) == {"done"})
+    assert stage.license().seats_max == 5
+    assert 1 <= len(readings) <= 5
 
 
 def test_a_queue_that_does_not_answer_is_asked_with_growing_pauses(stage: Stage) -> None:
