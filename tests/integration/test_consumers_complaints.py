@@ -5,25 +5,38 @@ What no program can answer, such as who may subscribe to AWS's topics, is told b
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from consumers.marketplace import Consumer
 from consumers.sandbox import FaultPlan, Generation
+from consumers.sandbox.signing import passing_key
+from ledger.license.access import LicenseStatus
 from ledger.license.events import KeyKind
+from ledger.store.url import DatabaseUrl
 from ledger.users import parse_user
+from projections.license_information import LicenseQuery
+from projections.views import Views, ViewsSettings
 from tests.integration.consumers_stage import (
     ADMIN,
     ANALYTICAL_ENGINES,
+    COMPILERS_INC,
     END_OF_MAY,
     ENGINES,
+    NOON,
     PRODUCT_CODE,
+    UNLIMITED,
     USERS,
     Stage,
     database,
     staged,
 )
+
+ENTITLEMENT_TOPIC = f"arn:aws:sns:us-east-1:287250355862:aws-mp-entitlement-notification-{PRODUCT_CODE}"
+TOPIC_OF_ONES_OWN = "arn:aws:sns:us-east-1:993604559884:marketplace"
 
 
 @pytest.fixture(params=ENGINES)
@@ -110,6 +123,38 @@ def test_jentic_one_1184_who_looks_again_takes_no_other_seat(stage: Stage) -> No
     assert stage.license().seats_active == 1
 
 
+def test_trackit_302_who_has_bought_is_let_in_from_the_first_minute(stage: Stage) -> None:
+    """A gate is worth nothing that keeps out whom it is for: messages first, or the buyer first."""
+    stage.bought(seats=1)
+    later = stage.buy(seats=1, account_id=COMPILERS_INC)
+    stage.held_back()
+    token = stage.sandbox.marketplace.issue_token(later.agreement_id).token
+    stage.registration.resolve(token, cause="request-1")
+    for license_, user in zip(stage.licenses(), ("ada", "grace"), strict=True):
+        stage.ledger.seats.activate(license_.license_id, user=parse_user(user), caller=ADMIN)
+        answer = stage.ledger.seats.access(license_.license_id, user=parse_user(user), caller=ADMIN)
+        assert answer.code == "ALLOWED"
+
+
+def test_serverless_saas_integration_11_and_developer_portal_164_a_topic_of_ones_own_is_said_to_be_none_of_awss(
+    stage: Stage,
+) -> None:
+    """Its messages change nothing, and the inbox names the topic that was subscribed by mistake."""
+    settings = replace(stage.settings, sns_topic_arns=frozenset({ENTITLEMENT_TOPIC}))
+    stage.consumer.stand_back()
+    consumer = Consumer(stage.ledger, settings, stage.clients, now=stage.clock, readings_per_second=UNLIMITED)
+    stage.buy(seats=5, generation=Generation.LEGACY)
+    said = json.loads(stage.held_back()[-1])
+    stage.send(json.dumps(passing_key().sign(said | {"TopicArn": TOPIC_OF_ONES_OWN})))
+    while consumer.run_once():
+        pass
+    assert stage.licenses() == []
+    ((status, reason),) = stage.inbox()
+    assert status == "failed"
+    assert reason is not None
+    assert TOPIC_OF_ONES_OWN in reason
+
+
 def test_serverless_saas_integration_45_a_new_customer_is_told_from_a_change(stage: Stage) -> None:
     """By what the ledger holds, since the messages are the same."""
     contract = stage.buy(seats=5, generation=Generation.LEGACY)
@@ -121,8 +166,10 @@ def test_serverless_saas_integration_45_a_new_customer_is_told_from_a_change(sta
     assert stage.events().count("license-issued") == 1
 
 
-def test_user_guide_for_sellers_10_and_11_a_token_may_be_resolved_as_often_as_one_likes(stage: Stage) -> None:
-    """And who leaves and subscribes again is the same customer."""
+def test_serverless_saas_integration_10_and_user_guide_10_and_11_tokens_for_tests_resolve_again_and_again(
+    stage: Stage,
+) -> None:
+    """The sandbox issues them, where AWS has none for tests; who leaves and subscribes again is the same customer."""
     marketplace = stage.sandbox.marketplace
     contract = stage.buy(seats=5, generation=Generation.LEGACY)
     token = marketplace.issue_token(contract.agreement_id).token
@@ -134,6 +181,22 @@ def test_user_guide_for_sellers_10_and_11_a_token_may_be_resolved_as_often_as_on
     again = stage.buy(seats=3, generation=Generation.LEGACY)
     token = marketplace.issue_token(again.agreement_id).token
     assert stage.registration.resolve(token, cause="request-3").license_id == first.license_id
+
+
+def test_repost_quwmzs1m1uqxwp_customers_see_status_number_and_date(stage: Stage, tmp_path: Path) -> None:
+    """What AWS's reviewers look for stands on the page of a license, and since when in its history."""
+    stage.bought(seats=5)
+    stage.activate("ada")
+    views = Views.open(ViewsSettings(url=DatabaseUrl.of_file(tmp_path / "ledger.views")), stage.ledger)
+    try:
+        views.run_once()
+        (shown,) = views.licenses.list(LicenseQuery(), after=None, limit=2, at=stage.clock()).items
+    finally:
+        views.stop()
+    assert (shown.status, shown.renewal_date) == (LicenseStatus.ACTIVE, END_OF_MAY)
+    assert (shown.seats_max, shown.seats_active) == (5, 1)
+    started = [one for one in stage.ledger.feed(after=0, limit=100) if one.event.TYPE == "license.subscription-started"]
+    assert [one.recorded_at >= NOON for one in started] == [True]
 
 
 def test_neondatabase_website_2852_a_customer_is_found_by_any_id_that_they_can_quote(stage: Stage) -> None:
