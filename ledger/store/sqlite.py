@@ -3,6 +3,7 @@
 import secrets
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,7 @@ from ledger.store.tables import METADATA, SCHEMA_VERSION, SNAPSHOT_FORMAT, schem
 from ledger.times import microseconds, moment, system_now
 
 _LOCK_TIMEOUT_SECONDS: Final = 5
+_ASKED_FOR_MILLISECONDS: Final = 20
 _CACHE_KIBIBYTES: Final = 32_768
 _CHECKPOINT_PAGES: Final = 4_000
 
@@ -96,7 +98,7 @@ class SqliteStore:
     def begin(self) -> Head:
         """Lock the file for writing and read the head."""
         with _store_errors():
-            self._writer.execute("BEGIN IMMEDIATE")
+            self._lock()
             return head_of(self._writer.execute(_SELECT_HEAD).fetchone())
 
     def look(self) -> Head:
@@ -291,6 +293,30 @@ class SqliteStore:
             raise
         # Only a connection that is whole takes the place of the one before: half of one would write without the rows.
         self._writer, self._rows = writer, rows
+
+    def _lock(self) -> None:
+        """Wait for the lock of the file, and ask for it often.
+
+        SQLite asks ever more rarely, at last ten times a second, and so misses the short moments in which a process
+        that writes one thing after the other lets it go. A new wait begins with the short pauses.
+        """
+        deadline = time.monotonic() + _LOCK_TIMEOUT_SECONDS
+        self._writer.execute(f"PRAGMA busy_timeout={_ASKED_FOR_MILLISECONDS}")
+        try:
+            while not self._locks_now():
+                if time.monotonic() > deadline:
+                    raise StoreError(f"another process has the lock of the file for {_LOCK_TIMEOUT_SECONDS} seconds")
+        finally:
+            self._writer.execute(f"PRAGMA busy_timeout={_LOCK_TIMEOUT_SECONDS * 1_000}")
+
+    def _locks_now(self) -> bool:
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
 
     def _disconnect(self) -> None:
         try:

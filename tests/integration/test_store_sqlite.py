@@ -3,10 +3,12 @@
 import os
 import shutil
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,6 +87,39 @@ def test_many_open_a_new_file_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(open_it, range(16)))) == 1
+
+
+_WRITES_ALL_THE_TIME = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+while True:
+    connection.execute("BEGIN IMMEDIATE")
+    print("locked", flush=True)
+    time.sleep(0.3)
+    connection.execute("COMMIT")
+    time.sleep(0.03)
+"""
+
+
+def test_a_process_that_writes_all_the_time_lets_others_in(tmp_path: Path) -> None:
+    """It lets the lock go for short moments only, and whoever waits meets one of the next."""
+    store = SqliteStore(tmp_path / "ledger.db")
+    waited: list[float] = []
+    with subprocess.Popen(
+        [sys.executable, "-c", _WRITES_ALL_THE_TIME, tmp_path / "ledger.db"], stdout=subprocess.PIPE
+    ) as busy:
+        try:
+            assert busy.stdout is not None
+            for _ in range(8):
+                busy.stdout.readline()
+                begun_at = time.monotonic()
+                store.begin()
+                waited.append(time.monotonic() - begun_at)
+                store.rollback()
+        finally:
+            busy.kill()
+    store.close()
+    assert statistics.median(waited) < 0.7, waited
 
 
 def test_nothing_stays_open_after_a_close(tmp_path: Path) -> None:
