@@ -119,6 +119,17 @@ class _New:
 _ISSUING: Final = frozenset({PokeKind.LICENSE_UPDATED, PokeKind.ENTITLEMENT_UPDATED, PokeKind.SUBSCRIBE_SUCCESS})
 _TO_SETTLE: Final = (MessageStatus.NEW, MessageStatus.PARKED)
 """Those with a due time: of the parked ones those that wait for an answer of AWS."""
+_DUE: Final = (
+    sqlalchemy.select(INBOX.c.number)
+    .where(
+        INBOX.c.status.in_(_TO_SETTLE),
+        INBOX.c.verified_at.is_not(None),
+        INBOX.c.due_at <= sqlalchemy.bindparam("at"),
+    )
+    .order_by(INBOX.c.number)
+    .limit(SETTLED_AT_ONCE)
+)
+"""Asked in each turn of the work, so that it is made once."""
 _BEGINNING: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
 """What an agreement may be heard of by for the first time."""
 GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
@@ -213,16 +224,9 @@ class Inbox:
         """
         self._now = at
         with self._ledger.reading.connect() as reading:
-            numbers = reading.scalars(
-                sqlalchemy.select(INBOX.c.number)
-                .where(
-                    INBOX.c.status.in_(_TO_SETTLE),
-                    INBOX.c.verified_at.is_not(None),
-                    INBOX.c.due_at <= microseconds(at),
-                )
-                .order_by(INBOX.c.number)
-                .limit(SETTLED_AT_ONCE)
-            ).all()
+            numbers = reading.scalars(_DUE, {"at": microseconds(at)}).all()
+            if not numbers:
+                return 0
             messages = reading.execute(
                 sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.body)
                 .where(INBOX.c.number.in_(numbers))

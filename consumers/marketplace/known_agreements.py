@@ -3,13 +3,13 @@
 They are what AWS told and can be asked again; what follows from them for a license is in its events.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, Select, bindparam
 
 from consumers.marketplace.agreement import Agreement, AgreementStatus
 from consumers.marketplace.tables import AGREEMENTS
@@ -24,35 +24,30 @@ _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 def find(rows: Connection, agreement_id: str) -> Agreement | None:
     """One agreement; null if it was never heard of."""
-    found = _select(rows, AGREEMENTS.c.agreement_id == agreement_id)
+    found = _read(rows, _BY_ID, {"value": agreement_id})
     return found[0] if found else None
 
 
 def of_license(rows: Connection, license_id: LicenseId) -> tuple[Agreement, ...]:
     """The agreements behind a license, the earliest first."""
-    return _select(rows, AGREEMENTS.c.license_id == license_id)
+    return _read(rows, _BY_LICENSE, {"value": license_id})
 
 
 def of_arn(rows: Connection, license_arn: str) -> tuple[Agreement, ...]:
     """The agreements that give a license of AWS's, the earliest first."""
-    return _select(rows, AGREEMENTS.c.license_arn == license_arn)
+    return _read(rows, _BY_ARN, {"value": license_arn})
 
 
 def relatives(rows: Connection, agreement: Agreement) -> tuple[Agreement, ...]:
     """The agreements of the same chain that were heard of, but for this one, the earliest first."""
-    links = {agreement.agreement_id, agreement.initial_agreement_id, agreement.previous_agreement_id} - {None}
     before = {agreement.initial_agreement_id, agreement.previous_agreement_id} - {None}
-    related = AGREEMENTS.c.agreement_id.in_(before) | AGREEMENTS.c.previous_agreement_id.in_([agreement.agreement_id])
-    return _select(
-        rows,
-        (related | AGREEMENTS.c.initial_agreement_id.in_(links))
-        & (AGREEMENTS.c.agreement_id != agreement.agreement_id),
-    )
+    links = {agreement.agreement_id, *before}
+    return _read(rows, _RELATED, {"value": agreement.agreement_id, "before": [*before], "links": [*links]})
 
 
 def followers(rows: Connection, agreement_id: str) -> tuple[Agreement, ...]:
     """The agreements that claim to follow this one, the earliest first."""
-    return _select(rows, AGREEMENTS.c.previous_agreement_id == agreement_id)
+    return _read(rows, _BY_PREVIOUS, {"value": agreement_id})
 
 
 def note(transaction: Transaction, heard: Agreement) -> Agreement:
@@ -91,9 +86,28 @@ def next_start(agreements: Collection[Agreement], *, at: datetime) -> datetime |
     return min((one.starts_at for one in agreements if one.starts_at is not None and one.starts_at > at), default=None)
 
 
-def _select(rows: Connection, condition: ColumnElement[bool]) -> tuple[Agreement, ...]:
-    found = rows.execute(sqlalchemy.select(AGREEMENTS).where(condition).order_by(AGREEMENTS.c.heard_at)).all()
-    return in_order([_agreement(row) for row in found])
+def _select(condition: ColumnElement[bool]) -> Select[Any]:
+    return sqlalchemy.select(AGREEMENTS).where(condition).order_by(AGREEMENTS.c.heard_at)
+
+
+# Made once: each message and each reading asks several of them, and to make one takes longer than to run it.
+_VALUE: Final[sqlalchemy.BindParameter[str]] = bindparam("value")
+_BY_ID: Final = _select(AGREEMENTS.c.agreement_id == _VALUE)
+_BY_LICENSE: Final = _select(AGREEMENTS.c.license_id == _VALUE)
+_BY_ARN: Final = _select(AGREEMENTS.c.license_arn == _VALUE)
+_BY_PREVIOUS: Final = _select(AGREEMENTS.c.previous_agreement_id == _VALUE)
+_RELATED: Final = _select(
+    (
+        AGREEMENTS.c.agreement_id.in_(bindparam("before", expanding=True))
+        | (AGREEMENTS.c.previous_agreement_id == _VALUE)
+        | AGREEMENTS.c.initial_agreement_id.in_(bindparam("links", expanding=True))
+    )
+    & (AGREEMENTS.c.agreement_id != _VALUE)
+)
+
+
+def _read(rows: Connection, query: Select[Any], values: Mapping[str, Any]) -> tuple[Agreement, ...]:
+    return in_order([_agreement(row) for row in rows.execute(query, values)])
 
 
 def in_order(agreements: Sequence[Agreement]) -> tuple[Agreement, ...]:

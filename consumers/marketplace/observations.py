@@ -85,6 +85,17 @@ class Next:
     first_reading: FirstReading | None = None
 
 
+_NEXT_DUE: Final = (
+    sqlalchemy.select(OBSERVATIONS.c.license_id, OBSERVATIONS.c.priority)
+    .where(
+        OBSERVATIONS.c.due_at <= sqlalchemy.bindparam("at"), OBSERVATIONS.c.leased_until <= sqlalchemy.bindparam("at")
+    )
+    .order_by(OBSERVATIONS.c.priority, OBSERVATIONS.c.due_at)
+    .limit(1)
+)
+"""Asked in each turn of the work, so that it is made once."""
+
+
 def request(
     transaction: Transaction, license_id: LicenseId, *, priority: Priority, license_arn_heard: str | None = None
 ) -> None:
@@ -127,12 +138,7 @@ def find(rows: sqlalchemy.Connection, license_id: LicenseId) -> Observation | No
 
 def next_due(reading: sqlalchemy.Connection, *, at: datetime) -> tuple[LicenseId, Priority] | None:
     """The license to read next: what was heard before what is due by its date, and that before rechecks."""
-    row = reading.execute(
-        sqlalchemy.select(OBSERVATIONS.c.license_id, OBSERVATIONS.c.priority)
-        .where(OBSERVATIONS.c.due_at <= microseconds(at), OBSERVATIONS.c.leased_until <= microseconds(at))
-        .order_by(OBSERVATIONS.c.priority, OBSERVATIONS.c.due_at)
-        .limit(1)
-    ).one_or_none()
+    row = reading.execute(_NEXT_DUE, {"at": microseconds(at)}).one_or_none()
     return None if row is None else (LicenseId(row.license_id), Priority(row.priority))
 
 

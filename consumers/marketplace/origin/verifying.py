@@ -54,6 +54,13 @@ _Found: TypeAlias = tuple[Mapping[str, Any], Sequence[_Message]]
 """The columns in which it is written down what was found of some messages."""
 
 _UNVERIFIED: Final = (INBOX.c.status == MessageStatus.NEW) & INBOX.c.verified_at.is_(None)
+_DUE: Final = (
+    sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.received_at, INBOX.c.body)
+    .where(_UNVERIFIED, INBOX.c.due_at <= sqlalchemy.bindparam("at"), INBOX.c.number > sqlalchemy.bindparam("after"))
+    .order_by(INBOX.c.number)
+    .limit(_AT_ONCE)
+)
+"""Asked in each turn of the work, so that it is made once."""
 
 
 class Verifier:
@@ -104,14 +111,9 @@ class Verifier:
         return judged
 
     def _due(self, at: datetime, *, after: int) -> Sequence[tuple[_Message, str]]:
-        query = (
-            sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.received_at, INBOX.c.body)
-            .where(_UNVERIFIED, INBOX.c.due_at <= microseconds(at), INBOX.c.number > after)
-            .order_by(INBOX.c.number)
-            .limit(_AT_ONCE)
-        )
+        values = {"at": microseconds(at), "after": after}
         with self._ledger.reading.connect() as reading:
-            return [(_message(*row), body) for *row, body in reading.execute(query)]
+            return [(_message(*row), body) for *row, body in reading.execute(_DUE, values)]
 
     def _judge(self, due: Sequence[tuple[_Message, str]], wanted: dict[str, list[_Message]], *, at: datetime) -> bool:
         admitted: list[_Message] = []

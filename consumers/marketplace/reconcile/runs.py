@@ -39,6 +39,10 @@ class Phase(StrEnum):
 
 ENDED: Final = (Phase.DONE, Phase.FAILED)
 
+# Asked in each turn of the work, so that they are made once.
+_CURRENT: Final = sqlalchemy.select(RUNS).where(RUNS.c.phase.not_in(ENDED)).order_by(RUNS.c.number).limit(1)
+_LAST_ASKED: Final = sqlalchemy.select(sqlalchemy.func.max(RUNS.c.asked_at)).where(RUNS.c.dry_run == 0)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
@@ -112,9 +116,7 @@ def is_due(reading: sqlalchemy.Connection, *, every: timedelta, at: datetime) ->
 
 def current(reading: sqlalchemy.Connection) -> Run | None:
     """The run that is to be carried on; null if there is none."""
-    row = reading.execute(
-        sqlalchemy.select(RUNS).where(RUNS.c.phase.not_in(ENDED)).order_by(RUNS.c.number).limit(1)
-    ).one_or_none()
+    row = reading.execute(_CURRENT).one_or_none()
     return None if row is None else _run(row)
 
 
@@ -181,9 +183,9 @@ def _insert(transaction: Transaction, *, dry_run: bool, apply_losses: bool) -> i
 
 
 def _is_due(rows: sqlalchemy.Connection, *, every: timedelta, at: datetime) -> bool:
-    if rows.scalar(sqlalchemy.select(RUNS.c.number).where(RUNS.c.phase.not_in(ENDED)).limit(1)) is not None:
+    if rows.execute(_CURRENT).one_or_none() is not None:
         return False
-    last = rows.scalar(sqlalchemy.select(sqlalchemy.func.max(RUNS.c.asked_at)).where(RUNS.c.dry_run == 0))
+    last = rows.scalar(_LAST_ASKED)
     return last is None or moment(last) + every <= at
 
 
