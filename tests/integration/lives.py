@@ -242,7 +242,7 @@ class World:
                 seats_max=max(contract.seats for contract in live),
                 renews_at=max(contract.ends_at for contract in live),
             )
-        begun = [contract for contract in chain if contract.has_started]
+        begun = [one for one in chain if one.has_started or one.starts_at < min(one.ends_at, at)]
         # SNS does not say who ended a legacy contract; nor does anybody tell who is not the proposer.
         if not begun or begun[-1].is_active or life.is_legacy or life.via_partner:
             return Truth()
