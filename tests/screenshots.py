@@ -20,9 +20,7 @@ from tests.browsers import arrive, chromium, missing
 from tests.e2e.pages.drift_story import agreeing, bad_night
 from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
 from tests.e2e.pages.market_story import (
-    ANALYTICAL_ENGINES,
     CARBON_MICROPHONES,
-    COMPILERS_INC,
     DESK_PHONE,
     ECHO,
     NEXT_YEAR,
@@ -32,28 +30,34 @@ from tests.e2e.pages.market_story import (
     open_market,
 )
 from tests.e2e.pages.story import ADA, GRACE, OPERATOR, Story, open_story, overwrite, served
+from tests.integration.consumers_stage import ANALYTICAL_ENGINES, COMPILERS_INC
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "screenshots"
 WINDOW_HEIGHT: Final = 720
-# Longer lists show nothing new.
-HEIGHT_MAX: Final = 1_400
-SANDBOX_HEIGHT_MAX: Final = 2_400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """In which window a page is looked at, and how its picture's name ends."""
+    """In which window a page is looked at, and how its picture's name ends.
+
+    Attributes:
+        ending: of the name, before `.png`.
+        width: of window and picture, in pixels.
+        height_max: of the picture; longer lists show nothing new.
+        scheme: of the colors.
+    """
 
     ending: str
     width: int
+    height_max: int
     scheme: Literal["light", "dark"]
 
 
 LOOKS: Final = (
-    Look(ending="", width=1100, scheme="light"),
-    Look(ending="-dark", width=1100, scheme="dark"),
-    Look(ending="-phone", width=390, scheme="light"),
-    Look(ending="-phone-dark", width=390, scheme="dark"),
+    Look(ending="", width=1100, height_max=1_100, scheme="light"),
+    Look(ending="-dark", width=1100, height_max=1_100, scheme="dark"),
+    Look(ending="-phone", width=390, height_max=1_700, scheme="light"),
+    Look(ending="-phone-dark", width=390, height_max=1_700, scheme="dark"),
 )
 
 
@@ -79,23 +83,22 @@ def main(only: Sequence[str]) -> None:
                 _take_all(_pages(browser, story, address, look), look, only)
             _take_all(_inbox_pages(browser, night, address_at_night, look), look, only)
             _take_all(_market_pages(browser, market, look), look, only)
-            _take_all(_sandbox_pages(browser, market, look), look, only, height_max=SANDBOX_HEIGHT_MAX)
+            _take_all(_sandbox_pages(browser, market, look), look, only)
 
 
-def _take_all(
-    pages: Iterator[tuple[str, Page]], look: Look, only: Sequence[str], *, height_max: int = HEIGHT_MAX
-) -> None:
+def _take_all(pages: Iterator[tuple[str, Page]], look: Look, only: Sequence[str]) -> None:
     for name, page in pages:
         if not only or name.startswith(tuple(only)):
-            _take(page, f"{name}{look.ending}.png", width=look.width, height_max=height_max)
+            _take(page, name, look)
 
 
-def _take(page: Page, name: str, *, width: int, height_max: int) -> None:
+def _take(page: Page, name: str, look: Look) -> None:
     # A dialog lies over what the window shows.
     full = not page.get_by_role("dialog").is_visible()
-    height = min(height_max if full else WINDOW_HEIGHT, page.evaluate("document.documentElement.scrollHeight"))
-    page.screenshot(path=FOLDER / name, full_page=full, clip={"x": 0, "y": 0, "width": width, "height": height})
-    print(FOLDER / name)  # noqa: T201 -- what a command line says
+    height = min(look.height_max if full else WINDOW_HEIGHT, page.evaluate("document.documentElement.scrollHeight"))
+    path = FOLDER / f"{name}{look.ending}.png"
+    page.screenshot(path=path, full_page=full, clip={"x": 0, "y": 0, "width": look.width, "height": height})
+    print(path)  # noqa: T201 -- what a command line says
 
 
 def _pages(browser: Browser, story: Story, address: str, look: Look) -> Iterator[tuple[str, Page]]:

@@ -13,7 +13,13 @@ from typing import Final
 from urllib.request import urlopen
 
 from api.app import ApiSettings, Parts, create_app
-from consumers.marketplace import DriftReports, MarketplaceInbox, MarketplaceOperating, MarketplaceSettings
+from consumers.marketplace import (
+    DriftReports,
+    MarketplaceInbox,
+    MarketplaceOperating,
+    MarketplaceSettings,
+    ask_for_reconciliation,
+)
 from consumers.sandbox import (
     AtEnd,
     Contract,
@@ -198,6 +204,7 @@ def _tell(stage: Stage) -> LicenseId:
     market.buy(account_id=PILOT, seats=2, until=stage.clock() + 2 * DAY, auto_renews=False)
     stage.consume()
     _have_a_bad_day(stage)
+    _compare(stage)
     _move_the_clock(stage)
     return folded
 
@@ -260,6 +267,15 @@ def _have_a_bad_day(stage: Stage) -> None:
     market.give_notice(engines.agreement_id, Notice.ADVISORY_ISSUED)
     market.flush()
     stage.consume()
+
+
+def _compare(stage: Stage) -> None:
+    """Let somebody ask whether the ledger agrees with AWS, without mending anything."""
+    number = ask_for_reconciliation(stage.ledger, dry_run=True, apply_losses=False)
+    reports = DriftReports(stage.ledger)
+    while reports.report(number) is None:
+        if not stage.consumer.run_once():
+            stage.clock.move(timedelta(seconds=10))
 
 
 def _move_the_clock(stage: Stage) -> None:

@@ -37,12 +37,22 @@ class Window:
 
     def barriers(self) -> list[str]:
         """What keeps people out of this page, as axe-core finds it."""
-        violations = Axe().run(self.page).response["violations"]
-        return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in violations]
+        return barriers(self.page)
 
     def scrolls_sideways(self) -> bool:
         """Whether the page is wider than the window."""
-        return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+        return scrolls_sideways(self.page)
+
+
+def barriers(page: Page) -> list[str]:
+    """What keeps people out of a page, as axe-core finds it."""
+    violations = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in violations]
+
+
+def scrolls_sideways(page: Page) -> bool:
+    """Whether a page is wider than its window."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
 @contextmanager
