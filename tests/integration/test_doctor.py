@@ -245,6 +245,13 @@ def test_an_answer_of_something_else_is_wrong(stage: DoctorStage) -> None:
     assert (found.verdict, found.told) == (WRONG, "The answer to GetEntitlements is none of AWS's.")
 
 
+def test_an_answer_about_topics_that_is_none_is_no_stumbling_block(stage: DoctorStage) -> None:
+    """The doctor says so, as of any other answer."""
+    stage.door.bodies["ListSubscriptions"] = "Welcome to the airport"
+    found = stage.found("legacy topics")
+    assert (found.verdict, found.told) == (COULD_NOT_LOOK, "The answer to ListSubscriptions is none of AWS's.")
+
+
 def test_a_queue_that_is_not_there_is_wrong(stage: DoctorStage) -> None:
     """And nothing else about it is known."""
     elsewhere = replace(stage.settings, queue_url=f"{stage.settings.queue_url}-elsewhere")

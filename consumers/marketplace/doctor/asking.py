@@ -19,6 +19,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from consumers.marketplace.clients import REGION, region_of
 from consumers.marketplace.doctor.findings import Finding, could_not_look, wrong
@@ -72,6 +73,17 @@ _NO_CREDENTIALS: Final = (
     PartialCredentialsError,
     TokenRetrievalError,
 )
+_UNREADABLE: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    ResponseParserError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What botocore raises of a body that has another shape than its model."""
 _SERVER_FAULT: Final = 500
 
 
@@ -190,8 +202,7 @@ class Instruments:
         except BotoCoreError as error:
             told = f"There was no answer to {operation} within {ANSWER_SECONDS} seconds: {type(error).__name__}."
             raise AskingFailedError(told, trouble=Trouble.SILENT) from error
-        except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-            # What botocore raises of a body that has another shape than its model.
+        except _UNREADABLE as error:
             raise AskingFailedError(_none_of_awss(operation), trouble=Trouble.SILENT) from error
         if isinstance(answer, Mapping):
             self._note_clock(_headers(answer))
