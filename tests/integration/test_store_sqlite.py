@@ -3,7 +3,6 @@
 import os
 import shutil
 import sqlite3
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -95,9 +94,9 @@ connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 while True:
     connection.execute("BEGIN IMMEDIATE")
     print("locked", flush=True)
-    time.sleep(0.3)
+    time.sleep(0.4)
     connection.execute("COMMIT")
-    time.sleep(0.03)
+    time.sleep(0.01)
 """
 
 
@@ -119,7 +118,7 @@ def test_a_process_that_writes_all_the_time_lets_others_in(tmp_path: Path) -> No
         finally:
             busy.kill()
     store.close()
-    assert statistics.median(waited) < 0.7, waited
+    assert max(waited) < 2, waited
 
 
 def test_nothing_stays_open_after_a_close(tmp_path: Path) -> None:
