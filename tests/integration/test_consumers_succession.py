@@ -259,6 +259,7 @@ def test_the_row_of_an_old_contract_that_is_missing_for_a_day_is_believed_to_be_
     assert seats(stage.license()) == (3, 0)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("keeps_license", [False, True], ids=["a-new-arn", "the-same-arn"])
 def test_the_messages_of_a_renewal_in_any_order_and_twice_end_in_the_same_state(
     stage: Stage, *, keeps_license: bool
