@@ -9,14 +9,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore import xform_name
 
 from consumers.sandbox import Contract, Sandbox, SandboxSettings, SuccessorTerms
+from consumers.sandbox.wire import OPERATIONS
 
 AWS = Path(sys.executable).with_name("aws")
 ANALYTICAL_ENGINES = "111122223333"
 """The AWS account of the company where Ada works."""
 END_OF_MAY = datetime(2999, 5, 31, 23, 59, 59, 999_000, UTC)
+SERVICES = {
+    "AWSMPMeteringService": "meteringmarketplace",
+    "AWSMPEntitlementService": "marketplace-entitlement",
+    "AWSMPCommerceService_v20200301": "marketplace-agreement",
+}
+"""The name of each service for its users, by that on the wire."""
 SETTINGS = SandboxSettings(product_code="softphone", product_id="prod-softphone", product_title="SoftPhone")
 
 
@@ -77,6 +86,35 @@ def test_the_command_line_reads_agreements(sandbox: Sandbox, contract: Contract)
     )
     found = aws(sandbox, "marketplace-agreement", "search-agreements", "--filters", *filters)
     assert [one["agreementId"] for one in found["agreementViewSummaries"]] == [contract.agreement_id]
+
+
+@pytest.mark.parametrize("target", OPERATIONS)
+def test_each_call_is_answered_to_boto3_and_to_the_command_line(
+    sandbox: Sandbox, contract: Contract, target: str
+) -> None:
+    """With one and the same request; the command line leaves out what its own description of AWS does not know."""
+    service, operation = SERVICES[target.partition(".")[0]], target.rpartition(".")[2]
+    requests: dict[str, dict[str, Any]] = {
+        "ResolveCustomer": {"RegistrationToken": sandbox.marketplace.issue_token(contract.agreement_id).token},
+        "GetEntitlements": {"ProductCode": "softphone"},
+        "DescribeAgreement": {"agreementId": contract.agreement_id},
+        "GetAgreementEntitlements": {"agreementId": contract.agreement_id},
+        "SearchAgreements": {
+            "filters": [
+                {"name": "PartyType", "values": ["Proposer"]},
+                {"name": "AgreementType", "values": ["PurchaseAgreement"]},
+            ]
+        },
+    }
+    request = requests[operation]
+    session: Any = boto3.Session(region_name="us-east-1", aws_access_key_id="anybody", aws_secret_access_key="anything")
+    client = session.client(service, endpoint_url=sandbox.url)
+    answered = getattr(client, xform_name(operation))(**request)
+    client.close()
+    assert answered["ResponseMetadata"]["HTTPStatusCode"] == 200
+    told = aws(sandbox, service, xform_name(operation, "-"), "--cli-input-json", json.dumps(request))
+    assert told
+    assert set(told) <= set(answered)
 
 
 def test_the_command_line_receives_messages(sandbox: Sandbox, contract: Contract) -> None:
