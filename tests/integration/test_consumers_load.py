@@ -15,12 +15,13 @@ from consumers.marketplace import Clients, Consumer, MarketplaceSettings, aws_cl
 from consumers.marketplace.budget import CALLS_PER_SECOND_MAX
 from consumers.marketplace.inbox import Inbox, received
 from consumers.marketplace.tables import INBOX
+from consumers.sandbox import MischiefPlan
 from tests.integration.consumers_stage import END_OF_MAY, UNLIMITED, Stage, anew, database, open_ledger, staged
 
 LICENSES = 500
 POKES = 10_000
 BATCH = 500
-PATIENCE_SECONDS = 150
+PATIENCE_SECONDS = 300
 AT_ONCE_SECONDS = 5
 
 
@@ -50,6 +51,8 @@ class Reads:
 
 def known(stage: Stage, inbox: Inbox) -> Sequence[str]:
     """The ledger knows of all licenses; a message about each."""
+    # What AWS sends of the purchases is not needed in a queue that nobody empties, which gets slower with each message.
+    stage.sandbox.marketplace.mischief.set(MischiefPlan(drop=1.0))
     outcomes = [
         stage.sandbox.marketplace.buy(account_id=f"{number:012}", seats=5, until=END_OF_MAY)
         for number in range(LICENSES)
@@ -94,7 +97,7 @@ def consuming(stage: Stage, clients: Clients) -> Iterator[None]:
             thread.join()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(500)
 def test_ten_thousand_pokes_about_five_hundred_licenses_cost_five_hundred_readings(stage: Stage) -> None:
     """Under 20 calls a second in all, while two consumers run and a buyer who registers is answered at once."""
     inbox = Inbox(stage.ledger, stage.settings, stage.lineages)
