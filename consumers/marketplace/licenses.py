@@ -111,6 +111,7 @@ def identify_license(transaction: Transaction, license_id: LicenseId, *, names: 
     """
     _keep_agreement(transaction, license_id, names)
     transaction.append(license_id, identifying(transaction, license_id, names=names))
+    _keep_agreements_of_arn(transaction, license_id, names)
     if succession.advance(transaction, license_id):
         settle_succeeded(transaction, license_id)
     succession.announce(transaction, license_id)
@@ -154,6 +155,16 @@ def _keep_agreement(transaction: Transaction, license_id: LicenseId, names: Sequ
     if owner in (None, license_id):
         heard = Agreement(agreement_id=agreement_id, license_arn=arn)
         known_agreements.belong_to(transaction, heard, license_id)
+
+
+def _keep_agreements_of_arn(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> None:
+    """Agreements that were heard of before anybody knew whose they are: who has the ARN that they give has them."""
+    arn = value_of(names, KeyKind.LICENSE_ARN)
+    if arn is None or transaction.license_of(KeyKind.LICENSE_ARN, arn) != license_id:
+        return
+    for agreement in known_agreements.of_arn(transaction.rows, arn):
+        if agreement.license_id is None:
+            known_agreements.belong_to(transaction, agreement, license_id)
 
 
 def _claimable(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> tuple[Name, ...]:

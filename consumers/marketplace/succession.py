@@ -231,6 +231,8 @@ def license_behind(transaction: Transaction, agreement: Agreement, *, product_co
 
 def _owner(transaction: Transaction, agreement: Agreement, *, product_code: str | None) -> LicenseId | None:
     found = agreement.license_id or transaction.license_of(KeyKind.AGREEMENT, agreement.agreement_id)
+    if found is None and agreement.license_arn is not None:
+        found = transaction.license_of(KeyKind.LICENSE_ARN, agreement.license_arn)
     if found is None or product_code in (None, transaction.license(found).product_code):
         return found
     return None

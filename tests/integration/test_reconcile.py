@@ -19,6 +19,7 @@ from consumers.marketplace.reconcile.runs import Phase, Run
 from consumers.marketplace.reconcile.tables import COMPARED, FINDINGS, SWEEPS, SWEPT
 from consumers.sandbox import FaultPlan, Generation, Intent, SuccessorTerms
 from ledger.drift import AlarmCode, Difference, DriftKind, DriftReport, Standing
+from ledger.license.events import KeyKind
 from ledger.transaction import Transaction, Work
 from ledger.writer import SYSTEM_CALLER
 from tests.integration.consumers_stage import (
@@ -317,6 +318,25 @@ def test_a_legacy_license_learns_the_arn_under_which_aws_shows_it_now(stage: Sta
     assert report.agrees
     assert (the_only(report).kinds, the_only(report).standing) == ((DriftKind.KEY,), Standing.MENDED)
     assert contract.license_arn in {value for _, value in stage.license().names}
+    assert reconciled(stage).differences == ()
+
+
+@on_each_engine
+def test_a_legacy_license_that_a_reconciliation_named_is_found_by_its_next_agreement(stage: Stage) -> None:
+    """The search has heard of the agreement before anybody knew whose it is, so that AWS is not asked for it again."""
+    contract = stage.buy(generation=Generation.LEGACY)
+    stage.consume()
+    stage.sandbox.marketplace.opt_in(contract.agreement_id)
+    stage.held_back()
+    reconciled(stage)
+    renewed = stage.sandbox.marketplace.succeed(
+        contract.agreement_id, SuccessorTerms(until=END_OF_NEXT_MAY, seats=9, keeps_license=False)
+    )
+    stage.consume()
+    license_ = stage.license()
+    assert license_.subscription is not None
+    assert (license_.subscription.seats_max, license_.name(KeyKind.AGREEMENT)) == (9, renewed.contract.agreement_id)
+    assert set(stage.statuses()) == {"done", "ignored"}
     assert reconciled(stage).differences == ()
 
 
