@@ -467,8 +467,10 @@ class Transaction:
                 self.effects.rows.directory[key] = DirectoryEntry(seat_id, version)
             case LicenseIdentified(kind=kind, value=value) if kind in CLAIMING_KINDS:
                 rows, owner = self.effects.rows, self.license_of(kind, value)
+                if owner == license_id:
+                    return  # A key that it had before is its current one again.
                 # The keys of a twin become those of the license that it was folded into.
-                keys = rows.license_keys if owner in (None, license_id) else rows.moved_keys
+                keys = rows.license_keys if owner is None else rows.moved_keys
                 keys[kind.value, value] = license_id
             case _:
                 return

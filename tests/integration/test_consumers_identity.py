@@ -13,6 +13,7 @@ import sqlalchemy
 from consumers.marketplace import MarketplaceSettings, observations
 from consumers.marketplace.budget import Priority
 from consumers.sandbox import Contract, FaultPlan, Generation
+from ledger.license import decisions
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
 from ledger.store.tables import LICENSE_KEYS
@@ -184,3 +185,22 @@ def test_a_license_over_which_the_program_fails_holds_up_nobody(stage: Stage) ->
     assert observation is not None
     assert observation.due_at is not None
     assert observation.due_at - stage.clock() >= timedelta(minutes=5)
+
+
+def test_an_agreement_that_stood_behind_a_license_before_may_stand_behind_it_again(stage: Stage) -> None:
+    """As where messages of a renewal come late: first the new agreement was heard of, then the old one."""
+    contract = stage.buy(seats=5)
+    stage.consume()
+    license_id = stage.license().license_id
+    for agreement_id in ("agmt-another", contract.agreement_id):
+
+        def decide(transaction: Transaction, agreement_id: str = agreement_id) -> None:
+            license_ = transaction.license(license_id)
+            transaction.append(license_id, decisions.succeed_agreement(license_, agreement_id=agreement_id))
+
+        stage.ledger.submit(Work(decide=decide, caller=ADMIN, licenses=(license_id,)))
+        assert stage.license().name(KeyKind.AGREEMENT) == agreement_id
+    with stage.ledger.reading.connect() as reading:
+        kept = reading.execute(sqlalchemy.select(LICENSE_KEYS.c.value, LICENSE_KEYS.c.license_id))
+        owners = {value: owner for value, owner in kept if value.startswith("agmt-")}
+    assert owners == {contract.agreement_id: license_id, "agmt-another": license_id}
