@@ -88,6 +88,13 @@ def come_back(world: World, life: Life) -> None:
     world.heard(outcome, life)
 
 
+def opt_in(world: World, life: Life) -> None:
+    """The listing opts into concurrent agreements."""
+    contract = _running(world, life)
+    if contract is not None and contract.generation is Generation.LEGACY:
+        world.heard(world.sandbox.marketplace.opt_in(contract.agreement_id), life)
+
+
 def register(world: World, life: Life) -> None:
     """The buyer clicks "Set up your account", which AWS may not stand by."""
     opened = _open(world, life)
@@ -112,9 +119,9 @@ def set_seats(world: World, life: Life) -> None:
 
 
 def prolong(world: World, life: Life) -> None:
-    """The same agreement goes on to a later date."""
+    """The same agreement goes on to a later date; not where another one is signed already, which follows it."""
     contract = _running(world, life)
-    if contract is not None:
+    if contract is not None and len(_open(world, life)) == 1:
         until = contract.ends_at + world.some_days()
         world.heard(world.sandbox.marketplace.renew(contract.agreement_id, until=until), life)
 
@@ -202,6 +209,7 @@ _ACTS: Final[Sequence[tuple[Act, int]]] = (
     (succeed, 4),
     (break_off, 1),
     (come_back, 2),
+    (opt_in, 3),
     (decide_end, 1),
     (give_notice, 1),
     (register, 2),
