@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from ledger.inbox import InboxCounts, InboxMessage, InboxQuery, MessageInFull, Notice
+from ledger.inbox import DismissalReason, InboxCounts, InboxMessage, InboxQuery, MessageInFull, Notice
 from ledger.license.events import ActorRole, LicenseId
 from ledger.transaction import Caller
 from projections.history import HistoryEntry, HistoryQuery
@@ -32,8 +32,12 @@ class InboxDoor(Protocol):
             MessageIsNotFoundError: there is none of this number.
         """
 
-    def counts(self) -> InboxCounts:
-        """How many messages there are, and how many of them somebody is to look at."""
+    def counts(self, license_id: LicenseId | None = None) -> InboxCounts:
+        """How many messages there are, and how many of them somebody is to look at.
+
+        Args:
+            license_id: only those about this license; null is all.
+        """
 
     def notices(self, license_id: LicenseId, *, limit: int) -> Sequence[Notice]:
         """What AWS told about a license beside its seats, the newest first."""
@@ -44,6 +48,23 @@ class InboxDoor(Protocol):
         Raises:
             MessageIsNotFoundError: there is none of this number.
             NothingToRetryError: it waits to be worked on already, or is done.
+            LedgerError: the database can't be written.
+        """
+
+    def dismiss(self, number: int, *, reason: DismissalReason, note: str | None, caller: Caller) -> InboxMessage:
+        """Let nobody need look at a message any more, which stays as it is; returns it as it stands then.
+
+        One that was dismissed already stays so, with who did it first. It may begin anew, or go on by itself.
+
+        Args:
+            number: of the message.
+            reason: why.
+            note: the same in words, at most 500 code points.
+            caller: who says it.
+
+        Raises:
+            MessageIsNotFoundError: there is none of this number.
+            NothingToDismissError: it asks nobody to look at it, or is worked on.
             LedgerError: the database can't be written.
         """
 

@@ -50,6 +50,7 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     "CONTRADICTION": ProblemKind(HTTPStatus.CONFLICT, "It contradicts what is known"),
     "TWIN_IN_USE": ProblemKind(HTTPStatus.CONFLICT, "The other license is in use"),
     "NO_SEAT_FREE": ProblemKind(HTTPStatus.CONFLICT, "No seat is free"),
+    "NOTHING_TO_DISMISS": ProblemKind(HTTPStatus.CONFLICT, "The message can't be dismissed"),
     "NOTHING_TO_RETRY": ProblemKind(HTTPStatus.CONFLICT, "The message can't begin anew"),
     "TOO_MANY_LICENSES": ProblemKind(HTTPStatus.CONFLICT, "There are too many licenses to choose from"),
     "REGISTRATION_TOKEN_EXPIRED": ProblemKind(HTTPStatus.GONE, "The registration link has expired"),

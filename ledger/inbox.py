@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, TypeAlias
 
 from ledger.errors import LedgerError
-from ledger.license.events import LicenseId
+from ledger.license.events import Actor, LicenseId
 
 # A sentence with times in it, which each reader writes in its own way.
 Sentence: TypeAlias = tuple[str | datetime, ...]
@@ -25,10 +25,23 @@ class MessageStatus(StrEnum):
     DONE = "done"
     REPEATED = "repeated"
     IGNORED = "ignored"
+    DISMISSED = "dismissed"
 
 
-RETRIED: Final = frozenset({MessageStatus.FAILED, MessageStatus.PARKED, MessageStatus.IGNORED})
+DISMISSIBLE: Final = frozenset({MessageStatus.FAILED, MessageStatus.PARKED})
+"""What an operator may put aside; the others ask for nothing, or are worked on."""
+
+RETRIED: Final = DISMISSIBLE | {MessageStatus.IGNORED, MessageStatus.DISMISSED}
 """What may begin anew; the others wait to be worked on already, or are done."""
+
+
+class DismissalReason(StrEnum):
+    """Why nobody need look at a message any more."""
+
+    NOT_FROM_AWS = "not-from-aws"
+    TEST = "test"
+    SETTLED_OTHERWISE = "settled-otherwise"
+    OTHER = "other"
 
 
 class MessageIsNotFoundError(LedgerError):
@@ -49,9 +62,39 @@ class NothingToRetryError(LedgerError):
     def __init__(self, *, status: MessageStatus) -> None:
         """Say how it stands."""
         super().__init__(
-            f"The message is {status.value}: only one that failed, is parked or was ignored can begin anew.",
+            f"The message is {status.value}: only one that failed, is parked, was ignored or dismissed can begin anew.",
             message_status=status.value,
         )
+
+
+class NothingToDismissError(LedgerError):
+    """The message asks nobody to look at it, or is worked on."""
+
+    CODE: ClassVar[str] = "NOTHING_TO_DISMISS"
+
+    def __init__(self, *, status: MessageStatus) -> None:
+        """Say how it stands."""
+        super().__init__(
+            f"The message is {status.value}: only one that failed or is parked can be dismissed.",
+            message_status=status.value,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dismissal:
+    """What an operator said when putting a message aside.
+
+    Attributes:
+        reason: why nobody need look at it any more.
+        note: the same in words, at most 500 code points; null if nothing was written.
+        actor: who said it.
+        dismissed_at: when.
+    """
+
+    reason: DismissalReason
+    note: str | None
+    actor: Actor
+    dismissed_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +118,7 @@ class InboxMessage:
         attempts: how often the program itself failed over it.
         repeats: how often the very same message came again.
         positions: those of the first and the last event of what it led to; null if it led to none.
+        dismissal: by whom and why it was put aside, if it was and nothing became of it since.
         needs_look: whether somebody is to look at it: it failed, or is parked or waits for more than a day.
     """
 
@@ -94,12 +138,18 @@ class InboxMessage:
     attempts: int
     repeats: int
     positions: tuple[int, int] | None
+    dismissal: Dismissal | None
     needs_look: bool
 
     @property
     def can_be_retried(self) -> bool:
         """Whether it may begin anew."""
         return self.status in RETRIED
+
+    @property
+    def can_be_dismissed(self) -> bool:
+        """Whether it may be put aside."""
+        return self.status in DISMISSIBLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

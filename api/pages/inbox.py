@@ -18,8 +18,9 @@ from api.parts import current_parts
 from api.principal import Permission
 from api.v1.fields import is_uuid
 from ledger.drift import Alarm
-from ledger.inbox import InboxCounts, InboxMessage, InboxQuery, MessageReading, MessageStatus
+from ledger.inbox import DismissalReason, InboxCounts, InboxMessage, InboxQuery, MessageReading, MessageStatus
 from ledger.license.events import LicenseId
+from ledger.users import InvalidTextError, parse_note
 from projections.license_information import LicenseInformation, LicenseQuery
 
 PAGE_LENGTH: Final = 50
@@ -74,6 +75,7 @@ def inbox() -> ResponseReturnValue:
         alarms=_alarms() if begins else (),
         begins=begins,
         counts=counts(),
+        shown=counts() if query.license_id is None else parts.inbox.counts(query.license_id),
         filter=filter_,
         errors=errors,
         licenses=_licenses([*page.items, *open_ones], query),
@@ -174,6 +176,7 @@ def message(number: int) -> ResponseReturnValue:
         body=found.body[:BODY_SHOWN_MAX],
         is_cut=len(found.body) > BODY_SHOWN_MAX,
         retried="retried" in flask.request.args,
+        dismissed="dismissed" in flask.request.args,
     )
 
 
@@ -235,3 +238,44 @@ def retry(number: int) -> ResponseReturnValue:
     require(Permission.KEEP_INBOX)
     current_parts().inbox.retry(number, caller=caller())
     return flask.redirect(flask.url_for("pages.message", number=number, retried=1), 303)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _DismissalForm:
+    """The form, as it was filled in."""
+
+    reason: str = ""
+    note: str = ""
+
+
+@PAGES.get("/inbox/<int(max=9007199254740991):number>/dismiss")
+def ask_to_dismiss(number: int) -> ResponseReturnValue:
+    """Why nobody need look at a message any more, before it is put aside."""
+    require(Permission.KEEP_INBOX)
+    return _ask_to_dismiss(number, _DismissalForm(), errors={})
+
+
+@PAGES.post("/inbox/<int(max=9007199254740991):number>/dismiss")
+def dismiss(number: int) -> ResponseReturnValue:
+    """Let nobody need look at a message any more."""
+    require(Permission.KEEP_INBOX)
+    values = flask.request.form
+    form = _DismissalForm(reason=values.get("reason", ""), note=values.get("note", ""))
+    note, errors = _read_dismissal(form)
+    if errors:
+        return _ask_to_dismiss(number, form, errors=errors), 422
+    current_parts().inbox.dismiss(number, reason=DismissalReason(form.reason), note=note, caller=caller())
+    return flask.redirect(flask.url_for("pages.message", number=number, dismissed=1), 303)
+
+
+def _read_dismissal(form: _DismissalForm) -> tuple[str | None, dict[str, str]]:
+    errors = {} if form.reason in set(DismissalReason) else {"reason": "Choose a reason."}
+    try:
+        return parse_note(form.note), errors
+    except InvalidTextError as error:
+        return None, {**errors, "note": str(error)}
+
+
+def _ask_to_dismiss(number: int, form: _DismissalForm, *, errors: Mapping[str, str]) -> str:
+    found = current_parts().inbox.get(number).message
+    return flask.render_template("dismiss.html", message=found, form=form, errors=errors)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.pages.words import counted
-from ledger.inbox import InboxCounts, InboxMessage, MessageStatus
+from ledger.inbox import DismissalReason, InboxCounts, InboxMessage, MessageStatus
 
 STATUSES: Final[Mapping[MessageStatus, str]] = {
     MessageStatus.FAILED: "Failed",
@@ -13,6 +13,7 @@ STATUSES: Final[Mapping[MessageStatus, str]] = {
     MessageStatus.DONE: "Done",
     MessageStatus.REPEATED: "Repeated",
     MessageStatus.IGNORED: "Ignored",
+    MessageStatus.DISMISSED: "Dismissed",
 }
 
 HEADLINES: Final[Mapping[MessageStatus, str]] = {
@@ -22,6 +23,14 @@ HEADLINES: Final[Mapping[MessageStatus, str]] = {
     MessageStatus.DONE: "Done",
     MessageStatus.REPEATED: "Repeated: it was told before",
     MessageStatus.IGNORED: "Ignored: it changes no seats",
+    MessageStatus.DISMISSED: "Dismissed: nobody need look at it",
+}
+
+DISMISSAL_REASONS: Final[Mapping[DismissalReason, str]] = {
+    DismissalReason.NOT_FROM_AWS: "It is none of AWS's messages",
+    DismissalReason.TEST: "It was a test",
+    DismissalReason.SETTLED_OTHERWISE: "What it tells is settled otherwise",
+    DismissalReason.OTHER: "Another reason",
 }
 
 KINDS: Final[Mapping[str, str]] = {
@@ -41,11 +50,12 @@ KINDS: Final[Mapping[str, str]] = {
 _NEXT: Final[Mapping[MessageStatus, str]] = {
     MessageStatus.FAILED: (
         "Mend what the reason names, then retry. If it is new to this version of the ledger, update the ledger first."
-        " If it is none of AWS's messages, look who else writes to the queue."
+        " If it is none of AWS's messages, look who else writes to the queue, then dismiss it."
     ),
     MessageStatus.PARKED: (
         "It goes on by itself as soon as that is known. If it is parked for more than a day, look whether a message got"
-        " lost: in the queue's dead-letter queue, and by a reconciliation. Retry looks at it once more now."
+        " lost: in the queue's dead-letter queue, and by a reconciliation. Retry looks at it once more now. If it waits"
+        " in vain, dismiss it."
     ),
     MessageStatus.WAITING: (
         "It goes on by itself. If it waits for more than a day, see whether AWS answers: the reason above and the log"
@@ -54,6 +64,7 @@ _NEXT: Final[Mapping[MessageStatus, str]] = {
     MessageStatus.DONE: "Nothing is to be done.",
     MessageStatus.REPEATED: "Nothing is to be done.",
     MessageStatus.IGNORED: "Nothing is to be done. If the reason no longer holds, retry.",
+    MessageStatus.DISMISSED: "Nothing is to be done. Retry lets it begin anew; then it may need a look again.",
 }
 
 

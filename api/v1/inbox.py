@@ -93,8 +93,28 @@ def get_message(call: Call, number: str) -> flask.Response:
     ),
 )
 def retry_message(call: Call, number: str) -> flask.Response:
-    """Let a message that failed, is parked or was ignored begin anew."""
+    """Let a message that failed, is parked, was ignored or dismissed begin anew."""
     return respond(_document(call.parts.inbox.retry(_number(number), caller=call.caller)))
+
+
+@operation(
+    BLUEPRINT,
+    "POST",
+    "/inbox/<number>/dismiss",
+    Operation(
+        permission=Permission.KEEP_INBOX,
+        submits=True,
+        refuses=(IDEMPOTENCY_KEY, IF_MATCH),
+        body=schemas.DismissalBody,
+        answers={200: schemas.Message},
+        codes=["NOT_FOUND", "NOTHING_TO_DISMISS"],
+    ),
+)
+def dismiss_message(call: Call, number: str) -> flask.Response:
+    """Let nobody need look at a message any more that failed or is parked; it stays, and may begin anew."""
+    reason, note = call.body["reason"], call.body["note"]
+    dismissed = call.parts.inbox.dismiss(_number(number), reason=reason, note=note, caller=call.caller)
+    return respond(_document(dismissed))
 
 
 def _number(text: str) -> int:
@@ -113,6 +133,7 @@ def _document(message: InboxMessage) -> dict[str, object]:
         "says": _plain(message.says),
         "status": message.status,
         "reason": message.reason,
+        "dismissal": message.dismissal,
         "needs_look": message.needs_look,
         "license_id": message.license_id,
         "agreement_id": message.agreement_id,

@@ -24,7 +24,7 @@ from api.v1.fields import (
 )
 from ledger.drift import AlarmCode, DriftKind, Standing
 from ledger.envelope import event_types
-from ledger.inbox import MessageStatus
+from ledger.inbox import DismissalReason, MessageStatus
 from ledger.license.access import AccessCode, LicenseStatus
 from ledger.license.events import ActorRole, BlockReason, KeyKind, LapseReason, RenewalIntent, SuccessionReason
 from ledger.license.state import SeatStatus
@@ -204,6 +204,13 @@ class PreviewBody(_Taken):
     """The seat limit that one has in mind."""
 
     seats_max = Whole(at_least=0, at_most=SEATS_MAX, required=True)
+
+
+class DismissalBody(_Taken):
+    """Why nobody need look at a message any more."""
+
+    reason = Choice(DismissalReason, by_value=True, required=True)
+    note = note(load_default=None, allow_none=True)
 
 
 _MARKETPLACE_KEY: Final = (
@@ -446,6 +453,15 @@ class HistoryEntry(Schema):
     data = fields.Dict(required=True)
 
 
+class Dismissal(Schema):
+    """Who said when and why that nobody need look at a message any more."""
+
+    reason = fields.Enum(DismissalReason, by_value=True, required=True)
+    note = _text(allow_none=True)
+    actor = fields.Nested(Actor, required=True)
+    dismissed_at = _time()
+
+
 class Message(Schema):
     """What AWS Marketplace told, and what became of it."""
 
@@ -456,6 +472,7 @@ class Message(Schema):
     says = _text(metadata={"description": "What it says, for people."})
     status = fields.Enum(MessageStatus, by_value=True, required=True)
     reason = _text(allow_none=True, metadata={"description": "Why it stands so, for people."})
+    dismissal = fields.Nested(Dismissal, required=True, allow_none=True)
     needs_look = fields.Boolean(
         required=True, metadata={"description": "It failed, or is parked or waits for more than a day."}
     )

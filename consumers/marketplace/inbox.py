@@ -134,6 +134,10 @@ _BEGINNING: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_A
 """What an agreement may be heard of by for the first time."""
 GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
 """After one of these, and with seats shown, an earlier end is over."""
+NOT_DISMISSED: Final[Mapping[str, None]] = dict.fromkeys(
+    ("dismissed_at", "dismissed_by", "dismissed_reason", "dismissed_note")
+)
+"""As a message stands of which something became since."""
 _NO_TEXT: Final = "The message holds characters that are none of a text."
 _NOT_OURS: Final = "The product is not one of those that this ledger serves."
 _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
@@ -410,6 +414,7 @@ class Inbox:
                 "reason": reason,
                 "status": MessageStatus.FAILED if given_up else MessageStatus.NEW,
                 "due_at": None if given_up else microseconds(transaction.at + LICENSE.after(attempts)),
+                **NOT_DISMISSED,
             }
             rows.execute(sqlalchemy.update(INBOX).where(this).values(values))
 
@@ -574,6 +579,7 @@ def _row(message: Received, *, at: datetime) -> dict[str, Any]:
         "reason": None,
         "due_at": None,
         "verified_at": None,
+        **NOT_DISMISSED,
     }
     match said:
         case Poke():
@@ -600,6 +606,8 @@ def _write_settled(transaction: Transaction, number: int, settled: Settled) -> N
     }
     if settled.status is MessageStatus.PARKED:
         values["parked_at"] = sqlalchemy.func.coalesce(INBOX.c.parked_at, microseconds(transaction.at))
+    else:
+        values |= NOT_DISMISSED
     transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number == number).values(values))
 
 
@@ -660,4 +668,6 @@ def tell(transaction: Transaction, numbers: Sequence[int], status: MessageStatus
     values: dict[str, Any] = {"status": status, "reason": reason, "due_at": None}
     if status is MessageStatus.PARKED:
         values["parked_at"] = sqlalchemy.func.coalesce(INBOX.c.parked_at, microseconds(transaction.at))
+    else:
+        values |= NOT_DISMISSED
     transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number.in_(numbers)).values(values))

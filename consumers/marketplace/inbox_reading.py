@@ -10,14 +10,17 @@ import structlog
 from sqlalchemy import ColumnElement, Row, Select
 
 from consumers.marketplace import telling
-from consumers.marketplace.inbox import MARKETPLACE
+from consumers.marketplace.inbox import MARKETPLACE, NOT_DISMISSED
 from consumers.marketplace.inbox import MessageStatus as Stored
 from consumers.marketplace.messages import Parsed, Poke, PokeKind, parse
 from consumers.marketplace.names import value_of
 from consumers.marketplace.tables import INBOX, OBSERVATIONS, READINGS
 from ledger.inbox import (
+    DISMISSIBLE,
     LONG,
     RETRIED,
+    Dismissal,
+    DismissalReason,
     InboxCounts,
     InboxMessage,
     InboxQuery,
@@ -25,11 +28,12 @@ from ledger.inbox import (
     MessageIsNotFoundError,
     MessageReading,
     MessageStatus,
+    NothingToDismissError,
     NothingToRetryError,
     Notice,
 )
 from ledger.ledger import Ledger
-from ledger.license.events import KeyKind, LicenseId
+from ledger.license.events import Actor, ActorRole, KeyKind, LicenseId
 from ledger.store.tables import LICENSE_KEYS
 from ledger.times import microseconds, moment
 from ledger.transaction import Caller, Transaction, Work
@@ -51,6 +55,8 @@ _STORED: Final[Mapping[MessageStatus, tuple[Stored, ...]]] = {
     MessageStatus.IGNORED: (Stored.IGNORED,),
 }
 _SHOWN: Final = {stored: shown for shown, all_stored in _STORED.items() for stored in all_stored}
+_PUT_ASIDE: Final = tuple(stored for shown in DISMISSIBLE for stored in _STORED[shown])
+"""Of these some are shown as dismissed: what is done about messages goes on for them as for the others."""
 
 _LOOKED_AT_NEXT: Final = "It is looked at next."
 _READ_NEXT: Final = "It waits for a reading of its license."
@@ -94,19 +100,27 @@ class MarketplaceInbox:
             reading=None if read is None else _reading(read),
         )
 
-    def counts(self) -> InboxCounts:
+    def counts(self, license_id: LicenseId | None = None) -> InboxCounts:
         """How many messages there are; see `api.inbox.InboxDoor`."""
         at = self._ledger.now()
+        about = sqlalchemy.true() if license_id is None else INBOX.c.license_id == license_id
         count = sqlalchemy.func.count()
-        by_status = sqlalchemy.select(INBOX.c.status, count.label("number")).group_by(INBOX.c.status)
+        # By an index that has all of it; only those that may be dismissed are looked at themselves.
+        by_status = sqlalchemy.select(INBOX.c.status, count.label("number")).where(about).group_by(INBOX.c.status)
         with self._ledger.reading.connect() as reading:
-            found = {Stored(row.status): row.number for row in reading.execute(by_status)}
+            found, dismissed = (
+                {Stored(row.status): row.number for row in reading.execute(query)}
+                for query in (by_status, by_status.where(_is_dismissed()))
+            )
             parked, waiting = (
-                reading.scalar(sqlalchemy.select(count).select_from(INBOX).where(condition)) or 0
+                reading.scalar(sqlalchemy.select(count).select_from(INBOX).where(about, condition)) or 0
                 for condition in (_is_parked_long(at), _waits_long(at))
             )
+        left = {
+            shown: sum(found.get(one, 0) - dismissed.get(one, 0) for one in stored) for shown, stored in _STORED.items()
+        }
         return InboxCounts(
-            by_status={shown: sum(found.get(stored, 0) for stored in _STORED[shown]) for shown in MessageStatus},
+            by_status={**left, MessageStatus.DISMISSED: sum(dismissed.values())},
             parked_long=parked,
             waiting_long=waiting,
         )
@@ -140,8 +154,9 @@ class MarketplaceInbox:
 
         def decide(transaction: Transaction) -> None:
             # Nothing if it began anew meanwhile, so that a decision that is made twice makes no difference.
-            settled = INBOX.c.status.in_([stored for shown in RETRIED for stored in _STORED[shown]])
+            settled = sqlalchemy.or_(*map(_stands, RETRIED))
             values = understood | {
+                **NOT_DISMISSED,
                 "status": Stored.NEW,
                 "reason": None,
                 "attempts": 0,
@@ -153,6 +168,35 @@ class MarketplaceInbox:
 
         self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
         _LOGGER.info("a message begins anew", message_id=before.message_id, was=before.status, by=caller.actor.id)
+        return self.get(number).message
+
+    def dismiss(self, number: int, *, reason: DismissalReason, note: str | None, caller: Caller) -> InboxMessage:
+        """Let nobody need look at a message any more; see `api.inbox.InboxDoor`."""
+        before = self.get(number).message
+        if before.dismissal is not None:
+            return before
+        if not before.can_be_dismissed:
+            raise NothingToDismissError(status=before.status)
+
+        def decide(transaction: Transaction) -> None:
+            # Nothing if something became of it meanwhile, or somebody else was quicker.
+            still = (INBOX.c.number == number, sqlalchemy.or_(*map(_stands, DISMISSIBLE)))
+            values = {
+                "dismissed_at": microseconds(transaction.at),
+                "dismissed_by": caller.actor.id,
+                "dismissed_reason": reason,
+                "dismissed_note": note,
+            }
+            transaction.rows.execute(sqlalchemy.update(INBOX).where(*still).values(values))
+
+        self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
+        _LOGGER.info(
+            "a message was dismissed",
+            message_id=before.message_id,
+            was=before.status,
+            reason=reason,
+            by=caller.actor.id,
+        )
         return self.get(number).message
 
 
@@ -178,7 +222,7 @@ def _of(numbers: Sequence[int]) -> Select[Any]:
 
 def _conditions(query: InboxQuery, *, at: datetime) -> Iterator[ColumnElement[bool]]:
     if query.status is not None:
-        yield INBOX.c.status.in_(_STORED[query.status])
+        yield _stands(query.status)
     if query.license_id is not None:
         yield INBOX.c.license_id == query.license_id
     if query.kind is not None:
@@ -190,12 +234,24 @@ def _conditions(query: InboxQuery, *, at: datetime) -> Iterator[ColumnElement[bo
     if query.message_id is not None:
         yield INBOX.c.message_id.startswith(query.message_id, autoescape=True)
     if query.needs_look:
-        yield (INBOX.c.status == Stored.FAILED) | _is_parked_long(at) | _waits_long(at)
+        yield _stands(MessageStatus.FAILED) | _is_parked_long(at) | _waits_long(at)
+
+
+def _stands(status: MessageStatus) -> ColumnElement[bool]:
+    """Whether a message is shown with this status."""
+    if status is MessageStatus.DISMISSED:
+        return _is_dismissed()
+    stored = INBOX.c.status.in_(_STORED[status])
+    return stored & INBOX.c.dismissed_at.is_(None) if status in DISMISSIBLE else stored
+
+
+def _is_dismissed() -> ColumnElement[bool]:
+    return INBOX.c.status.in_(_PUT_ASIDE) & INBOX.c.dismissed_at.is_not(None)
 
 
 def _is_parked_long(at: datetime) -> ColumnElement[bool]:
     since = sqlalchemy.func.coalesce(INBOX.c.parked_at, INBOX.c.received_at)
-    return (INBOX.c.status == Stored.PARKED) & (since <= microseconds(at - LONG))
+    return _stands(MessageStatus.PARKED) & (since <= microseconds(at - LONG))
 
 
 def _waits_long(at: datetime) -> ColumnElement[bool]:
@@ -203,7 +259,8 @@ def _waits_long(at: datetime) -> ColumnElement[bool]:
 
 
 def _message(row: Row[Any], *, at: datetime) -> InboxMessage:
-    status = _SHOWN[Stored(row.status)]
+    dismissal = _dismissal(row)
+    status = _SHOWN[Stored(row.status)] if dismissal is None else MessageStatus.DISMISSED
     since = _moment(row.parked_at) or moment(row.received_at)
     unsettled = status in (MessageStatus.PARKED, MessageStatus.WAITING)
     return InboxMessage(
@@ -223,7 +280,19 @@ def _message(row: Row[Any], *, at: datetime) -> InboxMessage:
         attempts=row.attempts,
         repeats=row.repeats,
         positions=None if row.first_position is None else (row.first_position, row.last_position),
+        dismissal=dismissal,
         needs_look=status is MessageStatus.FAILED or (unsettled and since <= at - LONG),
+    )
+
+
+def _dismissal(row: Row[Any]) -> Dismissal | None:
+    if row.dismissed_at is None or row.status not in _PUT_ASIDE:
+        return None
+    return Dismissal(
+        reason=DismissalReason(row.dismissed_reason),
+        note=row.dismissed_note,
+        actor=Actor(ActorRole.OPERATOR, row.dismissed_by),
+        dismissed_at=moment(row.dismissed_at),
     )
 
 

@@ -347,9 +347,23 @@ def _find(detail: Json, *path: str) -> object:
 # -- SNS ---------------------------------------------------------------------------------------------------------------
 
 
+_ABOUT_SUBSCRIPTIONS: Final[Mapping[str, str]] = {
+    "SubscriptionConfirmation": (
+        "SNS asks to confirm a subscription of the queue, which the ledger does not do by itself. If the topic is AWS"
+        " Marketplace's, confirm it with aws sns confirm-subscription and the TopicArn and Token of the message. Then"
+        " dismiss the message."
+    ),
+    "UnsubscribeConfirmation": (
+        "SNS tells that the queue's subscription to a topic has ended. If nobody meant that, subscribe the queue again."
+        " Then dismiss the message."
+    ),
+}
+
+
 def _parse_envelope(envelope: Json, *, message_id: str) -> Parsed:
-    if envelope.get("Type") in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
-        raise _NotUnderstoodError("SNS asks for a confirmation. Confirm the queue's subscription to the topic in SNS.")
+    type_ = envelope.get("Type")
+    if isinstance(type_, str) and type_ in _ABOUT_SUBSCRIPTIONS:
+        raise _NotUnderstoodError(_ABOUT_SUBSCRIPTIONS[type_])
     message = envelope["Message"]
     # AWS's own sample code sends an object where SNS has a text.
     inner = _object(_json(message) if isinstance(message, str) else message, what="The member Message")

@@ -15,6 +15,7 @@ METADATA = MetaData()
 # repeats: how often the same message came again. request_id: AWS's own id of what the message tells of.
 # first_position, last_position: the events of the decision that it led to. reading: the one that it was done with.
 # verified_at: when it was found to come from where it may come from; a new message without it is not worked on.
+# dismissed_*: who said when and why that nobody need look at it any more while it is `failed` or `parked`.
 INBOX = Table(
     "marketplace_inbox",
     METADATA,
@@ -38,6 +39,10 @@ INBOX = Table(
     Column("last_position", BigInteger),
     Column("reading", BigInteger),
     Column("parked_at", BigInteger),
+    Column("dismissed_at", BigInteger),
+    Column("dismissed_by", Text),
+    Column("dismissed_reason", Text),
+    Column("dismissed_note", Text),
     Index("marketplace_inbox_status", "status", "due_at"),
     Index("marketplace_inbox_license", "license_id", "status"),
     Index("marketplace_inbox_agreement", "agreement_id", "status"),

@@ -47,9 +47,11 @@ def tell(body: str, *, whole: bool = True) -> Told:
         return _tell_event(said)
     if "action" in said:
         return _tell_notification(said)
-    if document.get("Type") in ("SubscriptionConfirmation", "UnsubscribeConfirmation"):
-        topic = _text(document, "TopicArn") or "a topic"
+    topic = _text(document, "TopicArn") or "a topic"
+    if document.get("Type") == "SubscriptionConfirmation":
         return Told(says=(f"SNS asks whether this queue is to get the messages of {topic}.",))
+    if document.get("Type") == "UnsubscribeConfirmation":
+        return Told(says=(f"SNS tells that this queue gets no more messages of {topic}.",))
     return Told(says=("It is no message of AWS Marketplace: it has neither a detail-type nor an action.",))
 
 

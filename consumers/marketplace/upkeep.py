@@ -22,6 +22,8 @@ REMOVED_MAX: Final = 20_000
 """How many rows are removed at once; the next hour goes on."""
 
 _SETTLED: Final = (MessageStatus.DONE, MessageStatus.REPEATED, MessageStatus.IGNORED)
+_PUT_ASIDE: Final = (MessageStatus.FAILED, MessageStatus.PARKED)
+"""Those that were dismissed count from then on."""
 _NAMED_MAX: Final = 10
 _LOGGER: Final = structlog.get_logger(__name__)
 
@@ -53,7 +55,9 @@ class Upkeep:
         """Say which messages have been parked for a day now; each is said once by a process."""
         since = sqlalchemy.func.coalesce(INBOX.c.parked_at, INBOX.c.received_at)
         up_to = at - LONG
-        parked = (INBOX.c.status == MessageStatus.PARKED) & (since <= microseconds(up_to))
+        parked = (
+            (INBOX.c.status == MessageStatus.PARKED) & INBOX.c.dismissed_at.is_(None) & (since <= microseconds(up_to))
+        )
         if self._reported_up_to is not None:
             parked &= since > microseconds(self._reported_up_to)
         selected = sqlalchemy.select(INBOX.c.message_id, since.label("since")).where(parked).order_by(since)
@@ -71,7 +75,7 @@ class Upkeep:
     def forget_old(self, *, at: datetime) -> None:
         """Remove settled messages and readings that are older than the retention, the oldest first.
 
-        What is new, waits, is parked or failed is kept however old it is.
+        What is new, waits, is parked or failed is kept however old it is, but for what was dismissed.
 
         Raises:
             LedgerError: the database can't be written.
@@ -85,7 +89,11 @@ class Upkeep:
         came = INBOX.c.received_at
         # One that waited for long counts from the reading that settled it.
         settled_at = sqlalchemy.func.coalesce(READINGS.c.read_at, came)
-        kept_from = sqlalchemy.case((INBOX.c.status.in_(_SETTLED), settled_at), else_=None)
+        kept_from = sqlalchemy.case(
+            (INBOX.c.status.in_(_SETTLED), settled_at),
+            (INBOX.c.status.in_(_PUT_ASIDE), INBOX.c.dismissed_at),
+            else_=None,
+        )
         joined = INBOX.outerjoin(READINGS, READINGS.c.number == INBOX.c.reading)
         selected = sqlalchemy.select(INBOX.c.number, came.label("came"), kept_from.label("kept_from"))
         return self._forget(INBOX, selected.select_from(joined), limit)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from marshmallow import Schema
     from werkzeug.test import TestResponse
 
+AS_POSTED = (("POST", "/v1/inbox/1/retry"), ("POST", "/v1/inbox/1/dismiss"))
 UNKNOWN_LICENSE = "7b1d5f1b-64b6-4d5f-8e5c-1b5b308080e1"
 
 
@@ -28,11 +29,13 @@ class Door:
 
     night: Night
 
-    def call(self, method: str, path: str, *, key: str = "operator", **headers: str) -> "TestResponse":
-        """Send one request."""
+    def call(
+        self, method: str, path: str, *, key: str = "operator", body: object = None, **headers: str
+    ) -> "TestResponse":
+        """Send one request, with a body as JSON."""
         sent = {"Authorization": f"Bearer {self.night.keys[key]}"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.night.app.test_client().open(path, method=method, headers=sent)
+        return self.night.app.test_client().open(path, method=method, headers=sent, json=body)
 
     def get(self, path: str) -> Any:  # noqa: ANN401 -- whatever the interface answers
         """Read something that is there."""
@@ -44,6 +47,10 @@ class Door:
         """The items of a list."""
         items: list[Any] = self.get(f"/v1/inbox?{query}")["items"]
         return items
+
+    def dismiss(self, number: int, **body: object) -> "TestResponse":
+        """Say that nobody need look at a message, which is none of AWS's if nothing else is said."""
+        return self.call("POST", f"/v1/inbox/{number}/dismiss", body={"reason": "not-from-aws", **body})
 
 
 @contextmanager
@@ -118,12 +125,15 @@ def test_documents_have_the_members_that_are_described(own_door: Door) -> None:
     done = own_door.get("/v1/inbox?status=done")["items"][0]
     in_full = own_door.get(f"/v1/inbox/{done['number']}")
     retried = own_door.call("POST", f"/v1/inbox/{page['items'][0]['number']}/retry").get_json()
+    dismissed = own_door.dismiss(page["items"][1]["number"]).get_json()
     shown: list[tuple[Any, type[Schema]]] = [
         (page, schemas.MessagePage),
         (page["items"][0], schemas.Message),
         (in_full, schemas.MessageInFull),
         (in_full["reading"], schemas.MessageReading),
         (retried, schemas.Message),
+        (dismissed, schemas.Message),
+        (dismissed["dismissal"], schemas.Dismissal),
     ]
     for document, schema in shown:
         assert set(document) == set(schema().fields), schema.__name__
@@ -199,15 +209,15 @@ def test_what_waits_does_not_begin_anew(door: Door) -> None:
 @pytest.mark.parametrize("number", ["0", "777", "9007199254740991", "9999999999999999", "00", "-1", "x", "1.0", "٣"])
 def test_a_message_that_is_not_there(door: Door, number: str) -> None:
     """404, whatever is asked of it."""
-    for method, path in (("GET", f"/v1/inbox/{number}"), ("POST", f"/v1/inbox/{number}/retry")):
-        answer = door.call(method, path)
+    asked = [door.call("GET", f"/v1/inbox/{number}"), door.call("POST", f"/v1/inbox/{number}/retry")]
+    for answer in (*asked, door.call("POST", f"/v1/inbox/{number}/dismiss", body={"reason": "test"})):
         assert (answer.status_code, answer.get_json()["code"]) == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize("key", ["admin", "auditor"])
 def test_only_an_operator_sees_the_inbox(door: Door, key: str) -> None:
     """Others read what was recorded; messages are the operator's."""
-    for method, path in (("GET", "/v1/inbox"), ("GET", "/v1/inbox/1"), ("POST", "/v1/inbox/1/retry")):
+    for method, path in (("GET", "/v1/inbox"), ("GET", "/v1/inbox/1"), *AS_POSTED):
         assert door.call(method, path, key=key).get_json()["code"] == "FORBIDDEN"
 
 
@@ -220,7 +230,8 @@ def test_a_retry_takes_no_promise_that_it_can_not_keep(door: Door, header: str) 
 
 
 def test_the_inbox_is_counted_in_the_metrics(own_door: Door) -> None:
-    """By status, and what is parked or waits for more than a day."""
+    """By status, and what is parked or waits for more than a day; what was dismissed by itself."""
+    own_door.dismiss(own_door.listed("status=failed")[0]["number"])
     counted = own_door.call("GET", "/metrics").text
     for status in MessageStatus:
         number = len(own_door.listed(f"status={status}"))
@@ -237,3 +248,67 @@ def test_every_status_is_described(door: Door) -> None:
     """Programs read the list of them in `/openapi.json`."""
     described = door.get("/openapi.json")["components"]["schemas"]["Message"]["properties"]["status"]["enum"]
     assert described == [status.value for status in MessageStatus]
+
+
+# -- dismissing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["failed", "parked"])
+def test_what_nobody_need_look_at_is_dismissed_and_stays(own_door: Door, status: str) -> None:
+    """With who said it, when and why, beside what was wrong; listed, and counted no more."""
+    before = own_door.listed(f"status={status}")[0]
+    need_look = len([one for one in own_door.listed() if one["needs_look"]])
+    answer = own_door.dismiss(before["number"], note="Somebody's health check.")
+    assert answer.status_code == 200
+    dismissed = answer.get_json()
+    dismissal = dismissed["dismissal"]
+    assert (dismissal["reason"], dismissal["note"]) == ("not-from-aws", "Somebody's health check.")
+    assert dismissal["actor"]["role"] == "operator"
+    assert dismissal["actor"]["id"].startswith("key-")
+    assert dismissal["dismissed_at"].startswith("2026-11-26T")
+    expected = {"status": "dismissed", "needs_look": False, "dismissal": dismissal}
+    assert dismissed == {**before, **expected}
+    assert own_door.listed("status=dismissed") == [dismissed]
+    assert before["number"] not in [one["number"] for one in own_door.listed(f"status={status}")]
+    assert len([one for one in own_door.listed() if one["needs_look"]]) == need_look - 1
+    again = own_door.dismiss(before["number"], reason="test").get_json()
+    assert again == dismissed
+
+
+def test_a_dismissed_message_that_is_retried_counts_afresh(own_door: Door) -> None:
+    """Nothing was mended: it fails as before, and somebody is to look again."""
+    [failed, *_] = own_door.listed("status=failed")
+    own_door.dismiss(failed["number"])
+    retried = own_door.call("POST", f"/v1/inbox/{failed['number']}/retry").get_json()
+    assert (retried["status"], retried["dismissal"]) == ("waiting", None)
+    own_door.night.stage.consume()
+    assert own_door.get(f"/v1/inbox/{failed['number']}")["needs_look"]
+    assert own_door.listed("status=dismissed") == []
+
+
+def test_what_asks_for_nothing_is_not_dismissed(door: Door) -> None:
+    """409, and the answer says how it stands."""
+    for status in ("waiting", "done", "repeated", "ignored"):
+        [message, *_] = door.listed(f"status={status}")
+        answer = door.dismiss(message["number"]).get_json()
+        assert (answer["status"], answer["code"], answer["message_status"]) == (409, "NOTHING_TO_DISMISS", status)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"reason": None}, "reason"),
+        ({"reason": "because"}, "reason"),
+        ({"note": "n" * 501}, "note"),
+        ({"note": "\u202e"}, "note"),
+        ({"who": "me"}, "who"),
+    ],
+)
+def test_a_dismissal_that_can_not_be_understood_is_refused_field_by_field(
+    door: Door, body: dict[str, object], field: str
+) -> None:
+    """And nothing changes."""
+    [failed, *_] = door.listed("status=failed")
+    answer = door.dismiss(failed["number"], **body)
+    assert (answer.status_code, [*answer.get_json()["errors"]]) == (422, [field])
+    assert door.get(f"/v1/inbox/{failed['number']}")["status"] == "failed"

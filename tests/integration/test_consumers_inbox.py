@@ -1,7 +1,9 @@
 """The inbox as people see it: every message with what became of it, what needs a look, and for how long it is kept."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,12 @@ from consumers.marketplace.tables import INBOX, READINGS
 from consumers.marketplace.upkeep import Upkeep
 from consumers.sandbox import Contract, FaultPlan
 from ledger.inbox import (
+    DismissalReason,
     InboxMessage,
     InboxQuery,
     MessageIsNotFoundError,
     MessageStatus,
+    NothingToDismissError,
     NothingToRetryError,
 )
 from ledger.license.events import Actor, ActorRole, LicenseId
@@ -301,6 +305,90 @@ def test_what_is_done_or_waits_does_not_begin_anew(stage: Stage) -> None:
         inbox.get(2**53 - 1)
 
 
+# -- what is dismissed -------------------------------------------------------------------------------------------------
+
+
+def dismiss(stage: Stage, message: InboxMessage) -> InboxMessage:
+    """An operator says that nobody need look at a message."""
+    return MarketplaceInbox(stage.ledger).dismiss(
+        message.number, reason=DismissalReason.SETTLED_OTHERWISE, note=None, caller=OPERATOR
+    )
+
+
+def test_a_subscription_that_sns_asks_about_is_told_in_words_and_dismissed(stage: Stage) -> None:
+    """The reason says what to do, nobody is visited, and the message says who dismissed it."""
+    said = {"Type": "SubscriptionConfirmation", "MessageId": "confirm", "Message": "…", "Token": "2336412f"}
+    stage.send(json.dumps(said | {"TopicArn": "arn:aws:sns:us-east-1:287250355862:aws-mp-entitlement-notification-x"}))
+    stage.consume()
+    failed = newest(stage)
+    assert (failed.status, failed.can_be_dismissed) == (MessageStatus.FAILED, True)
+    assert "aws sns confirm-subscription" in str(failed.reason)
+    dismissed = dismiss(stage, failed)
+    assert dismissed.dismissal is not None
+    assert (dismissed.dismissal.actor, dismissed.dismissal.dismissed_at >= NOON) == (OPERATOR.actor, True)
+    assert (dismissed.reason, dismissed.needs_look) == (failed.reason, False)
+    counts = MarketplaceInbox(stage.ledger).counts()
+    assert (counts.need_look, counts.failed, counts.by_status[MessageStatus.DISMISSED]) == (0, 0, 1)
+    assert messages(stage, NEEDS_LOOK) == []
+
+
+def test_a_dismissed_message_that_is_parked_goes_on_when_more_is_known(stage: Stage) -> None:
+    """Nobody loses what was bought because a message about it was put aside."""
+    stage.buy()
+    created, *others = stage.held_back()
+    stage.send(created)
+    stage.consume()
+    parked = newest(stage)
+    stage.clock.move(DAY + MINUTE)
+    assert MarketplaceInbox(stage.ledger).counts().parked_long == 1
+    dismissed = dismiss(stage, parked)
+    assert dismissed.status is MessageStatus.DISMISSED
+    assert MarketplaceInbox(stage.ledger).counts().need_look == 0
+    stage.send(*others)
+    stage.consume()
+    done = next(one for one in messages(stage) if one.number == parked.number)
+    assert (done.status, done.dismissal, done.license_id) == (MessageStatus.DONE, None, stage.license().license_id)
+    assert stage.license().seats_max == 5
+
+
+def test_a_dismissed_message_that_comes_again_and_is_understood_begins_anew(stage: Stage) -> None:
+    """The same id with a text that can be read: what was put aside was not this."""
+    stage.buy()
+    updated = stage.held_back()[-1]
+    stage.send(json.dumps({"id": json.loads(updated)["id"], "detail-type": "Nonsense", "detail": {}}))
+    stage.consume()
+    failed = newest(stage)
+    assert dismiss(stage, failed).status is MessageStatus.DISMISSED
+    stage.send(updated)
+    stage.consume()
+    done = newest(stage)
+    assert (done.number, done.status, done.dismissal) == (failed.number, MessageStatus.DONE, None)
+    assert stage.license().seats_max == 5
+
+
+def test_what_is_done_or_waits_is_not_dismissed(stage: Stage) -> None:
+    """Nor is a message that is not there."""
+    stage.bought()
+    with pytest.raises(NothingToDismissError, match="The message is done"):
+        dismiss(stage, newest(stage))
+    with pytest.raises(MessageIsNotFoundError):
+        dismiss(stage, replace(newest(stage), number=2**53 - 1))
+
+
+def test_the_messages_of_one_license_are_counted_by_themselves(stage: Stage) -> None:
+    """As many as the list of that license has, status by status."""
+    stage.bought()
+    stage.buy(account_id=COMPILERS_INC)
+    stage.send("not JSON")
+    stage.consume()
+    inbox = MarketplaceInbox(stage.ledger)
+    for license_ in stage.licenses():
+        listed = messages(stage, InboxQuery(license_id=license_.license_id))
+        counted = inbox.counts(license_.license_id).by_status
+        assert {status: number for status, number in counted.items() if number} == Counter(one.status for one in listed)
+    assert sum(inbox.counts().by_status.values()) == len(messages(stage))
+
+
 # -- what is kept ------------------------------------------------------------------------------------------------------
 
 
@@ -323,6 +411,19 @@ def test_settled_messages_and_readings_are_removed_when_they_are_old(stage: Stag
     assert [one.status for one in messages(stage)] == [MessageStatus.FAILED]
     assert count_of_readings(stage) == 0
     assert stage.license().seats_max == 5
+
+
+def test_a_dismissed_message_is_removed_when_its_dismissal_is_old(stage: Stage) -> None:
+    """However old the message itself is."""
+    stage.send("not JSON")
+    stage.consume()
+    stage.clock.move(10 * DAY)
+    dismiss(stage, newest(stage))
+    care = Upkeep(stage.ledger, retention=15 * DAY)
+    care.forget_old(at=NOON + 25 * DAY - MINUTE)
+    assert [one.status for one in messages(stage)] == [MessageStatus.DISMISSED]
+    care.forget_old(at=NOON + 25 * DAY + MINUTE)
+    assert messages(stage) == []
 
 
 def test_a_message_that_comes_again_after_its_removal_changes_nothing(stage: Stage) -> None:
@@ -365,6 +466,10 @@ def test_a_message_that_is_parked_for_a_day_is_reported_once(stage: Stage) -> No
     [line] = [log for log in logs if log["log_level"] == "warning"]
     assert (line["event"], line["number"]) == ("messages are parked for more than a day", 1)
     assert line["message_ids"] == [newest(stage).message_id]
+    dismiss(stage, newest(stage))
+    with capture_logs() as logs:
+        Upkeep(stage.ledger, retention=15 * DAY).work(at=NOON + timedelta(hours=48))
+    assert logs == []
 
 
 def test_the_consumer_looks_after_its_inbox(stage: Stage) -> None:

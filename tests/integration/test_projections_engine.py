@@ -258,7 +258,7 @@ def test_a_killed_follower_is_taken_up_where_it_was(database: Path) -> None:
             "\n    mine.run_once(progress=go_on)"
         )
         for _ in range(3):
-            command = [sys.executable, "-c", program, database]
+            command = [sys.executable, "-c", program, str(database)]
             with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
                 assert child.stdout is not None
                 for _ in range(10):

@@ -90,6 +90,21 @@ def test_each_status_has_its_count_and_its_list(operator: Reader) -> None:
         assert pills == [status.value] * count
 
 
+def test_the_counts_of_one_license_are_its_own(operator: Reader, night: InboxStory) -> None:
+    """Each is as long as the list behind it, and not that of all licenses."""
+    page = operator.get(f"/inbox?license_id={night.noon}").text
+    filters = re.search(r'<nav class="filters".*?</nav>', page, re.DOTALL)
+    assert filters is not None
+    all_, *counts = map(int, re.findall(r'<span class="count">(\d+)</span>', filters[0]))
+    assert sum(counts) == all_ > 0
+    for status, count in zip(MessageStatus, counts, strict=True):
+        listed = operator.get(f"/inbox?status={status}&license_id={night.noon}").text
+        assert len(re.findall(r'class="pill message-', listed)) == count
+    everything = re.search(r'<nav class="filters".*?</nav>', operator.get("/inbox").text, re.DOTALL)
+    assert everything is not None
+    assert everything[0] != filters[0]
+
+
 def test_the_number_that_needs_a_look_is_on_every_page(operator: Reader, night: InboxStory) -> None:
     """An operator sees it wherever the night began; an administrator has no inbox."""
     for path in ("/", f"/licenses/{night.noon}/history", "/inbox"):
@@ -165,7 +180,32 @@ def test_a_retry_is_asked_for_before_it_is_done(tonight: InboxStory) -> None:
     assert operator.send(address).status_code == 409
 
 
-@pytest.mark.parametrize("path", ["/inbox", "/inbox/1", "/inbox/1/retry"])
+def test_a_dismissal_is_asked_for_with_its_reason(tonight: InboxStory) -> None:
+    """Afterwards the message says who dismissed it and why, and the number that needs a look is one less."""
+    operator = Reader(tonight)
+    operator.sign_in("operator")
+    failed = tonight.found(status=MessageStatus.FAILED)
+    address = f"/inbox/{failed.number}/dismiss"
+    assert f'href="{address}"' in operator.get(f"/inbox/{failed.number}").text
+    assert "counted no more among those that need a look" in operator.text(address)
+    wrong = operator.send(address, form_on=address, reason="", note="x" * 501)
+    assert wrong.status_code == 422
+    assert "Choose a reason." in text_of(wrong)
+    assert "A note has at most 500 characters." in text_of(wrong)
+    assert "Inbox 3 need a look" in operator.text("/")
+    answer = operator.send(address, form_on=address, reason="not-from-aws", note="A health check.")
+    assert answer.status_code == 303
+    text = operator.text(answer.location)
+    assert "it stays in the list, and needs no look any more" in text
+    assert "Dismissed: nobody need look at it" in text
+    assert "It is none of AWS's messages." in text
+    assert "A health check." in text
+    assert "Inbox 2 need a look" in operator.text("/")
+    assert "There is nothing to dismiss" in operator.text(address)
+    assert f'href="/inbox/{failed.number}/retry"' in operator.get(f"/inbox/{failed.number}").text
+
+
+@pytest.mark.parametrize("path", ["/inbox", "/inbox/1", "/inbox/1/retry", "/inbox/1/dismiss"])
 def test_the_inbox_is_for_operators(night: InboxStory, path: str) -> None:
     """An administrator may not see what other customers did; who is not signed in is asked to."""
     admin = Reader(night)
@@ -217,6 +257,7 @@ def addresses(night: InboxStory) -> tuple[str, ...]:
         f"/inbox/{done.number}",
         f"/inbox/{parked.number}",
         f"/inbox/{parked.number}/retry",
+        f"/inbox/{parked.number}/dismiss",
         f"/licenses/{night.noon}",
     )
 

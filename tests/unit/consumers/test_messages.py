@@ -242,7 +242,18 @@ def test_the_names_of_very_old_notifications_are_understood() -> None:
         (aws.body(aws.wrapped(None)), "The member Message is not a JSON object."),
         (
             aws.body(aws.wrapped("…") | {"Type": "SubscriptionConfirmation"}),
-            "SNS asks for a confirmation. Confirm the queue's subscription to the topic in SNS.",
+            (
+                "SNS asks to confirm a subscription of the queue, which the ledger does not do by itself. If the topic"
+                " is AWS Marketplace's, confirm it with aws sns confirm-subscription and the TopicArn and Token of the"
+                " message. Then dismiss the message."
+            ),
+        ),
+        (
+            aws.body(aws.wrapped("…") | {"Type": "UnsubscribeConfirmation"}),
+            (
+                "SNS tells that the queue's subscription to a topic has ended. If nobody meant that, subscribe the"
+                " queue again. Then dismiss the message."
+            ),
         ),
     ],
 )

@@ -125,6 +125,7 @@ def test_what_is_said_beside_the_seats_is_a_notice(document: object, sentence: s
         ('{"action": {"x": 1}}', 'It is {"x": 1}, which this version of the ledger does not know.'),
         ('{"action": "subscribe-success"}', "A customer subscribed."),
         ('{"Type": "SubscriptionConfirmation", "Message": "You have chosen"}', "SNS asks whether this queue"),
+        ('{"Type": "UnsubscribeConfirmation", "Message": "You have chosen"}', "SNS tells that this queue gets no more"),
         ('{"detail-type": "License Updated", "detail": {"license": {"arn": "\\u202e"}}}', "Something about a license"),
         (
             aws.body(agreement("Created", startTime="0001-01-01T00:00:00+14:00", endTime="soon")),

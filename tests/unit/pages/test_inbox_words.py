@@ -27,6 +27,7 @@ DONE = InboxMessage(
     attempts=0,
     repeats=0,
     positions=None,
+    dismissal=None,
     needs_look=False,
 )
 
