@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy
 from sqlalchemy import ColumnElement, Connection, Select, bindparam
 
-from consumers.marketplace.agreement import Agreement, AgreementStatus
+from consumers.marketplace.agreement import SUCCEEDED, Agreement, AgreementStatus
 from consumers.marketplace.tables import AGREEMENTS
 from ledger.license.events import LicenseId, RenewalIntent
 from ledger.times import microseconds, moment
@@ -111,14 +111,23 @@ def _read(rows: Connection, query: Select[Any], values: Mapping[str, Any]) -> tu
 
 
 def in_order(agreements: Sequence[Agreement]) -> tuple[Agreement, ...]:
-    """By their start, or where none was told by when they were heard of, and behind those that they follow."""
+    """By their start, or where none was told by when they were heard of, and behind those that they follow.
+
+    One that took another's place before that one began may start at the same moment, without a word of which it
+    follows: then the first of a chain comes first, and what goes on as another agreement before that.
+    """
     ordered: list[Agreement] = []
-    for one in sorted(agreements, key=lambda one: one.starts_at or one.heard_at or _LONG_AGO):
+    for one in sorted(agreements, key=_place):
         after = next(
             (place for place, other in enumerate(ordered) if other.previous_agreement_id == one.agreement_id), None
         )
         ordered.insert(len(ordered) if after is None else after, one)
     return tuple(ordered)
+
+
+def _place(one: Agreement) -> tuple[datetime, bool, bool]:
+    is_later = one.initial_agreement_id != one.agreement_id
+    return one.starts_at or one.heard_at or _LONG_AGO, is_later, one.status not in SUCCEEDED
 
 
 def _agreement(row: "sqlalchemy.Row[Any]") -> Agreement:
