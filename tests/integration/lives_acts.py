@@ -17,7 +17,7 @@ from consumers.sandbox import (
     SuccessorTerms,
 )
 from ledger.errors import RefusedError
-from ledger.license.events import BlockReason
+from ledger.license.events import BlockReason, KeyKind
 from ledger.registration import MarketplaceIsUnavailableError, RegistrationTokenIsExpiredError
 from ledger.users import parse_user
 from tests.integration.consumers_stage import ADMIN, MINUTE, NOON, USERS
@@ -91,7 +91,9 @@ def come_back(world: World, life: Life) -> None:
 def opt_in(world: World, life: Life) -> None:
     """The listing opts into concurrent agreements."""
     contract = _running(world, life)
-    if contract is not None and contract.generation is Generation.LEGACY:
+    if contract is None or contract.generation is not Generation.LEGACY:
+        return
+    if contract.ends_at - world.clock() > timedelta(days=1):
         world.heard(world.sandbox.marketplace.opt_in(contract.agreement_id), life)
 
 
@@ -129,7 +131,7 @@ def prolong(world: World, life: Life) -> None:
 def succeed(world: World, life: Life) -> None:
     """Another agreement takes the place of the one that runs, now or later."""
     contract = _running(world, life)
-    if contract is None or len(_open(world, life)) > 1:
+    if contract is None or len(_open(world, life)) > 1 or _is_unread(world, life, contract):
         return
     dice, at = world.dice, world.clock()
     # A legacy buyer has one agreement at a time.
@@ -249,6 +251,12 @@ def live(world: World) -> None:
 
 def _open(world: World, life: Life) -> list[Contract]:
     return [contract for contract in world.chain(life) if contract.is_active]
+
+
+def _is_unread(world: World, life: Life, contract: Contract) -> bool:
+    """Whether AWS shows a legacy license under an ARN that the ledger has not seen: what follows is not linked to it."""
+    arns = {license_.name(KeyKind.LICENSE_ARN) for license_ in world.licenses_of(life)}
+    return contract.generation is Generation.OPTED_IN and contract.license_arn not in arns
 
 
 def _running(world: World, life: Life) -> Contract | None:
