@@ -254,7 +254,7 @@ def _open(world: World, life: Life) -> list[Contract]:
 
 
 def _is_unread(world: World, life: Life, contract: Contract) -> bool:
-    """Whether AWS shows a legacy license under an ARN that the ledger has not seen: nothing links what follows to it."""
+    """Whether AWS shows a license under an ARN that the ledger has not seen: nothing links what follows to it."""
     arns = {license_.name(KeyKind.LICENSE_ARN) for license_ in world.licenses_of(life)}
     return contract.generation is Generation.OPTED_IN and contract.license_arn not in arns
 
