@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import kafka
 import pytest
 import urllib3
 
-from commands.settings import PREFIX, SETTINGS, Settings
+from commands.settings import AWS_ACCOUNTS, BLIND_WAIT, PREFIX, RECONCILE_EVERY, SETTINGS, Settings
 from tests.e2e.compose import Service, VariableIsMissingError, read_compose, variables_of
 from tests.e2e.composed import OPERATOR_KEY, START_SECONDS, Served, wait_for
 from tests.e2e.deployment import Deployment
@@ -74,6 +75,16 @@ def test_every_setting_named_is_one(service: Service) -> None:
     settings = Settings(service.environment)
     assert settings.unknown == []
     assert {name for name in service.environment if name.startswith(PREFIX)} <= {one.name for one in SETTINGS}
+
+
+def test_whoever_reads_aws_compares_it_with_the_ledger_from_time_to_time() -> None:
+    """Once a day if nothing is said, and as .env says; who takes messages is named there too."""
+    assert Settings(SERVICES["consumer"].environment).optional(RECONCILE_EVERY) == timedelta(days=1)
+    said = {"LEDGER_RECONCILE_EVERY": "PT6H", "LEDGER_AWS_ACCOUNTS": "123456789012", "LEDGER_BLIND_WAIT": "P1D"}
+    told = {name: Settings(service.environment) for name, service in read_compose(COMPOSE, SECRETS | said).items()}
+    assert told["consumer"].optional(RECONCILE_EVERY) == timedelta(hours=6)
+    assert told["consumer"].optional(AWS_ACCOUNTS) == frozenset({"123456789012"})
+    assert {told[name][BLIND_WAIT] for name in ("consumer", "ledger-1", "ledger-2")} == {timedelta(days=1)}
 
 
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
