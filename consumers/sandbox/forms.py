@@ -10,7 +10,7 @@ from marshmallow import ValidationError
 from consumers.sandbox import contracts
 from consumers.sandbox.clock import ClockGoesForwardError
 from consumers.sandbox.contracts import MarketplaceRefusedError, Product
-from consumers.sandbox.mischief import MischiefPlan
+from consumers.sandbox.mischief import HANG_SECONDS, MischiefPlan
 from consumers.sandbox.schemas import MischiefSchema, read_start
 
 Typed = Mapping[str, str]
@@ -154,9 +154,14 @@ def mischief(typed: Typed) -> MischiefPlan:
     seed = _whole(typed.get("seed", "").strip())
     if seed is None or seed < 0:
         wrong["seed"] = ["Give a whole number from 0 on."]
+    hang_seconds = _number(typed.get("hang_seconds") or str(HANG_SECONDS))
+    if hang_seconds is None:
+        wrong["hang_seconds"] = ["Give a number of seconds."]
     if wrong:
         raise ValidationError(wrong)
-    return MischiefPlan(**MischiefSchema().load(plan | {"seed": seed, "delay_seconds": delays}))
+    when = {name: _day_and_time(typed, name) or None for name in ("since", "until")}
+    read = plan | when | {"seed": seed, "delay_seconds": delays, "hang_seconds": hang_seconds}
+    return MischiefPlan(**MischiefSchema().load(read))
 
 
 def _present(typed: Typed, names: Sequence[str]) -> dict[str, Any]:
@@ -164,7 +169,11 @@ def _present(typed: Typed, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _end(typed: Typed) -> str:
-    day, time = typed.get("until", "").strip(), typed.get("until_time", "").strip()
+    return _day_and_time(typed, "until")
+
+
+def _day_and_time(typed: Typed, name: str) -> str:
+    day, time = typed.get(name, "").strip(), typed.get(f"{name}_time", "").strip()
     return f"{day}T{time}Z" if time else day
 
 

@@ -288,7 +288,8 @@ class Pages:
 
     def _mischief_page(self, problem: _Problem | None = None) -> ResponseReturnValue:
         state = self._marketplace.mischief.state
-        return self._rendered("mischief.html", problem, state=state, waiting=self._marketplace.waiting)
+        told = words.mischief(state.plan, at=self._marketplace.now())
+        return self._rendered("mischief.html", problem, state=state, told=told, waiting=self._marketplace.waiting)
 
     def _rendered(self, template: str, problem: _Problem | None, **shown: Any) -> ResponseReturnValue:  # noqa: ANN401 -- what a template shows
         market = self._marketplace

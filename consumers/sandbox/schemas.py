@@ -226,15 +226,18 @@ class MischiefSchema(StrictSchema):
     missing_row = _share()
     as_buyer = _share()
     expired_tokens = _share()
-    since = fields.Function(deserialize=_read_start_or_none)
-    until = fields.Function(deserialize=_read_end_or_none)
+    since = fields.Function(deserialize=_read_start_or_none, allow_none=True)
+    until = fields.Function(deserialize=_read_end_or_none, allow_none=True)
 
     @validates_schema
     def require_order(self, loaded: Mapping[str, Any], **_options: object) -> None:
-        """The least delay stands first."""
+        """The least delay stands first, and the end after the beginning."""
         least, most = loaded.get("delay_seconds", (0, 0))
         if least > most:
             raise ValidationError("Give the least delay first.", "delay_seconds")
+        since, until = loaded.get("since"), loaded.get("until")
+        if since is not None and until is not None and until <= since:
+            raise ValidationError("Give an end after the beginning.", "until")
 
 
 class FaultPlanSchema(StrictSchema):

@@ -8,6 +8,7 @@ from typing import Final
 
 from consumers.sandbox.agenda import Due, Event
 from consumers.sandbox.contracts import AgreementStatus, AtEnd, Contract, Generation, Intent
+from consumers.sandbox.mischief import MischiefPlan
 from consumers.sandbox.notifications import Fate, Message
 from consumers.sandbox.outcomes import Happening, Outcome
 
@@ -42,7 +43,7 @@ MISCHIEF: Final[Mapping[str, tuple[str, str]]] = {
     "respell": ("License ARN respelled", "messages"),
     "throttle": ("Throttled", "calls"),
     "fail": ("Failed with a 500", "calls"),
-    "hang": ("No answer for 5 seconds", "calls"),
+    "hang": ("No answer for a while", "calls"),
     "empty_pages": ("Empty page first", "answers of GetEntitlements"),
     "missing_row": ("One row missing", "answers of GetEntitlements"),
     "as_buyer": ("Nothing, as to a buyer", "answers of GetEntitlements"),
@@ -110,6 +111,30 @@ _ENDED: Final[Mapping[str, str]] = {
 def moment(at: datetime) -> str:
     """Write a moment."""
     return f"{at.astimezone(UTC):%-d %B %Y, %H:%M:%S} UTC"
+
+
+def day_typed(at: datetime | None) -> str:
+    """Write a day in UTC as a form has it; nothing if there is none."""
+    return "" if at is None else f"{at.astimezone(UTC):%Y-%m-%d}"
+
+
+def time_typed(at: datetime | None, *, but: str) -> str:
+    """Write the time of a moment in UTC as a form has it; nothing if it is the one that a day alone means."""
+    typed = "" if at is None else f"{at.astimezone(UTC):%H:%M:%S}"
+    return "" if typed == but else typed
+
+
+def mischief(plan: MischiefPlan, *, at: datetime) -> str:
+    """Say whether mischief is made at a moment, and from when until when."""
+    if not plan.is_any:
+        return "No mischief is made"
+    begins = "" if plan.since is None else f" from {moment(plan.since)}"
+    ends = "" if plan.until is None else f" until {moment(plan.until)}"
+    if plan.is_in_force(at=at):
+        return f"Mischief is on{ends}"
+    return (
+        "The mischief is over" if plan.until is not None and at >= plan.until else f"Mischief is planned{begins}{ends}"
+    )
 
 
 def day(at: datetime) -> str:

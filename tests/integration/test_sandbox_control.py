@@ -230,6 +230,7 @@ def test_calls_that_hang_are_answered_when_the_sandbox_behaves_again(sandbox: Sa
         ("PUT", "mischief", {"delay_seconds": [3]}),
         ("PUT", "mischief", {"hang_seconds": 1e9}),
         ("PUT", "mischief", {"until": "tomorrow"}),
+        ("PUT", "mischief", {"since": "2027-02-01", "until": "2027-01-01"}),
         ("PUT", "mischief", {"explode": 1}),
         ("POST", "contracts/{id}/successor", {}),
         ("POST", "contracts/{id}/successor", {"until": "2999-12-31", "intent": "NEW"}),
@@ -358,6 +359,61 @@ def test_the_page_makes_mischief_and_stops_it(sandbox: Sandbox) -> None:
     submit(sandbox, f"/contracts/{sandbox.marketplace.contracts[0].agreement_id}/cancel")
     assert "2 messages delivered." in after(sandbox, submit(sandbox, "/flush"))
     after(sandbox, submit(sandbox, "/mischief/stop"))
+    assert not sandbox.marketplace.mischief.state.plan.is_any
+
+
+def test_the_page_keeps_mischief_to_its_hours(sandbox: Sandbox) -> None:
+    """By day, or to the second; what was set is shown again, and said."""
+    hours = {"since": "2998-05-31", "since_time": "22:15", "until": "2998-06-01", "hang_seconds": "0.5"}
+    page = after(sandbox, submit(sandbox, "/mischief", seed="7", drop="100", **hours))
+    assert "Mischief is planned from 31 May 2998, 22:15:00 UTC until 1 June 2998, 23:59:59 UTC" in page
+    plan = sandbox.marketplace.mischief.state.plan
+    assert (plan.since, plan.hang_seconds) == (datetime(2998, 5, 31, 22, 15, tzinfo=UTC), 0.5)
+    assert plan.until == datetime(2998, 6, 1, 23, 59, 59, 999_000, tzinfo=UTC)
+    for name, value in (
+        ("since", "2998-05-31"),
+        ("since_time", "22:15:00"),
+        ("until", "2998-06-01"),
+        ("until_time", ""),
+    ):
+        assert re.search(f'name="{name}" type="(date|time)"( step="1")? value="{value}"', page), name
+    assert 'name="hang_seconds" type="number" min="0" max="600" step="any" value="0.5"' in page
+    page = after(sandbox, submit(sandbox, "/mischief", seed="7", drop="100", until="2001-01-01", until_time="12:00"))
+    assert "The mischief is over" in page
+    page = after(sandbox, submit(sandbox, "/mischief", seed="7", drop="100"))
+    assert (sandbox.marketplace.mischief.state.plan.until, "Mischief is on<" in page) == (None, True)
+
+
+def test_a_plan_of_mischief_is_taken_as_it_is_told(sandbox: Sandbox) -> None:
+    """Also where it has no hours: what was read can be sent again."""
+    for plan in ({"seed": 7, "drop": 0.5}, {"seed": 7, "drop": 0.5, "since": "2998-05-31", "until": "2998-06-01"}):
+        assert ask(sandbox, "PUT", "/sandbox/mischief", json.dumps(plan)).status == 200
+        told = ask(sandbox, "GET", "/sandbox/mischief").json()["plan"]
+        assert ask(sandbox, "PUT", "/sandbox/mischief", json.dumps(told)).status == 200
+        assert ask(sandbox, "GET", "/sandbox/mischief").json()["plan"] == told
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "sentence"),
+    [
+        ({"since": "yesterday"}, "since", "Give a day, such as 2027-05-31"),
+        ({"since_time": "12:00"}, "since", "Give a day, such as 2027-05-31"),
+        ({"until": "2998-02-30"}, "until", "Give a day, such as 2027-05-31"),
+        ({"since": "2998-06-02", "until": "2998-06-01"}, "until", "Give an end after the beginning."),
+        ({"hang_seconds": "long"}, "hang_seconds", "Give a number of seconds."),
+        ({"hang_seconds": "nan"}, "hang_seconds", "Special numeric values"),
+        ({"hang_seconds": "601"}, "hang_seconds", "less than or equal to 600"),
+    ],
+)
+def test_the_page_says_which_hours_can_not_be(
+    sandbox: Sandbox, typed: dict[str, str], field: str, sentence: str
+) -> None:
+    """At the field that is wrong; the plan before stays."""
+    answer = submit(sandbox, "/mischief", seed="7", drop="100", **typed)
+    assert answer.status == 422
+    said = re.search(f'id="error-mischief-{field}">([^<]*)<', answer.text)
+    assert said is not None
+    assert sentence in said[1]
     assert not sandbox.marketplace.mischief.state.plan.is_any
 
 
