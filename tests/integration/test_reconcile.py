@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from consumers.marketplace import Consumer, DriftReports, ask_for_reconciliation
+from consumers.marketplace import Consumer, DriftReports, MarketplaceOperating, ask_for_reconciliation
 from consumers.marketplace.budget import ReadingsBudget
 from consumers.marketplace.consumer import JOB
 from consumers.marketplace.reconcile import runs
 from consumers.marketplace.reconcile.reconciler import Reconciler
 from consumers.marketplace.reconcile.runs import Phase, Run
 from consumers.marketplace.reconcile.tables import COMPARED, FINDINGS, SWEEPS, SWEPT
-from consumers.sandbox import FaultPlan, Generation, Intent, SuccessorTerms
+from consumers.sandbox import Contract, FaultPlan, Generation, Intent, Offer, Product, SuccessorTerms
 from ledger.drift import AlarmCode, Difference, DriftKind, DriftReport, Standing
-from ledger.license.events import KeyKind
+from ledger.license.events import KeyKind, SuccessionReason
 from ledger.transaction import Transaction, Work
 from ledger.writer import SYSTEM_CALLER
 from tests.integration.consumers_stage import (
+    ADMIN,
     ANALYTICAL_ENGINES,
     COMPILERS_INC,
     END_OF_MAY,
@@ -358,6 +359,64 @@ def test_what_aws_does_not_link_is_proposed_and_not_applied(stage: Stage) -> Non
     older, newer, _ = stage.licenses()
     assert (candidate.license_id, candidate.successor_id) == (older.license_id, newer.license_id)
     assert stage.events() == before
+
+
+def test_the_second_product_of_a_renewed_agreement_is_proposed(engine: str, tmp_path: Path) -> None:
+    """One agreement sold two products, and its renewal was heard of without either: only the first one is linked.
+
+    Which licenses the agreement before gave, AWS does not tell a seller for sure; so a person says it.
+    """
+    second = Product(code="another", id="prod-another", title="DeskPhone", dimensions=("users",))
+    with (
+        database(engine, tmp_path) as url,
+        staged(
+            url,
+            change=lambda settings: replace(
+                settings, products={**settings.products, second.code: frozenset({"users"})}
+            ),
+            change_sandbox=lambda settings: replace(settings, products=(second,)),
+        ) as stage,
+    ):
+        market, agreements = stage.sandbox.marketplace, dict[str, str]()
+
+        def tell() -> None:
+            """What the sandbox sells by two agreements was sold by one."""
+            for body in stage.held_back():
+                named = body
+                for of_second, of_both in agreements.items():
+                    named = named.replace(of_second, of_both)
+                stage.send(named)
+            stage.consume()
+
+        def buy_second(until: datetime) -> Contract:
+            offer = Offer(product_code=second.code)
+            return market.buy(account_id=ANALYTICAL_ENGINES, seats=3, until=until, offer=offer).contract
+
+        phones, desks = stage.buy(until=NOON + 5 * DAY), buy_second(NOON + 5 * DAY)
+        agreements[desks.agreement_id] = phones.agreement_id
+        tell()
+        stage.clock.move(3 * DAY)
+        terms = SuccessorTerms(until=END_OF_NEXT_MAY, intent=Intent.RENEW, keeps_license=False)
+        renewed, renewed_desks = market.succeed(phones.agreement_id, terms).contract, buy_second(END_OF_NEXT_MAY)
+        agreements[renewed_desks.agreement_id] = renewed.agreement_id
+        tell()
+        stage.clock.move(3 * DAY)
+        market.expire(desks.agreement_id)
+        tell()
+        of_phones, of_desks, of_new_desks = stage.licenses()
+        assert of_phones.name(KeyKind.AGREEMENT) == renewed.agreement_id
+        assert [one.product_code for one in (of_desks, of_new_desks)] == [second.code, second.code]
+        (candidate,) = reconciled(stage).candidates
+        assert (candidate.license_id, candidate.successor_id) == (of_desks.license_id, of_new_desks.license_id)
+        assert candidate.key == renewed_desks.license_arn
+        MarketplaceOperating(stage.ledger).succeed(
+            candidate.license_id, key=candidate.key, reason=SuccessionReason.OTHER, caller=ADMIN
+        )
+        stage.consume()
+        _, goes_on, twin = stage.licenses()
+        assert (goes_on.seats_max, twin.folded_into) == (3, goes_on.license_id)
+        assert goes_on.subscription is not None
+        assert goes_on.subscription.renews_at == END_OF_NEXT_MAY
 
 
 def test_a_sweep_of_which_aws_forgot_where_it_was_begins_anew(stage: Stage) -> None:
