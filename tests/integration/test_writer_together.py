@@ -68,6 +68,8 @@ def waiting(ledger: Ledger, *calls: Callable[[], object]) -> tuple[list[threadin
         except LedgerError as error:
             answers[number] = error
 
+    # Who holds the others up has been let in; else it would count as the first of them.
+    until(lambda: ledger.waiting == 0)
     threads = []
     for number, call in enumerate(calls):
         thread = threading.Thread(target=run, args=(number, call))
