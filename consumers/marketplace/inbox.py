@@ -598,17 +598,20 @@ def _row(message: Received, *, at: datetime) -> dict[str, Any]:
 
 
 def _write_settled(transaction: Transaction, number: int, settled: Settled) -> None:
-    values: dict[str, Any] = {
-        "status": settled.status,
+    values = _standing(transaction, settled.status) | {
         "reason": settled.reason,
         "license_id": settled.license_id,
         "due_at": None if settled.due_at is None else microseconds(settled.due_at),
     }
-    if settled.status is MessageStatus.PARKED:
-        values["parked_at"] = sqlalchemy.func.coalesce(INBOX.c.parked_at, microseconds(transaction.at))
-    else:
-        values |= NOT_DISMISSED
     transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number == number).values(values))
+
+
+def _standing(transaction: Transaction, status: MessageStatus) -> dict[str, Any]:
+    """A status, and what goes with it: since when a message is parked; else, that nobody has dismissed it as it is."""
+    if status is MessageStatus.PARKED:
+        parked_at = sqlalchemy.func.coalesce(INBOX.c.parked_at, microseconds(transaction.at))
+        return {"status": status, "parked_at": parked_at}
+    return {"status": status, **NOT_DISMISSED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -665,9 +668,5 @@ def tell(transaction: Transaction, numbers: Sequence[int], status: MessageStatus
     """Say where these messages stand now."""
     if not numbers:
         return
-    values: dict[str, Any] = {"status": status, "reason": reason, "due_at": None}
-    if status is MessageStatus.PARKED:
-        values["parked_at"] = sqlalchemy.func.coalesce(INBOX.c.parked_at, microseconds(transaction.at))
-    else:
-        values |= NOT_DISMISSED
+    values = _standing(transaction, status) | {"reason": reason, "due_at": None}
     transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number.in_(numbers)).values(values))
