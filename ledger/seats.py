@@ -286,7 +286,7 @@ class Seats:
                 results.append(result)
             return results, license_
 
-        return self._carry_out(license_id, changes, run, caller=caller, once=once)
+        return in_its_place(license_id, lambda it: self._carry_out(it, changes, run, caller=caller, once=once))
 
     def sign_in(
         self,
@@ -408,7 +408,7 @@ class Seats:
             result, license_ = _try_change(transaction, license_, change)
             return [result], license_
 
-        answer = self._carry_out(license_id, [change], run, caller=caller, once=once)
+        answer = in_its_place(license_id, lambda it: self._carry_out(it, [change], run, caller=caller, once=once))
         result = answer.results[0]
         if result.refusal is not None or result.seat is None:
             raise result.refusal or SeatIsNotFoundError
@@ -420,17 +420,6 @@ class Seats:
         )
 
     def _carry_out(
-        self,
-        license_id: LicenseId,
-        changes: Sequence[SeatChange],
-        run: Callable[[Transaction, License], tuple[list[_Result], License]],
-        *,
-        caller: Caller,
-        once: Once | None,
-    ) -> ChangesAnswer:
-        return in_its_place(license_id, lambda it: self._carry_out_under(it, changes, run, caller=caller, once=once))
-
-    def _carry_out_under(
         self,
         license_id: LicenseId,
         changes: Sequence[SeatChange],
