@@ -241,13 +241,13 @@ def test_the_commands_of_a_batch_see_one_another(database: Path) -> None:
         users = (ADA_SIGNS_IN, GRACE_SIGNS_IN, ADA_SIGNS_IN, KATHERINE_SIGNS_IN)
         with held(ledger) as go_on:
             threads, answers = waiting(
-                ledger, *(partial(ledger.seats.sign_in, LICENSE, user=user, caller=CLIENT) for user in users)
+                ledger, *(partial(ledger.seats.activate, LICENSE, user=user, caller=CLIENT) for user in users)
             )
             go_on.set()
             for thread in threads:
                 thread.join(timeout=30)
-        codes = [getattr(answer, "code", None) for answer in answers]
-        assert codes == ["ALLOWED", "ALLOWED", "ALLOWED", "NO_SEAT_FREE"]
+        assert [getattr(answer, "took_seat", None) for answer in answers] == [True, True, False, None]
+        assert isinstance(answers[3], NoSeatIsFreeError)
         appends = [one.recorded_at for one in everything(ledger)]
         assert len(set(appends)) == 3
 
