@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Final
 from uuid import uuid4
 
@@ -28,6 +27,7 @@ from consumers.marketplace.messages import NotUnderstood, Parsed, Poke, PokeKind
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.pauses import LICENSE, OUTAGE
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.standing import NOT_DISMISSED, MessageStatus, standing
 from consumers.marketplace.succession import ContradictionError, announce
 from consumers.marketplace.tables import AGREEMENTS, INBOX
 from ledger.errors import QueueIsFullError, UnavailableError
@@ -51,18 +51,6 @@ _SHOWN_MAX: Final = 1_000
 # No database keeps all of them, and no message of AWS has any.
 _NOT_KEPT: Final = re.compile("[\x00\ud800-\udfff]")
 _LOGGER: Final = structlog.get_logger(__name__)
-
-
-class MessageStatus(StrEnum):
-    """What became of a message."""
-
-    NEW = "new"
-    WAITING = "waiting"
-    PARKED = "parked"
-    DONE = "done"
-    REPEATED = "repeated"
-    IGNORED = "ignored"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,10 +122,6 @@ _BEGINNING: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_A
 """What an agreement may be heard of by for the first time."""
 GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
 """After one of these, and with seats shown, an earlier end is over."""
-NOT_DISMISSED: Final[Mapping[str, None]] = dict.fromkeys(
-    ("dismissed_at", "dismissed_by", "dismissed_reason", "dismissed_note")
-)
-"""As a message stands of which something became since."""
 _NO_TEXT: Final = "The message holds characters that are none of a text."
 _NOT_OURS: Final = "The product is not one of those that this ledger serves."
 _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
@@ -598,20 +582,12 @@ def _row(message: Received, *, at: datetime) -> dict[str, Any]:
 
 
 def _write_settled(transaction: Transaction, number: int, settled: Settled) -> None:
-    values = _standing(transaction, settled.status) | {
+    values = standing(transaction, settled.status) | {
         "reason": settled.reason,
         "license_id": settled.license_id,
         "due_at": None if settled.due_at is None else microseconds(settled.due_at),
     }
     transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number == number).values(values))
-
-
-def _standing(transaction: Transaction, status: MessageStatus) -> dict[str, Any]:
-    """A status, and what goes with it: since when a message is parked; else, that nobody has dismissed it as it is."""
-    if status is MessageStatus.PARKED:
-        parked_at = sqlalchemy.func.coalesce(INBOX.c.parked_at, microseconds(transaction.at))
-        return {"status": status, "parked_at": parked_at}
-    return {"status": status, **NOT_DISMISSED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -662,11 +638,3 @@ def is_overtaken(
         later,
     )
     return rows.scalar(query.limit(1)) is not None
-
-
-def tell(transaction: Transaction, numbers: Sequence[int], status: MessageStatus, *, reason: str | None = None) -> None:
-    """Say where these messages stand now."""
-    if not numbers:
-        return
-    values = _standing(transaction, status) | {"reason": reason, "due_at": None}
-    transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number.in_(numbers)).values(values))

@@ -10,10 +10,11 @@ import structlog
 from sqlalchemy import ColumnElement, Row, Select
 
 from consumers.marketplace import telling
-from consumers.marketplace.inbox import MARKETPLACE, NOT_DISMISSED
-from consumers.marketplace.inbox import MessageStatus as Stored
+from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.messages import Parsed, Poke, PokeKind, parse
 from consumers.marketplace.names import value_of
+from consumers.marketplace.standing import NOT_DISMISSED
+from consumers.marketplace.standing import MessageStatus as Stored
 from consumers.marketplace.tables import INBOX, OBSERVATIONS, READINGS
 from ledger.inbox import (
     DISMISSIBLE,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy
 
-from consumers.marketplace import known_agreements, succession
+from consumers.marketplace import known_agreements, standing, succession
 from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.succession import ContradictionError
@@ -113,7 +113,7 @@ def identify_license(transaction: Transaction, license_id: LicenseId, *, names: 
     transaction.append(license_id, identifying(transaction, license_id, names=names))
     _keep_agreements_of_arn(transaction, license_id, names)
     if succession.advance(transaction, license_id):
-        settle_succeeded(transaction, license_id)
+        standing.settle_succeeded(transaction, license_id)
     succession.announce(transaction, license_id)
     _wake_parked(transaction, names)
 
@@ -136,15 +136,6 @@ def is_new_agreement(transaction: Transaction, license_id: LicenseId, names: Seq
     known = None if agreement_id is None else known_agreements.find(transaction.rows, agreement_id)
     current = transaction.license(license_id).name(KeyKind.AGREEMENT)
     return agreement_id not in (None, current) and (known is None or known.license_id != license_id)
-
-
-def settle_succeeded(transaction: Transaction, license_id: LicenseId) -> None:
-    """The successor that messages of a license waited for is there."""
-    transaction.rows.execute(
-        sqlalchemy.update(INBOX)
-        .where(INBOX.c.license_id == license_id, INBOX.c.status == "parked")
-        .values(status="done", reason=None, due_at=None)
-    )
 
 
 def _keep_agreement(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> None:

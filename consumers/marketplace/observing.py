@@ -17,20 +17,19 @@ from consumers.marketplace.entitlements import LiveRow, NoAnswerError, NoObserva
 from consumers.marketplace.inbox import (
     GOING_ON,
     MARKETPLACE,
-    MessageStatus,
     WaitingMessage,
     is_overtaken,
     note_events,
-    tell,
     waiting_messages,
 )
-from consumers.marketplace.licenses import claiming, identify_license, license_of_arn, settle_succeeded
+from consumers.marketplace.licenses import claiming, identify_license, license_of_arn
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.messages import PokeKind
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.observations import FirstReading, Next, Observation
 from consumers.marketplace.pauses import LICENSE
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.standing import MessageStatus, settle_succeeded, tell
 from consumers.marketplace.succession import ContradictionError
 from ledger.errors import QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger

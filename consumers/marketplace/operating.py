@@ -5,8 +5,9 @@ from dataclasses import replace
 from consumers.marketplace import known_agreements, names, observations, succession
 from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.budget import Priority
-from consumers.marketplace.licenses import license_of_arn, settle_succeeded
+from consumers.marketplace.licenses import license_of_arn
 from consumers.marketplace.names import Name, NameIsMalformedError
+from consumers.marketplace.standing import settle_succeeded
 from ledger.ledger import Ledger
 from ledger.license import decisions
 from ledger.license.decisions import TwinIsInUseError

@@ -8,7 +8,8 @@ import sqlalchemy
 import structlog
 from sqlalchemy import Row, Select, Table
 
-from consumers.marketplace.inbox import MARKETPLACE, MessageStatus
+from consumers.marketplace.inbox import MARKETPLACE
+from consumers.marketplace.standing import MessageStatus
 from consumers.marketplace.tables import INBOX, READINGS
 from ledger.inbox import LONG
 from ledger.ledger import Ledger

@@ -13,10 +13,11 @@ from typing import Any, Final, TypeAlias
 import sqlalchemy
 import structlog
 
-from consumers.marketplace.inbox import MARKETPLACE, MessageStatus
+from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.origin.certificates import CertificateNotHadError, SigningCertificates
 from consumers.marketplace.origin.judging import Admitted, Refused, Wanting, judge
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.standing import MessageStatus
 from consumers.marketplace.tables import INBOX
 from consumers.marketplace.turns import again_until
 from ledger.ledger import Ledger

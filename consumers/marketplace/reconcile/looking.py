@@ -17,10 +17,10 @@ from consumers.marketplace.entitlements import (
     NoObservationError,
     ask,
 )
-from consumers.marketplace.inbox import MessageStatus
 from consumers.marketplace.names import Name
 from consumers.marketplace.reconcile.comparing import Row
 from consumers.marketplace.reconcile.sweeping import read_row
+from consumers.marketplace.standing import MessageStatus
 from consumers.marketplace.tables import INBOX
 from ledger.license.events import KeyKind, LicenseId
 
