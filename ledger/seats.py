@@ -40,6 +40,8 @@ from ledger.writer import Writer
 
 CHANGES_MAX: Final = 1_000
 USERS_PREVIEWED_MAX: Final = 1_000
+SEATS_PREVIEWED_MAX: Final = 2**31 - 1
+"""The largest limit that is previewed: the largest number that AWS can sell."""
 
 # What the caller believes to change: a version, or "*" for "it exists".
 IfMatch: TypeAlias = int | Literal["*"] | None

@@ -14,13 +14,11 @@ from api.parts import current_parts
 from api.principal import Permission, Principal
 from ledger.license.access import LicenseStatus
 from ledger.license.events import LicenseId
-from ledger.seats import Preview
+from ledger.seats import SEATS_PREVIEWED_MAX, Preview
 from ledger.system.events import KeyRole
 from projections.license_information import LicenseInformation, LicenseQuery
 
 PAGE_LENGTH: Final = 50
-# The largest number that AWS can sell; a larger one in the preview field is a slip of the keys.
-SEATS_MAX: Final = 2**31 - 1
 NOTICES_MAX: Final = 5
 
 
@@ -83,7 +81,7 @@ def _preview() -> _PreviewField | None:
         return None
     require(Permission.PREVIEW_LIMIT)
     digits = typed.replace(",", "")
-    if not digits.isdecimal() or not digits.isascii() or int(digits[:12]) > SEATS_MAX:
+    if not digits.isdecimal() or not digits.isascii() or int(digits[:12]) > SEATS_PREVIEWED_MAX:
         return _PreviewField(typed=typed, error="Write a number of seats, such as 10.")
     preview = current_parts().ledger.seats.preview(
         LicenseId(str((flask.request.view_args or {})["license_id"])), seats_max=int(digits), caller=caller()

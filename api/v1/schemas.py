@@ -28,12 +28,11 @@ from ledger.inbox import DismissalReason, MessageStatus
 from ledger.license.access import AccessCode, LicenseStatus
 from ledger.license.events import ActorRole, BlockReason, KeyKind, LapseReason, RenewalIntent, SuccessionReason
 from ledger.license.state import SeatStatus
-from ledger.seats import CHANGES_MAX, Change, SeatChange
+from ledger.seats import CHANGES_MAX, SEATS_PREVIEWED_MAX, Change, SeatChange
 from ledger.system.events import KeyRole
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 1_000
-SEATS_MAX: Final = 2**31 - 1
 ACTOR_PATTERN: Final = f"^({'|'.join(ActorRole)})(:[!-~]{{1,200}})?$"
 
 _LICENSE_EVENT_TYPES: Final = sorted(type_ for type_ in event_types() if type_.startswith("license."))
@@ -203,7 +202,7 @@ class ChangesBody(_Taken):
 class PreviewBody(_Taken):
     """The seat limit that one has in mind."""
 
-    seats_max = Whole(at_least=0, at_most=SEATS_MAX, required=True)
+    seats_max = Whole(at_least=0, at_most=SEATS_PREVIEWED_MAX, required=True)
 
 
 class DismissalBody(_Taken):
