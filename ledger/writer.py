@@ -226,16 +226,17 @@ class Writer:
 
     # -- inside a turn -------------------------------------------------------------------------------------------------
 
-    def _outcomes(self, pendings: list[_Pending[Any]]) -> Sequence[_Outcome]:
+    def _outcomes(self, pendings: list[_Pending[Any]], *, alone: bool = False) -> Sequence[_Outcome]:
         if self._stopped is not None:
             return _all_fail(pendings, _UNAVAILABLE)
         doubt: _Doubt | None = None
+        fault: Exception | None = None
         for pause in PAUSES_SECONDS:
             try:
                 if doubt is not None and self._took_place(doubt):
                     return doubt.outcomes
-                doubt = None
-                return self._attempt(pendings)
+                doubt = fault = None
+                return self._attempt(pendings, alone=alone)
             except _OutcomeIsUnknownError as error:
                 doubt = error.doubt
                 _LOGGER.warning(
@@ -248,11 +249,19 @@ class Writer:
                 break
             except Exception as error:
                 _LOGGER.exception("a batch failed", error=type(error).__name__)
-                self._store.rollback()
+                fault = error
             self._states.forget()
             time.sleep(pause)
             self._reconnect()
+        if fault is not None:
+            return self._one_by_one(pendings, fault)
         return self._give_up(pendings, doubt)
+
+    def _one_by_one(self, pendings: Sequence[_Pending[Any]], fault: Exception) -> Sequence[_Outcome]:
+        """What the program itself fails over is told to the caller whose command it is; the others are carried out."""
+        if len(pendings) == 1:
+            return [(None, fault)]
+        return [outcome for pending in pendings for outcome in self._outcomes([pending], alone=True)]
 
     def _give_up(self, pendings: list[_Pending[Any]], doubt: "_Doubt | None") -> Sequence[_Outcome]:
         """The answers when nothing more is tried, after a last look at what became of the last commit."""
@@ -265,17 +274,18 @@ class Writer:
             return _all_fail(pendings, _UNKNOWN)
         return _all_fail(pendings, _UNAVAILABLE if doubt.batch.effects.rows.events else _UNKNOWN)
 
-    def _attempt(self, pendings: list[_Pending[Any]]) -> Sequence[_Outcome]:
-        """One transaction.
+    def _attempt(self, pendings: list[_Pending[Any]], *, alone: bool) -> Sequence[_Outcome]:
+        """One transaction; others may join it unless it is to be alone.
 
         Raises:
             StoreError: nothing of it is durable.
+            RowsAreRefusedError: one of the decisions made rows that no database would take.
             _OutcomeIsUnknownError: the commit failed, and whether it took place all the same must be looked up.
             HeadWentBackError: the process must stop.
         """
         only_ask = self._states.know(pending.work for pending in pendings)
         head = self._store.look() if only_ask else self._store.begin()
-        if not only_ask:
+        if not only_ask and not alone:
             # While the lock was waited for, those who were answered just before have come again.
             self._let_in(pendings)
         works = [pending.work for pending in pendings]

@@ -24,6 +24,10 @@ class StoreError(Exception):
     """The database answered with an error; whether a commit took place is not known from it."""
 
 
+class RowsAreRefusedError(Exception):
+    """The database is well, but refuses these rows and always will: the program is at fault."""
+
+
 class StoreCannotOpenError(Exception):
     """The database can't be used at all; the text is one line that says why."""
 
@@ -187,7 +191,12 @@ class Store(Protocol):
         """How many new users these keys brought in these hours."""
 
     def write(self, rows: Rows, head: Head) -> None:
-        """Insert a batch and move the head."""
+        """Insert a batch and move the head.
+
+        Raises:
+            StoreError: the database can't write now.
+            RowsAreRefusedError: it can, but not these.
+        """
 
     def secret(self, name: str) -> bytes:
         """A random key of 32 bytes, made with the schema; its name must be one that the schema has."""

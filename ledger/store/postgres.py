@@ -29,6 +29,7 @@ from ledger.store import (
     LicenseKey,
     RememberedAnswer,
     Rows,
+    RowsAreRefusedError,
     Snapshot,
     StoreCannotOpenError,
     StoreError,
@@ -440,6 +441,8 @@ def _cannot_open(url: DatabaseUrl) -> Iterator[None]:
 def _store_errors() -> Iterator[None]:
     try:
         yield
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
+        raise RowsAreRefusedError(reason_of(error)) from error
     except (psycopg.Error, PersistenceError, sqlalchemy.exc.SQLAlchemyError) as error:
         raise StoreError(reason_of(error)) from error
 

@@ -30,6 +30,7 @@ from ledger.store import (
     LicenseKey,
     RememberedAnswer,
     Rows,
+    RowsAreRefusedError,
     Snapshot,
     StoreCannotOpenError,
     StoreError,
@@ -514,5 +515,7 @@ def _snapshot_of(stream: str, row: tuple[int, int, bytes]) -> Snapshot:
 def _store_errors() -> Iterator[None]:
     try:
         yield
+    except (sqlite3.IntegrityError, sqlite3.DataError) as error:
+        raise RowsAreRefusedError(str(error)) from error
     except (sqlite3.Error, PersistenceError, sqlalchemy.exc.SQLAlchemyError) as error:
         raise StoreError(str(error)) from error

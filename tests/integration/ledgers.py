@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -260,6 +261,50 @@ def until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.001)
+
+
+@contextmanager
+def held(ledger: Ledger) -> Iterator[threading.Event]:
+    """The writer is busy with a command until the event is set, so that all that comes meanwhile waits together."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def decide(_: Transaction) -> None:
+        begun.set()
+        assert go_on.wait(timeout=30)
+
+    busy = threading.Thread(target=lambda: ledger.submit(Work(decide=decide, caller=MARKETPLACE)))
+    busy.start()
+    assert begun.wait(timeout=30)
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+        busy.join(timeout=30)
+
+
+def waiting(ledger: Ledger, *calls: Callable[[], object]) -> tuple[list[threading.Thread], list[object]]:
+    """Begin calls that will wait, one after the other; returns when all do, with the list that the answers go to."""
+    answers: list[object] = [None] * len(calls)
+
+    def run(number: int, call: Callable[[], object]) -> None:
+        try:
+            answers[number] = call()
+        except Exception as error:  # noqa: BLE001 -- it is the answer
+            answers[number] = error
+
+    # Who holds the others up has been let in; else it would count as the first of them.
+    until(lambda: ledger.waiting == 0)
+    threads = []
+    for number, call in enumerate(calls):
+        thread = threading.Thread(target=run, args=(number, call))
+        thread.start()
+        threads.append(thread)
+        until(partial(_wait, ledger, number + 1))
+    return threads, answers
+
+
+def _wait(ledger: Ledger, count: int) -> bool:
+    return ledger.waiting >= count
 
 
 def rows_of(ledger: Ledger, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 -- columns

@@ -171,6 +171,25 @@ def test_a_message_over_which_the_program_fails_is_given_up_and_holds_up_nobody(
     assert [status for status, _ in stage.inbox()[2:]] == ["done", "done"]
 
 
+def test_a_message_whose_rows_no_database_would_take_is_given_up_and_holds_up_nobody(stage: Stage) -> None:
+    """Here the database has a rule of which the program knows nothing."""
+    broken = stage.buy()
+
+    def refuse_key(transaction: Transaction) -> None:
+        values = {"kind": "of another program", "value": broken.license_arn, "license_id": NOBODY}
+        transaction.rows.execute(sqlalchemy.insert(LICENSE_KEYS).values(values))
+        transaction.rows.execute(sqlalchemy.text("CREATE UNIQUE INDEX each_value_once ON license_keys (value)"))
+
+    stage.ledger.submit(Work(decide=refuse_key, caller=ADMIN, writes_rows=True))
+    stage.buy(seats=7)
+    stage.consume()
+    assert stage.license().seats_max == 7
+    for _ in range(10):
+        stage.pass_time(timedelta(minutes=5))
+    assert stage.inbox()[1] == ("failed", "The program failed over it: RowsAreRefusedError.")
+    assert [status for status, _ in stage.inbox()[2:]] == ["done", "done"]
+
+
 def test_a_license_over_which_the_program_fails_holds_up_nobody(stage: Stage) -> None:
     """It is tried again, less and less often."""
 

@@ -33,9 +33,9 @@ from tests.integration.ledgers import (
     store_on,
     tables_of,
 )
+from tests.integration.ledgers import held as writer_held
+from tests.integration.ledgers import waiting as writer_waiting
 from tests.integration.test_store_fixtures import load_stored
-from tests.integration.test_writer_together import held as writer_held
-from tests.integration.test_writer_together import waiting as writer_waiting
 from tests.stories import (
     ACCOUNT,
     ADA_SIGNS_IN,

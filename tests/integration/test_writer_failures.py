@@ -10,7 +10,7 @@ import pytest
 
 from ledger.envelope import EventTypeIsUnknownError
 from ledger.errors import UnavailableError
-from ledger.license.events import KeyKind
+from ledger.license.events import CompanyRegistered, Contact, KeyKind, Personal
 from ledger.seats import Once, SeatAnswer
 from ledger.store import Head, Rows, Store, StoreError
 from ledger.transaction import Transaction, Work
@@ -21,6 +21,7 @@ from tests.integration.ledgers import (
     back_up,
     everything,
     execute,
+    held,
     issue,
     license_now,
     opened,
@@ -28,6 +29,7 @@ from tests.integration.ledgers import (
     restore,
     rows_of,
     store_on,
+    waiting,
 )
 from tests.stories import (
     ADA_SIGNS_IN,
@@ -364,6 +366,32 @@ def test_a_key_that_another_license_has_is_refused_for_that_command_alone(databa
         assert rows_of(ledger, "SELECT license_id FROM license_keys WHERE value = :value", value=AGREEMENT[1]) == [
             (LICENSE,)
         ]
+
+
+def test_rows_that_no_database_would_take_fail_their_command_alone(database: Path) -> None:
+    """A decision that slipped past its own checks is told to its caller; whoever waited with it is served."""
+    with opened(database) as ledger:
+        issue(ledger, seats_max=5)
+        contact = Contact(name="Ada Lovelace", email="ada@example.com", phone=None)
+        registered = CompanyRegistered(company_name="Lovelace Ltd", contact=Personal("contact", contact))
+
+        def claim(transaction: Transaction) -> None:
+            transaction.append(LICENSE, [registered])
+            transaction.effects.rows.license_keys[AGREEMENT[0].value, AGREEMENT[1]] = OTHER_LICENSE
+
+        with held(ledger) as go_on:
+            threads, answers = waiting(
+                ledger,
+                partial(ledger.seats.activate, LICENSE, user=ADA_SIGNS_IN, caller=CLIENT),
+                partial(ledger.submit, Work(decide=claim, caller=ADMIN, licenses=(LICENSE,))),
+                partial(ledger.seats.activate, LICENSE, user=GRACE_SIGNS_IN, caller=CLIENT),
+            )
+            go_on.set()
+            for thread in threads:
+                thread.join(timeout=30)
+        assert [type(answer).__name__ for answer in answers] == ["SeatAnswer", "RowsAreRefusedError", "SeatAnswer"]
+        assert license_now(ledger).company_name is None
+        assert activated(everything(ledger)) == ["Ada Lovelace", "grace@navy.example"]
 
 
 def test_a_seat_is_found_though_the_work_did_not_say_that_it_would_look(database: Path) -> None:
