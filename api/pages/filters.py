@@ -12,6 +12,7 @@ from ledger import drift
 from ledger.times import written
 
 _TEMPLATE: Final = Markup('<time datetime="{iso}" data-show="{show}" title="{utc}">{text}</time>')
+_CODE: Final = Markup("<code>{}</code>")
 
 
 def moment(at: datetime | None) -> Markup:
@@ -56,6 +57,12 @@ def moment_of(part: str | datetime) -> Markup:
     return day(part) if isinstance(part, datetime) else escape(part)
 
 
+def marked(text: str) -> Markup:
+    """A text in which what stands between backticks, such as a command, is code."""
+    parts = enumerate(text.split("`"))
+    return Markup("").join(_CODE.format(part) if number % 2 else escape(part) for number, part in parts)
+
+
 def number(value: int) -> str:
     """A number with its thousands apart."""
     return f"{value:,}"
@@ -74,6 +81,7 @@ def register(app: flask.Flask) -> None:
         day=day,
         joined=words.joined,
         license_name=words.license_name,
+        marked=marked,
         message_kind=inbox_words.kind,
         moment=moment,
         need_look=inbox_words.need_look,
