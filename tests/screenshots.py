@@ -150,6 +150,7 @@ def _inbox_pages(browser: Browser, story: InboxStory, address: str, look: Look) 
         "message-failed": f"/inbox/{failed.number}",
         "message-ignored": f"/inbox/{ignored.number}",
         "message-retry": f"/inbox/{parked.number}/retry",
+        "message-dismiss": f"/inbox/{failed.number}/dismiss",
         "license-with-notices": f"/licenses/{story.noon}",
     }.items():
         page.goto(path)
