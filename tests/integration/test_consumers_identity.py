@@ -97,6 +97,24 @@ def test_several_arns_at_first_sight_are_reported_and_change_nothing(stage: Stag
     assert reason.startswith("AWS shows this legacy customer seats of 2 licenses")
 
 
+def test_a_running_legacy_license_keeps_its_number_when_several_arns_appear(stage: Stage) -> None:
+    """The rows had no ARN before; more or fewer, nothing is believed until somebody says which is meant."""
+    legacy = stage.buy(seats=5, generation=Generation.LEGACY)
+    stage.consume()
+    rows = (row(2, LicenseArn=ARN), row(1, LicenseArn=f"{ARN[:-1]}2"))
+    stage.sandbox.faults.set(FaultPlan(rows={legacy.agreement_id: rows}))
+    stage.sandbox.marketplace.set_seats(legacy.agreement_id, seats=3)
+    stage.consume()
+    for _ in range(10):
+        stage.pass_time(timedelta(hours=1))
+    assert stage.license().seats_max == 5
+    assert known_as(stage.license(), KeyKind.LICENSE_ARN) == []
+    (status, reason) = stage.inbox()[-1]
+    assert status == "waiting"
+    assert reason is not None
+    assert reason.startswith("AWS shows this legacy customer seats of 2 licenses")
+
+
 def test_a_further_arn_of_a_legacy_customer_is_a_license_of_its_own(stage: Stage) -> None:
     """The license counts the rows of the ARN that it claimed, and no others."""
     legacy = stage.buy(generation=Generation.LEGACY)
