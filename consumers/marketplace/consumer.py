@@ -73,8 +73,13 @@ class Consumer:
         self._verifier = Verifier(ledger, settings, clients.certificates)
         budget = ReadingsBudget(self._campaign, readings_per_second)
         lineages = Lineages(ledger, clients, budget=ReadingsBudget(self._campaign, readings_per_second), now=now)
-        self._inbox = Inbox(ledger, settings, lineages)
         self._observer = Observer(ledger, settings, clients, budget=budget, lineages=lineages, now=now)
+        self._inbox = Inbox(
+            ledger,
+            settings,
+            lineages,
+            observe=lambda license_id, cause: self._observer.observe(license_id, cause=cause) is not Outcome.NO_ANSWER,
+        )
         self._reconciler = Reconciler(ledger, settings, clients, budget=budget, now=now)
         self._backlog = Backlog()
         self._heard = threading.Event()

@@ -1,7 +1,7 @@
 """The inbox: every message is stored before it is worked on, and kept, with what became of it."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,6 +21,7 @@ from consumers.marketplace.licenses import (
     identifying,
     is_new_agreement,
     issue_license,
+    unclaimed_legacy,
 )
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.messages import NotUnderstood, Parsed, Poke, PokeKind, Unrelated, parse
@@ -41,6 +42,8 @@ MARKETPLACE: Final = Actor(ActorRole.MARKETPLACE, "aws-marketplace")
 """Who causes what AWS tells."""
 ATTEMPTS_MAX: Final = 5
 """How often a message is tried that the program itself stumbles over."""
+LEGACY_READ_MAX: Final = 3
+"""How often a legacy license is read before another one is issued beside it: one answer of AWS may lack its row."""
 
 BODY_MAX: Final = 1_048_576
 """The longest message, in characters; SQS takes no longer one."""
@@ -97,6 +100,7 @@ class _New:
     number: int
     message_id: str
     parsed: Parsed
+    attempts: int
 
     @property
     def names(self) -> tuple[Name, ...]:
@@ -129,6 +133,9 @@ _AGREEMENT_UNKNOWN: Final = "Nothing is known of the agreement yet. It waits for
 _NOTHING_ENDS: Final = "It says that something has ended that this ledger never heard of."
 _NOTHING_BEGINS: Final = "It is about a purchase that this ledger never heard of, and begins none."
 _LINEAGE_AWAITED: Final = "Nothing is known of its agreement yet, so that it is asked again before a license is issued."
+_LEGACY_AWAITED: Final = (
+    "It may be about the customer's legacy license, which is read before another one is issued beside it."
+)
 _NO_ANSWER: Final = "AWS Marketplace does not answer at this moment."
 _EARLIER_KEY: Final = "It says that an earlier agreement or license has ended, not the one that stands now."
 _LATER_KEY: Final = "It is about an agreement that has not begun. It will not begin."
@@ -158,11 +165,26 @@ def not_understood(shown: str, *, transport_id: str, reason: str) -> Received:
 class Inbox:
     """The messages of AWS Marketplace, in the ledger's database."""
 
-    def __init__(self, ledger: Ledger, settings: MarketplaceSettings, lineages: Lineages) -> None:
-        """Keep them beside the events of this ledger; AWS is asked for the lineage of what is not known."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: MarketplaceSettings,
+        lineages: Lineages,
+        *,
+        observe: Callable[[LicenseId, str], bool],
+    ) -> None:
+        """Keep messages.
+
+        Args:
+            ledger: beside whose events.
+            settings: what is sold.
+            lineages: asks AWS for the lineage of what is not known.
+            observe: reads a license at once, because of a message; whether AWS answered.
+        """
         self._ledger = ledger
         self._settings = settings
         self._lineages = lineages
+        self._observe = observe
         self._outages = 0
         self._rests_until: datetime | None = None
         self._now = datetime.min.replace(tzinfo=UTC)
@@ -216,13 +238,13 @@ class Inbox:
             if not numbers:
                 return 0
             messages = reading.execute(
-                sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.body)
+                sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.body, INBOX.c.attempts)
                 .where(INBOX.c.number.in_(numbers))
                 .order_by(INBOX.c.number)
             ).all()
         left = [
-            _New(number=number, message_id=message_id, parsed=parse(body, transport_id=message_id))
-            for number, message_id, body in messages
+            _New(number=number, message_id=message_id, parsed=parse(body, transport_id=message_id), attempts=attempts)
+            for number, message_id, body, attempts in messages
         ]
         while left:
             self._settle(left[0])
@@ -297,7 +319,7 @@ class Inbox:
             self._write(message.number, Settled(status=MessageStatus.FAILED, reason=poke.reason))
             return
         try:
-            settled = self._settle_poke(message.number, poke)
+            settled = self._settle_poke(message.number, poke, attempts=message.attempts)
         except (QueueIsFullError, UnavailableError):
             raise
         except Exception as error:
@@ -308,11 +330,13 @@ class Inbox:
         if settled is not None:
             _say_put_aside(message.message_id, settled)
 
-    def _settle_poke(self, number: int, poke: Poke) -> Settled | None:
+    def _settle_poke(self, number: int, poke: Poke, *, attempts: int) -> Settled | None:
         try:
             told = self._lineage_of(poke)
         except NoObservationError as error:
-            return self._park(number, error)
+            return self._park(number, error, reason=f"{error.reason} {_LINEAGE_AWAITED}")
+        if not self._legacy_had_its_chance(poke, attempts=attempts):
+            return self._park(number, reason=_LEGACY_AWAITED)
         license_id = LicenseId(str(uuid4()))
 
         def decide(transaction: Transaction) -> Settled | None:
@@ -340,7 +364,36 @@ class Inbox:
             self._outages, self._rests_until = 0, None
         return told
 
-    def _park(self, number: int, error: NoObservationError) -> Settled:
+    def _legacy_had_its_chance(self, poke: Poke, *, attempts: int) -> bool:
+        """Whether a license may be issued beside the legacy license of its customer.
+
+        A customer whose listing has moved to concurrent agreements is heard of by an agreement that nobody knows, and
+        may have the very license that the legacy one claims as soon as it is read.
+        """
+        unclaimed = self._unclaimed_legacy(poke)
+        answered = all(self._observe(license_id, poke.message_id) for license_id in unclaimed)
+        if not unclaimed or (answered and attempts + 1 >= LEGACY_READ_MAX):
+            return True
+        return answered and not self._unclaimed_legacy(poke)
+
+    def _unclaimed_legacy(self, poke: Poke) -> Sequence[LicenseId]:
+        """The legacy licenses of its customer that no ARN is known of, if no license has a key of this message."""
+        account, product_code = value_of(poke.names, KeyKind.ACCOUNT), poke.product_code
+        if account is None or product_code not in self._settings.product_codes or poke.kind not in _ISSUING:
+            return ()
+        agreement_id, keys = value_of(poke.names, KeyKind.AGREEMENT), claiming(poke.names)
+
+        def decide(transaction: Transaction) -> Sequence[LicenseId]:
+            heard = None if agreement_id is None else known_agreements.find(transaction.rows, agreement_id)
+            if heard is not None and heard.license_id is not None:
+                return ()
+            if any(transaction.license_of(*key) for key in keys):
+                return ()
+            return unclaimed_legacy(transaction, account, product_code=product_code)
+
+        return self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), keys=keys, only_asks=True))
+
+    def _park(self, number: int, error: NoObservationError | None = None, *, reason: str) -> Settled:
         """Nothing is issued whose lineage is not known: it is asked for again, in pauses that grow."""
         if isinstance(error, NoAnswerError):
             self._outages += 1
@@ -354,7 +407,7 @@ class Inbox:
                 self._rests_until = transaction.at + OUTAGE.after(outages)
             settled = Settled(
                 status=MessageStatus.PARKED,
-                reason=f"{error.reason} {_LINEAGE_AWAITED}",
+                reason=reason,
                 due_at=transaction.at + LICENSE.after(attempts),
             )
             _write_settled(transaction, number, settled)

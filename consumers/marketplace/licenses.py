@@ -9,8 +9,10 @@ from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.succession import ContradictionError
 from consumers.marketplace.tables import INBOX
+from ledger.errors import TooManyLicensesError
 from ledger.license import decisions
 from ledger.license.events import KeyKind, LicenseEvent, LicenseId
+from ledger.license.holding import Holding
 from ledger.times import microseconds
 from ledger.transaction import CLAIMING_KINDS, Transaction
 
@@ -71,6 +73,21 @@ def license_of_arn(transaction: Transaction, license_arn: str, *, product_code: 
         if owner is not None and product_code in (None, transaction.license(owner).product_code):
             return owner
     return None
+
+
+def unclaimed_legacy(transaction: Transaction, account_id: str, *, product_code: str) -> Sequence[LicenseId]:
+    """The legacy licenses of a buyer's account that claimed no ARN yet; none where it has more than are looked at."""
+    try:
+        held = transaction.licenses_held(Holding(account_id, product_code))
+    except TooManyLicensesError:
+        return ()
+    return [
+        license_.license_id
+        for license_ in held
+        if license_.folded_into is None
+        and license_.name(KeyKind.CUSTOMER) is not None
+        and license_.name(KeyKind.LICENSE_ARN) is None
+    ]
 
 
 def _is_another_purchase(transaction: Transaction, license_id: LicenseId, license_arn: str | None) -> bool:

@@ -621,14 +621,20 @@ def test_a_legacy_contract_that_is_renewed_or_replaced_goes_on_under_its_custome
 
 
 def test_a_legacy_listing_that_opts_into_concurrent_agreements_keeps_its_licenses(stage: Stage) -> None:
-    """What was issued for the ARN, before a reading told whose it is, is folded; the next agreement follows."""
+    """What was issued for the ARN, while no reading told whose it is, is folded; the next agreement follows."""
     contract = stage.buy(seats=5, generation=Generation.LEGACY)
     stage.consume()
     stage.activate(*USERS)
     marketplace = stage.sandbox.marketplace
     contract = marketplace.opt_in(contract.agreement_id).contract
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: ()}))
     marketplace.set_seats(contract.agreement_id, seats=6)
     stage.consume()
+    stage.pass_time(timedelta(minutes=1))
+    stage.pass_time(timedelta(minutes=1))
+    assert len(stage.licenses()) == 2
+    stage.sandbox.faults.set(FaultPlan())
+    read_soon(stage, stage.licenses()[0])
     license_, twin = stage.licenses()
     assert twin.folded_into == license_.license_id
     assert license_.name(KeyKind.LICENSE_ARN) == contract.license_arn
@@ -655,6 +661,40 @@ def test_a_legacy_license_that_is_read_after_opting_in_claims_its_arn(stage: Sta
     marketplace.set_seats(contract.agreement_id, seats=6)
     stage.consume()
     assert seats(stage.license()) == (6, 5)
+
+
+def test_an_opted_in_license_that_is_first_heard_of_by_its_next_agreement_is_not_issued_again(stage: Stage) -> None:
+    """It is read before another one is issued beside it, so that users who come at once find their seats."""
+    contract = stage.buy(seats=5, generation=Generation.LEGACY)
+    stage.consume()
+    stage.activate(*USERS)
+    marketplace = stage.sandbox.marketplace
+    marketplace.opt_in(contract.agreement_id)
+    for seats_max in (6, 7):
+        contract = succeed(stage, contract, SuccessorTerms(until=END_OF_NEXT_MAY, seats=seats_max))
+        if seats_max == 6:
+            stage.held_back()
+    stage.consume()
+    assert stage.license().name(KeyKind.LICENSE_ARN) == contract.license_arn
+    assert seats(stage.license()) == (7, 5)
+
+
+def test_a_purchase_beside_a_legacy_license_of_which_nothing_is_shown_waits_for_a_few_readings(stage: Stage) -> None:
+    """Nobody who pays waits for longer, whatever became of the legacy license."""
+    marketplace = stage.sandbox.marketplace
+    contract = stage.buy(seats=5, generation=Generation.LEGACY)
+    stage.consume()
+    marketplace.opt_in(contract.agreement_id)
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: ()}))
+    second = stage.buy(seats=3, account_id=contract.account_id)
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: (), second.agreement_id: ()}))
+    stage.consume()
+    assert len(stage.licenses()) == 1
+    assert stage.inbox()[-1][0] == "parked"
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: ()}))
+    stage.pass_time(timedelta(minutes=1))
+    stage.pass_time(timedelta(minutes=1))
+    assert [license_.seats_max for license_ in stage.licenses()] == [5, 3]
 
 
 def test_a_second_purchase_of_an_opted_in_customer_is_a_license_of_its_own(stage: Stage) -> None:
