@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -13,9 +14,10 @@ import sqlalchemy
 from consumers.marketplace import Consumer, DriftReports, MarketplaceOperating, ask_for_reconciliation
 from consumers.marketplace.budget import ReadingsBudget
 from consumers.marketplace.consumer import JOB
-from consumers.marketplace.reconcile import runs
+from consumers.marketplace.reconcile import runs, sweeping
 from consumers.marketplace.reconcile.reconciler import Reconciler
 from consumers.marketplace.reconcile.runs import Phase, Run
+from consumers.marketplace.reconcile.sweeping import Page
 from consumers.marketplace.reconcile.tables import COMPARED, FINDINGS, SWEEPS, SWEPT
 from consumers.sandbox import Contract, FaultPlan, Generation, Intent, Offer, Product, SuccessorTerms
 from ledger.drift import AlarmCode, Difference, DriftKind, DriftReport, Standing
@@ -223,6 +225,23 @@ def test_credentials_that_see_nothing_take_nothing(stage: Stage) -> None:
         assert [alarm.code for alarm in report.alarms] == [AlarmCode.SEES_NOTHING]
         stage.pass_time(DAY + MINUTE)
     assert stage.events() == before
+
+
+def test_a_sweep_in_which_aws_shows_nothing_is_made_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer may be empty by mistake; what is missing here is not left for the next day because of it."""
+    contract = stage.buy()
+    stage.held_back()
+    pages = [Page(rows=(), next_token=None)]
+    ask_aws = sweeping.read_page
+
+    def read_page(*args: Any, **options: Any) -> Page:  # noqa: ANN401 -- as it is
+        return pages.pop() if pages else ask_aws(*args, **options)
+
+    monkeypatch.setattr(sweeping, "read_page", read_page)
+    report = reconciled(stage)
+    assert report.agrees
+    assert (report.rows, report.pages) == (1, 1)
+    assert stage.license().name(KeyKind.LICENSE_ARN) == contract.license_arn
 
 
 @on_each_engine

@@ -24,6 +24,8 @@ AGE_MAX: Final = timedelta(days=1)
 """What was read longer ago is read again when a run goes on."""
 RESTARTS_MAX: Final = 5
 """How often a product begins anew before it is given up for this run."""
+EMPTY_MAX: Final = 3
+"""How often AWS must show nothing of a product until that is taken for its answer: one may be empty by mistake."""
 
 _BEGUN_ANEW_TOO_OFTEN: Final = "AWS forgot where the sweep of {code} was, again and again."
 
@@ -37,6 +39,7 @@ class Sweep:
         begun_at: since when.
         next_token: where AWS goes on; null at the beginning.
         pages: how many pages were read.
+        rows: how many rows they had that count users.
         restarts: how often it began anew.
     """
 
@@ -44,6 +47,7 @@ class Sweep:
     begun_at: datetime
     next_token: str | None
     pages: int
+    rows: int
     restarts: int
 
 
@@ -81,6 +85,7 @@ def unfinished(reading: sqlalchemy.Connection, run: Run) -> Sweep | None:
         begun_at=moment(row.begun_at),
         next_token=row.next_token,
         pages=row.pages,
+        rows=row.rows,
         restarts=row.restarts,
     )
 
@@ -133,6 +138,9 @@ def keep_page(transaction: Transaction, run: Run, sweep: Sweep, page: Page) -> N
     """Write a page down, and where AWS goes on; if nobody did so meanwhile."""
     if not _is_at(transaction, run, sweep):
         return
+    if not sweep.rows and not page.rows and page.next_token is None and sweep.restarts + 1 < EMPTY_MAX:
+        begin_anew(transaction, run, sweep)
+        return
     if page.rows:
         transaction.rows.execute(sqlalchemy.insert(SWEPT), [_values(run, row) for row in page.rows])
     _write(
@@ -148,7 +156,7 @@ def keep_page(transaction: Transaction, run: Run, sweep: Sweep, page: Page) -> N
 
 
 def begin_anew(transaction: Transaction, run: Run, sweep: Sweep) -> None:
-    """AWS's tokens expire: this product is read from its first page again, a few times at most."""
+    """This product is read from its first page again, since AWS's tokens expire: a few times at most."""
     if not _is_at(transaction, run, sweep):
         return
     if sweep.restarts >= RESTARTS_MAX:
