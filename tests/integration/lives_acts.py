@@ -78,6 +78,9 @@ def come_back(world: World, life: Life) -> None:
     """A legacy customer who left subscribes again, under the same name."""
     if not life.is_legacy or _open(world, life):
         return
+    if any(one.generation is not Generation.LEGACY for one in world.chain(life)):
+        # What is sold after the listing has opted in is a license of its own.
+        return
     outcome = world.sandbox.marketplace.buy(
         account_id=life.account_id,
         seats=world.dice.randint(1, 9),
