@@ -116,6 +116,7 @@ def issue_license(
         decisions.issue_license(transaction.any_license(license_id), product_code=product_code, names=ours),
     )
     _keep_agreement(transaction, license_id, names)
+    _keep_agreements_of_arn(transaction, license_id, names)
     _wake_parked(transaction, ours)
     succession.announce(transaction, license_id)
     return license_id

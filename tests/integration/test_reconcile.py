@@ -19,7 +19,16 @@ from consumers.marketplace.reconcile.reconciler import Reconciler
 from consumers.marketplace.reconcile.runs import Phase, Run
 from consumers.marketplace.reconcile.sweeping import Page
 from consumers.marketplace.reconcile.tables import COMPARED, FINDINGS, SWEEPS, SWEPT
-from consumers.sandbox import Contract, FaultPlan, Generation, Intent, Offer, Product, SuccessorTerms
+from consumers.sandbox import (
+    Contract,
+    FaultPlan,
+    Generation,
+    Intent,
+    Offer,
+    PredecessorEnds,
+    Product,
+    SuccessorTerms,
+)
 from ledger.drift import AlarmCode, Difference, DriftKind, DriftReport, Standing
 from ledger.license.events import KeyKind, SuccessionReason
 from ledger.transaction import Transaction, Work
@@ -225,6 +234,18 @@ def test_credentials_that_see_nothing_take_nothing(stage: Stage) -> None:
         assert [alarm.code for alarm in report.alarms] == [AlarmCode.SEES_NOTHING]
         stage.pass_time(DAY + MINUTE)
     assert stage.events() == before
+
+
+def test_of_a_missing_license_with_an_agreement_and_its_successor_the_larger_number_counts(stage: Stage) -> None:
+    """Both give its ARN and show their rows; they don't add up."""
+    contract = stage.buy(seats=2)
+    terms = SuccessorTerms(
+        until=END_OF_NEXT_MAY, seats=6, keeps_license=True, predecessor_ends=PredecessorEnds.ON_ITS_DATE
+    )
+    stage.sandbox.marketplace.succeed(contract.agreement_id, terms)
+    stage.held_back()
+    assert reconciled(stage).agrees
+    assert stage.license().seats_max == 6
 
 
 def test_a_sweep_in_which_aws_shows_nothing_is_made_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,9 @@ from ledger.store import (
     NewEvent,
     RememberedAnswer,
     Rows,
+    RowsAreRefusedError,
     Snapshot,
     Store,
-    StoreError,
 )
 from ledger.store.tables import SNAPSHOT_FORMAT, SNAPSHOTS
 from tests.integration.ledgers import execute, position_column, store_on, until
@@ -163,7 +163,7 @@ def test_what_is_not_committed_is_not_seen_and_can_be_undone(store: Store) -> No
 def test_a_version_can_be_taken_once(store: Store) -> None:
     """Two events at one place of a stream are an error of the writer, and neither is lost or overwritten."""
     write(store, ISSUED)
-    with pytest.raises(StoreError):
+    with pytest.raises(RowsAreRefusedError):
         write(store, STARTED_WITH_TWO_SEATS, after=0)
     store.rollback()
     assert [one.event for one in store.read_stream(LICENSE)] == [ISSUED]
@@ -173,7 +173,7 @@ def test_a_key_of_a_license_belongs_to_one_license(store: Store) -> None:
     """The database itself refuses a second owner."""
     head = store.begin()
     store.write(Rows(license_keys={("agreement", "agmt-1"): LICENSE}), head)
-    with pytest.raises(StoreError):
+    with pytest.raises(RowsAreRefusedError):
         store.write(Rows(license_keys={("agreement", "agmt-1"): OTHER_LICENSE}), head)
     store.rollback()
 
