@@ -13,9 +13,10 @@ from tests.integration.consumers_stage import anew
 from tests.integration.lives import Life, Truth, World, world_of
 from tests.integration.lives_acts import live
 
-KEPT = range(10)
+# The last three found faults that are mended.
+KEPT = (*range(7), 595, 661, 726)
 A_DAY = timedelta(days=1)
-SEEDS = range(int(os.environ.get("LIVES_FROM", "0")), int(os.environ.get("LIVES", len(KEPT))))
+SEEDS = range(int(os.environ.get("LIVES_FROM", "0")), int(os.environ["LIVES"])) if "LIVES" in os.environ else KEPT
 
 
 def is_told(world: World, life: Life) -> bool:
