@@ -253,7 +253,8 @@ class Writer:
             self._states.forget()
             time.sleep(pause)
             self._reconnect()
-        if fault is not None:
+        # While a commit is in doubt nothing is carried out a second time.
+        if fault is not None and doubt is None:
             return self._one_by_one(pendings, fault)
         return self._give_up(pendings, doubt)
 
