@@ -334,7 +334,8 @@ class Inbox:
         try:
             told = self._lineage_of(poke)
         except NoObservationError as error:
-            return self._park(number, error, reason=f"{error.reason} {_LINEAGE_AWAITED}")
+            reason = f"{error.reason} {_LINEAGE_AWAITED}"
+            return self._park(number, reason=reason, no_answer=isinstance(error, NoAnswerError))
         if not self._legacy_had_its_chance(poke, attempts=attempts):
             return self._park(number, reason=_LEGACY_AWAITED)
         license_id = LicenseId(str(uuid4()))
@@ -393,9 +394,9 @@ class Inbox:
 
         return self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), keys=keys, only_asks=True))
 
-    def _park(self, number: int, error: NoObservationError | None = None, *, reason: str) -> Settled:
+    def _park(self, number: int, *, reason: str, no_answer: bool = False) -> Settled:
         """Nothing is issued whose lineage is not known: it is asked for again, in pauses that grow."""
-        if isinstance(error, NoAnswerError):
+        if no_answer:
             self._outages += 1
         outages = self._outages
 

@@ -156,7 +156,7 @@ def keep_page(transaction: Transaction, run: Run, sweep: Sweep, page: Page) -> N
 
 
 def begin_anew(transaction: Transaction, run: Run, sweep: Sweep) -> None:
-    """This product is read from its first page again, since AWS's tokens expire: a few times at most."""
+    """This product is read from its first page again, a few times at most: tokens expire, and AWS may show nothing."""
     if not _is_at(transaction, run, sweep):
         return
     if sweep.restarts >= RESTARTS_MAX:

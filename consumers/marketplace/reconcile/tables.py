@@ -47,7 +47,7 @@ RUNS = Table(
 )
 
 # next_token: where AWS goes on; null at the beginning and when done.
-# restarts: how often AWS did not know the token any more, so that the product began anew.
+# restarts: how often the product began anew, since AWS did not know the token any more or showed nothing.
 # reason: why the product could not be swept at all.
 SWEEPS = Table(
     "marketplace_sweeps",
