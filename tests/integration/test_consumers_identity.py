@@ -1,7 +1,7 @@
 """Which license a message is about: keys that many messages share, contradict, or break."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -55,6 +55,18 @@ def license_updated(stage: Stage, contract: Contract, **detail: Any) -> str:  # 
 def known_as(license_: License, kind: KeyKind) -> list[str]:
     """All names of a kind."""
     return [value for known, value in license_.names if known is kind]
+
+
+def given_up_after(stage: Stage, spoil: Callable[[Transaction], None]) -> tuple[str, str | None]:
+    """What became of the message that names a license, where the database is spoiled; the next purchase goes on."""
+    stage.ledger.submit(Work(decide=spoil, caller=ADMIN, writes_rows=True))
+    stage.buy(seats=7)
+    stage.consume()
+    assert stage.license().seats_max == 7
+    for _ in range(10):
+        stage.pass_time(timedelta(minutes=5))
+    assert [status for status, _ in stage.inbox()[2:]] == ["done", "done"]
+    return stage.inbox()[1]
 
 
 def test_the_arn_in_the_rows_of_a_legacy_license_names_it(stage: Stage) -> None:
@@ -179,14 +191,7 @@ def test_a_message_over_which_the_program_fails_is_given_up_and_holds_up_nobody(
         values = {"kind": "license-arn", "value": broken.license_arn, "license_id": NOBODY}
         transaction.rows.execute(sqlalchemy.insert(LICENSE_KEYS).values(values))
 
-    stage.ledger.submit(Work(decide=break_key, caller=ADMIN, writes_rows=True))
-    stage.buy(seats=7)
-    stage.consume()
-    assert stage.license().seats_max == 7
-    for _ in range(10):
-        stage.pass_time(timedelta(minutes=5))
-    assert stage.inbox()[1] == ("failed", "The program failed over it: LicenseIsNotFoundError.")
-    assert [status for status, _ in stage.inbox()[2:]] == ["done", "done"]
+    assert given_up_after(stage, break_key) == ("failed", "The program failed over it: LicenseIsNotFoundError.")
 
 
 def test_a_message_whose_rows_no_database_would_take_is_given_up_and_holds_up_nobody(stage: Stage) -> None:
@@ -198,14 +203,7 @@ def test_a_message_whose_rows_no_database_would_take_is_given_up_and_holds_up_no
         transaction.rows.execute(sqlalchemy.insert(LICENSE_KEYS).values(values))
         transaction.rows.execute(sqlalchemy.text("CREATE UNIQUE INDEX each_value_once ON license_keys (value)"))
 
-    stage.ledger.submit(Work(decide=refuse_key, caller=ADMIN, writes_rows=True))
-    stage.buy(seats=7)
-    stage.consume()
-    assert stage.license().seats_max == 7
-    for _ in range(10):
-        stage.pass_time(timedelta(minutes=5))
-    assert stage.inbox()[1] == ("failed", "The program failed over it: RowsAreRefusedError.")
-    assert [status for status, _ in stage.inbox()[2:]] == ["done", "done"]
+    assert given_up_after(stage, refuse_key) == ("failed", "The program failed over it: RowsAreRefusedError.")
 
 
 def test_a_license_over_which_the_program_fails_holds_up_nobody(stage: Stage) -> None:

@@ -65,6 +65,14 @@ def succeed(stage: Stage, contract: Contract, terms: SuccessorTerms = RENEWED) -
     return stage.sandbox.marketplace.succeed(contract.agreement_id, terms).contract
 
 
+def opted_in(stage: Stage) -> Contract:
+    """A legacy license with five users, whose listing has moved since it was read."""
+    contract = stage.buy(seats=5, generation=Generation.LEGACY)
+    stage.consume()
+    stage.activate(*USERS)
+    return stage.sandbox.marketplace.opt_in(contract.agreement_id).contract
+
+
 def seats(license_: License) -> tuple[int, int]:
     """How many were bought, and how many are taken."""
     return license_.seats_max, license_.seats_active
@@ -622,11 +630,7 @@ def test_a_legacy_contract_that_is_renewed_or_replaced_goes_on_under_its_custome
 
 def test_a_legacy_listing_that_opts_into_concurrent_agreements_keeps_its_licenses(stage: Stage) -> None:
     """What was issued for the ARN, while no reading told whose it is, is folded; the next agreement follows."""
-    contract = stage.buy(seats=5, generation=Generation.LEGACY)
-    stage.consume()
-    stage.activate(*USERS)
-    marketplace = stage.sandbox.marketplace
-    contract = marketplace.opt_in(contract.agreement_id).contract
+    contract, marketplace = opted_in(stage), stage.sandbox.marketplace
     stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: ()}))
     marketplace.set_seats(contract.agreement_id, seats=6)
     stage.consume()
@@ -651,25 +655,17 @@ def test_a_legacy_listing_that_opts_into_concurrent_agreements_keeps_its_license
 
 def test_a_legacy_license_that_is_read_after_opting_in_claims_its_arn(stage: Stage) -> None:
     """So that what is said of the ARN afterwards finds it, and nothing is issued."""
-    contract = stage.buy(seats=5, generation=Generation.LEGACY)
-    stage.consume()
-    stage.activate(*USERS)
-    marketplace = stage.sandbox.marketplace
-    marketplace.opt_in(contract.agreement_id)
+    contract = opted_in(stage)
     read_soon(stage, stage.license())
     assert stage.license().name(KeyKind.LICENSE_ARN) == contract.license_arn
-    marketplace.set_seats(contract.agreement_id, seats=6)
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=6)
     stage.consume()
     assert seats(stage.license()) == (6, 5)
 
 
 def test_an_opted_in_license_that_is_first_heard_of_by_its_next_agreement_is_not_issued_again(stage: Stage) -> None:
     """It is read before another one is issued beside it, so that users who come at once find their seats."""
-    contract = stage.buy(seats=5, generation=Generation.LEGACY)
-    stage.consume()
-    stage.activate(*USERS)
-    marketplace = stage.sandbox.marketplace
-    marketplace.opt_in(contract.agreement_id)
+    contract = opted_in(stage)
     for seats_max in (6, 7):
         contract = succeed(stage, contract, SuccessorTerms(until=END_OF_NEXT_MAY, seats=seats_max))
         if seats_max == 6:

@@ -213,10 +213,8 @@ def test_nothing_is_committed_that_is_not_stored(stage: Stage, topics: Topics) -
     """What the database did not take is read again, by the same process."""
     stage.buy(seats=5)
     topics.put_all(stage.held_back())
-    source, inbox = (
-        KafkaSource.open(topics.settings),
-        Inbox(stage.ledger, stage.settings, stage.lineages, observe=lambda *_: True),
-    )
+    source = KafkaSource.open(topics.settings)
+    inbox = Inbox(stage.ledger, stage.settings, stage.lineages, observe=lambda *_: True)
     beside(stage.url, "ALTER TABLE marketplace_inbox RENAME TO out_of_reach")
     with pytest.raises(SQLAlchemyError):
         wait_for(lambda: source.take(inbox, wait_seconds=1))
