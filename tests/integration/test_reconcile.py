@@ -349,6 +349,28 @@ def test_a_renewal_whose_messages_were_lost_goes_on_as_the_same_license(stage: S
     assert reconciled(stage).differences == ()
 
 
+def test_a_successor_that_never_comes_explains_no_number_that_aws_shows(stage: Stage) -> None:
+    """A partner's agreement is replaced under its ARN, which nobody tells but a message that got lost."""
+    marketplace = stage.sandbox.marketplace
+    offer = Offer(via_partner=True)
+    old = marketplace.buy(account_id=ANALYTICAL_ENGINES, seats=5, until=END_OF_MAY, offer=offer).contract
+    stage.consume()
+    stage.activate(*USERS)
+    terms = SuccessorTerms(intent=Intent.REPLACE, seats=5, until=END_OF_NEXT_MAY, keeps_license=True)
+    new = marketplace.succeed(old.agreement_id, terms).contract
+    stage.send(*(body for body in stage.held_back() if "Ended" in body))
+    stage.consume()
+    assert stage.statuses()[-1] == "parked"
+    for number in (9, 4):
+        marketplace.set_seats(new.agreement_id, seats=number)
+        stage.held_back()
+        reconciled(stage)
+        stage.pass_time(6 * MINUTE)
+        assert stage.license().seats_max == number
+    assert stage.license().seats_active == 0
+    assert reconciled(stage).differences == ()
+
+
 def test_a_legacy_license_learns_the_arn_under_which_aws_shows_it_now(stage: Stage) -> None:
     """Its listing has moved to concurrent agreements, of which AWS says nothing."""
     contract = stage.buy(generation=Generation.LEGACY)

@@ -132,7 +132,7 @@ class Checker:
 
     def _place(self, transaction: Transaction, run: Run, finding: Finding, found: Found, license_: License) -> None:
         """There is a difference still: somebody has to look, it is on its way, or it can be mended."""
-        way = looking.on_its_way(transaction.rows, license_.license_id)
+        way = looking.on_its_way(transaction.rows, license_.license_id, shown=found.there is not None)
         way = way or self._awaits_renewal(found, license_, at=transaction.at)
         if found.reason is not None:
             findings.settle(transaction, finding, Standing.LEFT, reason=found.reason, found=found)

@@ -79,8 +79,15 @@ def look(
     raise NoObservationError(f"GetEntitlements has more than {PAGES_MAX} pages for one license.")
 
 
-def on_its_way(rows: sqlalchemy.Connection, license_id: LicenseId) -> str | None:
-    """What is under way about a license and may explain a difference, in words; null if nothing is."""
+def on_its_way(rows: sqlalchemy.Connection, license_id: LicenseId, *, shown: bool) -> str | None:
+    """What is under way about a license and may explain a difference, in words; null if nothing is.
+
+    Args:
+        rows: of the ledger.
+        license_id: the license.
+        shown: whether AWS shows seats of it. An agreement that is to follow explains that it shows none, for as long
+            as it takes; a number that it shows is explained by nothing that may never come.
+    """
     query = sqlalchemy.select(INBOX.c.status).where(
         INBOX.c.license_id == license_id,
         INBOX.c.status.in_([MessageStatus.NEW, MessageStatus.WAITING, MessageStatus.PARKED]),
@@ -91,7 +98,7 @@ def on_its_way(rows: sqlalchemy.Connection, license_id: LicenseId) -> str | None
         return _SECOND_READING
     if statuses & {MessageStatus.NEW, MessageStatus.WAITING}:
         return _MESSAGE_WAITS
-    return _SUCCESSOR_AWAITED if statuses else None
+    return _SUCCESSOR_AWAITED if statuses and not shown else None
 
 
 def _filter(known_by: Sequence[Name], *, product_code: str, license_arn_heard: str | None) -> dict[str, list[str]]:

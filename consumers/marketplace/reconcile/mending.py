@@ -217,13 +217,14 @@ def _settle(transaction: Transaction, finding: Finding) -> None:
     if _is_mended(finding, license_):
         findings.settle(transaction, finding, Standing.MENDED, reason=None)
         return
-    way = looking.on_its_way(transaction.rows, license_id)
+    shown = finding.difference.there is not None
+    way = looking.on_its_way(transaction.rows, license_id, shown=shown)
     if way is None and observation is not None and observation.failures:
         way = reason
     if way is not None:
         findings.settle(transaction, finding, Standing.ON_ITS_WAY, reason=way)
         return
-    why = _NO_EVIDENCE if finding.difference.there is None else _STANDS
+    why = _STANDS if shown else _NO_EVIDENCE
     findings.settle(transaction, finding, Standing.LEFT, reason=reason or why)
 
 
