@@ -34,10 +34,10 @@ ROWS_HELD_MAX: Final = 250_000
 EVENTS_TO_BUILD_AT_FIRST: Final = 20_000
 NAMES: Final = ("license-information", "seats", "history")
 
-# An event is seen after half of it, at the median; looking costs less than a millisecond.
+# An event is seen after half of it, at the median.
 _LOOK_AGAIN_SECONDS: Final = 0.04
-# A slow poll behind being told.
-_TOLD_LOOK_AGAIN_SECONDS: Final = 1.0
+# A slow poll behind being told of an append, or behind looking at the head.
+_IDLE_LOOK_AGAIN_SECONDS: Final = 1.0
 _NOT_ELECTED_SECONDS: Final = 0.5
 _READERS_LEAVE_SECONDS: Final = 10.0
 _PAUSES_SECONDS: Final = (0.1, 1.0, 5.0)
@@ -140,6 +140,7 @@ class Views:
         self._campaign: Final = ledger.campaign(job)
         self._halted: Final = threading.Event()
         self._is_told = False
+        self._reached = 0
         self._stopped: str | None = None
         self._thread: threading.Thread | None = None
 
@@ -245,16 +246,30 @@ class Views:
             return 0
         if applied >= EVENTS_PER_BATCH:
             return 0
-        # Where nobody tells of an append, or many come, it is looked again soon.
-        return _LOOK_AGAIN_SECONDS if applied or not self._is_told else _TOLD_LOOK_AGAIN_SECONDS
+        # Where many come, it is looked again soon.
+        return _LOOK_AGAIN_SECONDS if applied else _IDLE_LOOK_AGAIN_SECONDS
 
     def _rest(self, seconds: float) -> None:
         """Under load a pause gathers many events into one batch, which costs little more than one of a single event."""
-        if self._is_told and seconds != _TOLD_LOOK_AGAIN_SECONDS:
+        is_idle = seconds == _IDLE_LOOK_AGAIN_SECONDS
+        if is_idle and not self._is_told:
+            self._await_append(seconds)
+        elif self._is_told and not is_idle:
             # Being told of each append must not cut it short.
             self._halted.wait(seconds)
         elif seconds:
             self._look.wait(seconds)
+
+    def _await_append(self, seconds: float) -> None:
+        """Where nobody tells of an append, look at the head alone, which costs a fraction of looking at the views."""
+        until = time.monotonic() + seconds
+        while not self._look.wait(_LOOK_AGAIN_SECONDS) and time.monotonic() < until:
+            try:
+                if self._ledger.head().position != self._reached:
+                    return
+            except StoreError:
+                # Whoever looks at all of it next meets the same, and says so.
+                return
 
     def _note_failure(self, error: Exception, *, before: Sequence[Exception]) -> None:
         """Say each kind of failure once, until the views go on."""
@@ -304,6 +319,7 @@ class Views:
             start = self._live()
             reached = self._take_in(start, _apply_batch)
             if reached == start:
+                self._reached = start.position
                 return 0
             # Null where another process, or a rebuild, was faster: look again from there.
             if reached is not None:
