@@ -81,8 +81,8 @@ class Principal:
         """Whether the scope has this license."""
         return (
             self.names(information.license_id)
-            and self.scope.customer_id in (None, information.customer_id)
-            and self.scope.product_id in (None, information.product_id, information.product_code)
+            and self.scope.customer_id in (None, *information.holder.customer_ids)
+            and self.scope.product_id in (None, *information.products)
         )
 
     def names(self, license_id: LicenseId) -> bool:

@@ -234,14 +234,14 @@ class SignIns:
         return Principal.of(role=KeyRole(row.role), scope=scope, actor_id=row.sign_in_id, key_id=None)
 
     def of_license(
-        self, license_id: LicenseId, *, customer_id: str | None, products: Collection[str | None]
+        self, license_id: LicenseId, *, customer_ids: Collection[str], products: Collection[str]
     ) -> Sequence[SignIn]:
         """The sign-ins that reach this license and not everything, the latest first.
 
         Args:
             license_id: the license.
-            customer_id: whose it is; sign-ins with a key of this customer reach it too.
-            products: of which product: its id and its code.
+            customer_ids: whose it is; sign-ins with a key of this customer reach it too.
+            products: of which product: its ids and codes.
         """
         now = self._ledger.now()
         found = []
@@ -250,7 +250,7 @@ class SignIns:
                 reaches = row.license_id == license_id
             else:
                 scope = self._with_successors(key.scope)
-                reaches = key.is_valid(at=now) and _names(scope, license_id, customer_id, products)
+                reaches = key.is_valid(at=now) and _names(scope, license_id, customer_ids, products)
             if reaches:
                 found.append(_sign_in(row, key))
         return found
@@ -383,11 +383,11 @@ def _link_is_open(row: sqlalchemy.Row[Any], *, at: datetime) -> bool:
     return row.session_hash is None and at < moment(row.ends_at_microseconds)
 
 
-def _names(scope: KeyScope, license_id: LicenseId, customer_id: str | None, products: Collection[str | None]) -> bool:
+def _names(scope: KeyScope, license_id: LicenseId, customer_ids: Collection[str], products: Collection[str]) -> bool:
     """Whether a scope reaches this license without reaching everything."""
     if scope.licenses is not None:
         return license_id in scope.licenses
-    if scope.customer_id is None or scope.customer_id != customer_id:
+    if scope.customer_id not in customer_ids:
         return False
     return scope.product_id is None or scope.product_id in products
 

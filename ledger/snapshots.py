@@ -20,7 +20,7 @@ class _Snapshot(msgspec.Struct, frozen=True, array_like=True):
     license_id: LicenseId
     version: int
     recorded_at: datetime | None
-    product_code: str
+    product_codes: tuple[str, ...]
     names: tuple[tuple[KeyKind, str], ...]
     company_name: str | None
     company_version: int
@@ -48,7 +48,7 @@ def encode(license_: License) -> bytes:
             license_.license_id,
             license_.version,
             license_.recorded_at,
-            license_.product_code,
+            license_.product_codes,
             license_.names,
             license_.company_name,
             license_.company_version,
@@ -71,7 +71,7 @@ def decode(stored: bytes) -> License:
         license_id=snapshot.license_id,
         version=snapshot.version,
         recorded_at=snapshot.recorded_at,
-        product_code=snapshot.product_code,
+        product_codes=snapshot.product_codes,
         names=snapshot.names,
         company_name=snapshot.company_name,
         company_version=snapshot.company_version,

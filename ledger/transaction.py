@@ -342,7 +342,7 @@ class Transaction:
         if len(license_ids) > LICENSES_HELD_MAX:
             raise TooManyLicensesError(licenses_max=LICENSES_HELD_MAX)
         licenses = map(self.any_license, license_ids)
-        return [license_ for license_ in licenses if holding in holdings_of(license_.product_code, license_.names)]
+        return [license_ for license_ in licenses if holding in holdings_of(license_)]
 
     def seat_of(self, license_id: LicenseId, user: User) -> SeatId | None:
         """The seat of a user; null if the user was never heard of."""
@@ -372,16 +372,15 @@ class Transaction:
         if not events:
             return license_
         self._refuse_claimed(license_id, events)
-        names_before = license_.names
+        called_before = license_.product_codes, license_.names
         first = license_.version + 1
         for version, event in enumerate(events, first):
             self._stay(version)
             license_ = license_state.evolve(license_, event, version=version, at=self.at, actor=self._caller.actor)
             self.effects.events[license_id, version] = event
             self._note(license_id, event, version=version)
-        if license_.names is not names_before:
-            held = holdings_of(license_.product_code, license_.names)
-            self.effects.rows.holdings.update((holding, license_id) for holding in held)
+        if (license_.product_codes, license_.names) != called_before:
+            self.effects.rows.holdings.update((holding, license_id) for holding in holdings_of(license_))
         self.effects.states[license_id] = license_
         self.effects.appends.setdefault(license_id, (first, []))[1].extend(events)
         return license_

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Boolean, Column, ColumnElement, Connection, I
 from ledger.envelope import RecordedEvent
 
 # One more whenever a table of a view, or what is put into it, changes: views of another version are made again.
-VERSION: Final = 3
+VERSION: Final = 4
 
 METADATA: Final = MetaData()
 _GENERATIONS: Final = Table(

@@ -79,8 +79,9 @@ def _licenses_table(metadata: MetaData, suffix: str) -> Table:
     """A row for each license.
 
     `company_key` is the company's name casefolded, by which the list is sorted; `search` is all that a license can be
-    searched by, casefolded; the names and `customer_id` are as in `LicenseInformation`. The subscription's columns are
-    null before it started.
+    searched by, casefolded. `account` and `identifier` are those of `Holder`; `products` and `known_as` list all codes
+    and ids of the product, and all names of the license, one a line. The subscription's columns are null before it
+    started.
     """
     name = f"licenses{suffix}"
     return Table(
@@ -91,11 +92,12 @@ def _licenses_table(metadata: MetaData, suffix: str) -> Table:
         Column("version", Integer, nullable=False),
         Column("product_code", Text, nullable=False),
         Column("account", Text),
-        Column("customer", Text),
+        Column("identifier", Text),
         Column("product", Text),
+        Column("products", Text, nullable=False),
+        Column("known_as", Text, nullable=False),
         Column("license_arn", Text),
         Column("agreement", Text),
-        Column("customer_id", Text),
         Column("company_name", Text),
         Column("company_key", Text, nullable=False),
         Column("search", Text, nullable=False),
@@ -113,7 +115,8 @@ def _licenses_table(metadata: MetaData, suffix: str) -> Table:
         Column("seats_deleted", Integer, nullable=False),
         Index(f"{name}_by_id", "license_id", unique=True, info={_TO_WRITE: True}),
         Index(f"{name}_by_company", "company_key", "license_id"),
-        Index(f"{name}_by_customer", "customer_id"),
+        Index(f"{name}_by_account", "account"),
+        Index(f"{name}_by_identifier", "identifier"),
     )
 
 

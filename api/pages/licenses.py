@@ -29,7 +29,7 @@ def licenses() -> ResponseReturnValue:
     parts = current_parts()
     q, status = flask.request.args.get("q", "").strip(), flask.request.args.get("status", "")
     query = LicenseQuery(
-        customer_id=who.scope.customer_id,
+        customer_ids=() if who.scope.customer_id is None else (who.scope.customer_id,),
         product_id=who.scope.product_id,
         licenses=who.scope.licenses,
         q=q or None,

@@ -116,8 +116,8 @@ def _of(information: LicenseInformation) -> list[SignIn]:
     return list(
         current_sign_ins().of_license(
             information.license_id,
-            customer_id=information.customer_id,
-            products=(information.product_id, information.product_code),
+            customer_ids=information.holder.customer_ids,
+            products=information.products,
         )
     )
 

@@ -37,13 +37,11 @@ def list_licenses(call: Call) -> flask.Response:
         call.parts.ledger, caller_id=call.principal.actor.id, call="list_licenses", filters=filters
     )
     after = cursors.read(query.get("cursor"))
-    customer_id = query.get("customer_id")
-    if scope.customer_id is not None and customer_id not in (None, scope.customer_id):
-        return respond({"items": [], "next": None, "position": call.parts.views.position()})
+    customer_ids = (scope.customer_id, query.get("customer_id"))
     licenses = None if scope.licenses is None else call.parts.ledger.twins.follow(scope.licenses)
     page = call.parts.views.licenses.list(
         LicenseQuery(
-            customer_id=scope.customer_id or customer_id,
+            customer_ids=tuple(one for one in customer_ids if one is not None),
             product_id=scope.product_id,
             licenses=licenses,
             status=query.get("status"),

@@ -79,6 +79,7 @@ class License:
     Attributes:
         version: of the latest event, 0 before the first.
         recorded_at: when the latest event was recorded.
+        product_codes: of its listing, and those of the listings before that one; the latest is the current one.
         names: every key and name that became known, in order; of each kind the latest is the current one.
         company_version: version of the event that says who the company is; 0 if it has not registered.
         subscription: null until seats were observed.
@@ -90,7 +91,7 @@ class License:
     license_id: LicenseId
     version: int = 0
     recorded_at: datetime | None = None
-    product_code: str = ""
+    product_codes: tuple[str, ...] = ()
     names: tuple[tuple[KeyKind, str], ...] = ()
     company_name: str | None = None
     company_version: int = 0
@@ -105,6 +106,11 @@ class License:
     def issued(self) -> bool:
         """Whether the license exists."""
         return self.version > 0
+
+    @property
+    def product_code(self) -> str:
+        """The product, as AWS names it in its calls; empty before the license was issued."""
+        return self.product_codes[-1] if self.product_codes else ""
 
     @property
     def seats_max(self) -> int:
@@ -126,8 +132,8 @@ def evolve(license_: License, event: events.LicenseEvent, *, version: int, at: d
     match event:
         case events.SeatActivated() | events.SeatBlocked() | events.SeatUnblocked() | events.SeatDeleted():
             return _evolve_seat(license_, event, version=version, at=at, actor=actor)
-        case events.LicenseIssued(product_code=product_code):
-            return replace(license_, version=version, recorded_at=at, product_code=product_code)
+        case events.LicenseIssued(product_code=code) | events.ListingSucceeded(product_code_after=code):
+            return replace(license_, version=version, recorded_at=at, product_codes=(*license_.product_codes, code))
         case events.LicenseIdentified(kind=kind, value=value):
             return replace(license_, version=version, recorded_at=at, names=(*license_.names, (kind, value)))
         case events.CompanyRegistered(company_name=company_name):
@@ -139,8 +145,6 @@ def evolve(license_: License, event: events.LicenseEvent, *, version: int, at: d
             return replace(license_, version=version, recorded_at=at, renewal=renewal)
         case events.LicenseFolded(into=into):
             return replace(license_, version=version, recorded_at=at, folded_into=into)
-        case events.ListingSucceeded(product_code_after=product_code):
-            return replace(license_, version=version, recorded_at=at, product_code=product_code)
         case events.SuccessionDecided() | events.TwinAbsorbed():
             # The keys follow as LicenseIdentified in the same append.
             return replace(license_, version=version, recorded_at=at)
@@ -184,7 +188,7 @@ def _evolve_seat(license_: License, event: events.SeatEvent, *, version: int, at
         license_id=license_.license_id,
         version=version,
         recorded_at=at,
-        product_code=license_.product_code,
+        product_codes=license_.product_codes,
         names=license_.names,
         company_name=license_.company_name,
         company_version=license_.company_version,

@@ -1,17 +1,18 @@
 """The table of holdings, made again from the events where a ledger of an earlier version has none."""
 
-from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import sqlalchemy
 
 from ledger.envelope import RecordedEvent
-from ledger.license.events import KeyKind, LicenseIdentified, LicenseIssued
+from ledger.license.events import LicenseId, LicenseIdentified, LicenseIssued, ListingSucceeded
 from ledger.license.holding import holdings_of
+from ledger.license.state import License
 from ledger.store.tables import HOLDINGS
 
-TYPES: Final = (LicenseIssued.TYPE, LicenseIdentified.TYPE)
+TYPES: Final = (LicenseIssued.TYPE, LicenseIdentified.TYPE, ListingSucceeded.TYPE)
 
 
 def is_missing(rows: sqlalchemy.Connection) -> bool:
@@ -21,17 +22,15 @@ def is_missing(rows: sqlalchemy.Connection) -> bool:
 
 def fill(rows: sqlalchemy.Connection, recorded: Iterable[RecordedEvent]) -> None:
     """Write as what each license is held, by all events of these types, in their order."""
-    codes: dict[str, str] = {}
-    names: dict[str, list[tuple[KeyKind, str]]] = defaultdict(list)
+    licenses: dict[str, License] = {}
     for one in recorded:
+        license_ = licenses.get(one.stream) or License(license_id=LicenseId(one.stream))
         match one.event:
-            case LicenseIssued(product_code=product_code):
-                codes[one.stream] = product_code
+            case LicenseIssued(product_code=code) | ListingSucceeded(product_code_after=code):
+                licenses[one.stream] = replace(license_, product_codes=(*license_.product_codes, code))
             case LicenseIdentified(kind=kind, value=value):
-                names[one.stream].append((kind, value))
-    held = {
-        (holding, license_id) for license_id, code in codes.items() for holding in holdings_of(code, names[license_id])
-    }
+                licenses[one.stream] = replace(license_, names=(*license_.names, (kind, value)))
+    held = {(holding, license_id) for license_id, license_ in licenses.items() for holding in holdings_of(license_)}
     if held:
         values = [{**holding._asdict(), "license_id": license_id} for holding, license_id in held]
         rows.execute(sqlalchemy.insert(HOLDINGS), values)

@@ -492,7 +492,7 @@ _SELECT_LEDGER: Final = (
 )
 _SELECT_TYPES: Final = (
     "SELECT position, originator_id, originator_version, topic, state FROM stored_events"
-    " WHERE topic IN (?, ?) ORDER BY position"
+    " WHERE topic IN (?, ?, ?) ORDER BY position"
 )
 _SELECT_SNAPSHOT: Final = (
     "SELECT version, position, state FROM snapshots WHERE stream = ? AND version <= ?"  # noqa: S608 -- a number

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table
 METADATA = MetaData()
 SCHEMA_VERSION = 3
 # Snapshots of another format are not read: the state is made from the events, and a new snapshot written.
-SNAPSHOT_FORMAT = 3
+SNAPSHOT_FORMAT = 4
 
 HEAD = Table(
     "head",

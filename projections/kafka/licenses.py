@@ -45,7 +45,7 @@ def license_information(facts: Facts, *, position: int) -> bytes:
     return _ENCODE(
         _License(
             license_id=facts.license_id,
-            customer_id=facts.names.customer_id,
+            customer_id=facts.names.holder.customer_id,
             product_id=facts.names.product,
             product_code=facts.product_code,
             company_name=facts.company_name,

@@ -11,12 +11,13 @@ from sqlalchemy import Connection, Table
 from ledger.envelope import RecordedEvent
 from ledger.license import events
 from ledger.license.events import KeyKind
+from ledger.license.holding import Holder
 from ledger.license.state import SeatStatus
 from ledger.system import events as system_events
 from ledger.system.events import STREAM as SYSTEM_STREAM
 from ledger.times import microseconds
 from ledger.users import identity_of
-from projections.license_information.information import Names
+from projections.license_information.listed import with_one
 from projections.seats.changes import SeatMove
 from projections.statements import Row, insert_rows, select_rows, update_rows
 
@@ -33,8 +34,10 @@ class LicenseRow:
     version: int = 0
     product_code: str = ""
     account: str | None = None
-    customer: str | None = None
+    identifier: str | None = None
     product: str | None = None
+    products: str = ""
+    known_as: str = ""
     license_arn: str | None = None
     agreement: str | None = None
     company_name: str | None = None
@@ -62,14 +65,6 @@ class LicenseRow:
 
     def stored(self) -> Row:
         """In the order of the table's columns."""
-        names = Names(
-            account=self.account,
-            customer=self.customer,
-            product=self.product,
-            license_arn=self.license_arn,
-            agreement=self.agreement,
-        )
-        ids = (self.license_id, names.customer_id, self.product, self.license_arn, self.agreement)
         company_key = identity_of(self.company_name or "")
         return (
             self.license_key,
@@ -77,14 +72,15 @@ class LicenseRow:
             self.version,
             self.product_code,
             self.account,
-            self.customer,
+            self.identifier,
             self.product,
+            self.products,
+            self.known_as,
             self.license_arn,
             self.agreement,
-            names.customer_id,
             self.company_name,
             company_key,
-            "\n".join((company_key, *(identity_of(one) for one in ids if one is not None))),
+            "\n".join((company_key, self.license_id, identity_of(self.known_as))),
             self.seats_max,
             self.renews_at_microseconds,
             self.lapse_reason,
@@ -134,7 +130,7 @@ class LicenseChanges:
             case events.SeatActivated() | events.SeatBlocked() | events.SeatUnblocked() | events.SeatDeleted():
                 _count(self._row(recorded), moved)
             case events.LicenseIssued(product_code=product_code):
-                self._row(recorded).product_code = product_code
+                _list(self._row(recorded), product_code)
             case events.LicenseIdentified() as event:
                 _name(self._row(recorded), event)
             case events.CompanyRegistered(company_name=company_name):
@@ -193,14 +189,21 @@ def _count(row: LicenseRow, moved: SeatMove | None) -> None:
         row.seats[moved.was] -= 1
 
 
+def _list(row: LicenseRow, product_code: str) -> None:
+    row.product_code = product_code
+    row.products = with_one(row.products, product_code)
+
+
 def _name(row: LicenseRow, event: events.LicenseIdentified) -> None:
+    holder = Holder(row.account, row.identifier).known_by(event.kind, event.value)
+    row.account, row.identifier = holder.account, holder.identifier
+    row.known_as = with_one(row.known_as, event.value)
     match event.kind:
-        case KeyKind.ACCOUNT:
-            row.account = event.value
-        case KeyKind.CUSTOMER:
-            row.customer = event.value
+        case KeyKind.ACCOUNT | KeyKind.CUSTOMER:
+            pass  # That is the holder.
         case KeyKind.PRODUCT:
             row.product = event.value
+            row.products = with_one(row.products, event.value)
         case KeyKind.LICENSE_ARN:
             row.license_arn = event.value
         case KeyKind.AGREEMENT:
@@ -249,7 +252,7 @@ def _follow(
         case events.LicenseFolded(into=into):
             row.folded_into = into
         case events.ListingSucceeded(product_code_after=product_code):
-            row.product_code = product_code
+            _list(row, product_code)
         case events.SuccessionDecided() | events.TwinAbsorbed():
             pass  # The keys follow as LicenseIdentified in the same append.
         case _ as unknown:

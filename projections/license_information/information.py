@@ -1,25 +1,30 @@
 """What is told about one license, and how it is made from a license's state."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from ledger.license import access
 from ledger.license.access import AccessPolicy, LicenseStatus
 from ledger.license.events import KeyKind, LapseReason, LicenseId
-from ledger.license.holding import customer_id
+from ledger.license.holding import Holder, holder_of, products_of
 from ledger.license.state import License, Renewal, Subscription
 from ledger.replay import LicenseThen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LicenseInformation:
-    """The License Information of one license; the fields are those of the HTTP interface.
+    """The License Information of one license.
+
+    The fields are those of the HTTP interface, but for `holder` and `products`, by which is known whose it is.
 
     Attributes:
         license_id: the license.
         customer_id: the buyer's AWS account, else the legacy customer identifier.
         product_id: as AWS names the product to people.
         product_code: as AWS names the product in its calls.
+        holder: the buyer, by each id that AWS has for them.
+        products: each code and id of the product, those of listings before the present one too.
         company_name: as the customer registered it; null before that.
         seats_max: the bought number of seats, 0 before the subscription started.
         seats_active: how many users have a seat.
@@ -42,6 +47,8 @@ class LicenseInformation:
     customer_id: str | None
     product_id: str | None
     product_code: str
+    holder: Holder
+    products: Sequence[str]
     company_name: str | None
     seats_max: int
     seats_active: int
@@ -65,14 +72,14 @@ class LicenseQuery:
     """Which licenses to list; what is null restricts nothing.
 
     Attributes:
-        customer_id: of this customer.
-        product_id: of this product, by its id or its code.
+        customer_ids: of the customer who has all of these ids.
+        product_id: of this product, by one of its ids or codes.
         status: which stand like this when asked.
-        q: a part of the company's name or of an id, in any case.
+        q: a part of the company's name or of an id that the license has or had, in any case.
         licenses: among these.
     """
 
-    customer_id: str | None = None
+    customer_ids: tuple[str, ...] = ()
     product_id: str | None = None
     status: LicenseStatus | None = None
     q: str | None = None
@@ -81,18 +88,13 @@ class LicenseQuery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Names:
-    """The current names by which AWS knows a license and its customer."""
+    """The names by which AWS knows a license and its customer: the current ones, and all of its product."""
 
-    account: str | None = None
-    customer: str | None = None
+    holder: Holder
     product: str | None = None
+    products: Sequence[str] = ()
     license_arn: str | None = None
     agreement: str | None = None
-
-    @property
-    def customer_id(self) -> str | None:
-        """The buyer's AWS account, else the legacy customer identifier."""
-        return customer_id(account=self.account, customer=self.customer)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,9 +125,9 @@ def facts_of(license_: License) -> Facts:
         version=license_.version,
         product_code=license_.product_code,
         names=Names(
-            account=license_.name(KeyKind.ACCOUNT),
-            customer=license_.name(KeyKind.CUSTOMER),
+            holder=holder_of(license_.names),
             product=license_.name(KeyKind.PRODUCT),
+            products=products_of(license_),
             license_arn=license_.name(KeyKind.LICENSE_ARN),
             agreement=license_.name(KeyKind.AGREEMENT),
         ),
@@ -144,9 +146,11 @@ def inform(facts: Facts, *, policy: AccessPolicy, position: int, at: datetime) -
     seats_max = subscription.seats_max if subscription else 0
     return LicenseInformation(
         license_id=facts.license_id,
-        customer_id=facts.names.customer_id,
+        customer_id=facts.names.holder.customer_id,
         product_id=facts.names.product,
         product_code=facts.product_code,
+        holder=facts.names.holder,
+        products=facts.names.products,
         company_name=facts.company_name,
         seats_max=seats_max,
         seats_active=facts.seats_active,

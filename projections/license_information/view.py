@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table
 from ledger.ledger import Ledger
 from ledger.license.access import AccessPolicy, LicenseStatus
 from ledger.license.events import LapseReason, LicenseId, RenewalIntent
+from ledger.license.holding import Holder
 from ledger.license.state import Lapse, Renewal, SeatStatus, Subscription
 from ledger.replay import Moment
 from ledger.times import microseconds, moment
@@ -23,6 +24,7 @@ from projections.license_information.information import (
     inform,
     information_then,
 )
+from projections.license_information.listed import has_one, names_in
 from projections.page import Page, PageKey
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -115,10 +117,10 @@ def _select(
 def _conditions(
     table: Table, query: LicenseQuery, *, policy: AccessPolicy, at: datetime
 ) -> Iterator[ColumnElement[bool]]:
-    if query.customer_id is not None:
-        yield table.c.customer_id == query.customer_id
+    for customer_id in query.customer_ids:
+        yield (table.c.account == customer_id) | (table.c.identifier == customer_id)
     if query.product_id is not None:
-        yield (table.c["product"] == query.product_id) | (table.c.product_code == query.product_id)
+        yield has_one(table.c.products, query.product_id)
     if query.licenses is not None:
         yield table.c.license_id.in_(query.licenses)
     if query.q is not None:
@@ -171,9 +173,9 @@ def _facts(row: "sqlalchemy.Row[Any]") -> Facts:
         version=row.version,
         product_code=row.product_code,
         names=Names(
-            account=row.account,
-            customer=row.customer,
+            holder=Holder(row.account, row.identifier),
             product=row.product,
+            products=names_in(row.products),
             license_arn=row.license_arn,
             agreement=row.agreement,
         ),

@@ -13,7 +13,9 @@ import structlog
 from api.app import ApiSettings
 from api.v1 import schemas
 from ledger import transaction
-from ledger.license.events import LapseReason, LicenseId
+from ledger.license.decisions import identify_license
+from ledger.license.events import KeyKind, LapseReason, LicenseId
+from ledger.transaction import Transaction, Work
 from tests.integration.api_stage import (
     CLIENT_BY_CUSTOMER,
     CLIENT_OF_IT,
@@ -25,7 +27,7 @@ from tests.integration.api_stage import (
     open_stage,
 )
 from tests.integration.ledgers import at_once, issue, lapse
-from tests.stories import ACCOUNT, LICENSE, NEXT_RENEWS_AT, OTHER_LICENSE, PRODUCT_CODE
+from tests.stories import ACCOUNT, LICENSE, MARKETPLACE, NEXT_RENEWS_AT, OTHER_LICENSE, PRODUCT_CODE
 
 SECOND: Final = LicenseId("8c2e6f2c-75c7-4e6f-9f6d-2c6c419191f2")
 NOBODYS_ACCOUNT: Final = "999900001111"
@@ -104,6 +106,24 @@ def test_the_product_may_be_named_by_its_code(stage: Stage) -> None:
     assert told(sign_in(stage, "Ada", key=by_code)) == (True, "ALLOWED", LICENSE)
     assert stage.call("GET", f"/v1/licenses/{LICENSE}/access?user=Ada", key=by_code).json["allowed"]
     assert stage.call("GET", f"/v1/licenses/{OTHER_LICENSE}/access?user=Ada", key=by_code).status == 404
+
+
+def test_a_key_made_with_a_legacy_identifier_works_on_when_the_account_becomes_known(stage: Stage) -> None:
+    """In both ways of asking; an operator finds the license by either."""
+    issue(stage.ledger, seats_max=1, license_id=SECOND, names=((KeyKind.CUSTOMER, f"{PRODUCT_CODE}/X01EXAMPLEX"),))
+    theirs = issue_key(stage, customer_id="X01EXAMPLEX", product_id=PRODUCT_CODE)
+    assert told(sign_in(stage, "Ada", key=theirs)) == (True, "ALLOWED", SECOND)
+
+    def identify(transaction: Transaction) -> None:
+        names = ((KeyKind.ACCOUNT, NOBODYS_ACCOUNT),)
+        transaction.append(SECOND, identify_license(transaction.license(SECOND), names=names))
+
+    stage.ledger.submit(Work(decide=identify, caller=MARKETPLACE, licenses=(SECOND,)))
+    assert told(sign_in(stage, "Ada", key=theirs)) == (True, "ALLOWED", SECOND)
+    assert stage.call("GET", f"/v1/licenses/{SECOND}/access?user=Ada", key=theirs).json["allowed"]
+    for query in (f"customer_id={NOBODYS_ACCOUNT}", "customer_id=X01EXAMPLEX", "q=x01example"):
+        listed = stage.get(f"/v1/licenses?{query}")["items"]
+        assert [(one["license_id"], one["customer_id"]) for one in listed] == [(SECOND, NOBODYS_ACCOUNT)]
 
 
 def test_where_nothing_was_bought_yet_the_answer_is_200_and_names_no_license(stage: Stage) -> None:

@@ -175,7 +175,7 @@ def test_a_session_by_a_key_of_the_twin_opens_the_license_in_its_place(stage: St
     principal = sign_ins.find(session)
     assert principal is not None
     assert (principal.names(TWIN), principal.names(LICENSE), principal.names(OTHER_LICENSE)) == (True, True, False)
-    listed = sign_ins.of_license(LICENSE, customer_id=ACCOUNT[1], products=(PRODUCT[1], PRODUCT_CODE))
+    listed = sign_ins.of_license(LICENSE, customer_ids=(ACCOUNT[1],), products=(PRODUCT[1], PRODUCT_CODE))
     assert [one.sign_in_id for one in listed] == [sign_ins.id_of(session)]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from consumers.marketplace import Consumer
-from consumers.sandbox import FaultPlan, Generation
+from consumers.sandbox import FaultPlan, Generation, SuccessorTerms
 from consumers.sandbox.signing import passing_key
 from ledger.license.access import LicenseStatus
 from ledger.license.events import KeyKind
@@ -26,6 +26,7 @@ from tests.integration.consumers_stage import (
     ANALYTICAL_ENGINES,
     COMPILERS_INC,
     END_OF_MAY,
+    END_OF_NEXT_MAY,
     ENGINES,
     NOON,
     PRODUCT_CODE,
@@ -210,15 +211,16 @@ def test_repost_quwmzs1m1uqxwp_customers_see_status_number_and_date(stage: Stage
 def test_neondatabase_website_2852_a_customer_is_found_by_any_id_that_they_can_quote(
     stage: Stage, tmp_path: Path
 ) -> None:
-    """The account, the agreement and the LicenseArn are on their page, and each finds the license in the list."""
-    contract = stage.bought(seats=5)
+    """The account, the agreement and the LicenseArn are on their page, and each finds the license, old ones too."""
+    before = stage.bought(seats=5)
     stage.buy(seats=3, account_id=COMPILERS_INC)
+    now = stage.sandbox.marketplace.succeed(before.agreement_id, SuccessorTerms(until=END_OF_NEXT_MAY)).contract
     stage.consume()
     with listing(stage, tmp_path) as found:
-        for quoted in (ANALYTICAL_ENGINES, contract.agreement_id, contract.license_arn):
+        for quoted in (ANALYTICAL_ENGINES, now.agreement_id, now.license_arn, before.agreement_id, before.license_arn):
             (shown,) = found(LicenseQuery(q=quoted))
             assert (shown.customer_id, shown.seats_max) == (ANALYTICAL_ENGINES, 5)
-            assert (shown.agreement_id, shown.license_arn) == (contract.agreement_id, contract.license_arn)
+            assert (shown.agreement_id, shown.license_arn) == (now.agreement_id, now.license_arn)
 
 
 def test_api_gateway_developer_portal_382_and_522_the_arn_as_documented_and_as_sent_is_one(stage: Stage) -> None:

@@ -15,8 +15,14 @@ from ledger.envelope import StoredEventDisagreesError
 from ledger.errors import TooManyLicensesError, TooManyNewUsersError
 from ledger.ledger import Ledger
 from ledger.license.access import AccessCode
-from ledger.license.decisions import absorb_twin, identify_license, issue_license, observe_subscription
-from ledger.license.events import BlockReason, KeyKind, LapseReason, LicenseId
+from ledger.license.decisions import (
+    absorb_twin,
+    decide_succession,
+    identify_license,
+    issue_license,
+    observe_subscription,
+)
+from ledger.license.events import BlockReason, KeyKind, LapseReason, LicenseId, SuccessionReason
 from ledger.license.holding import Holding
 from ledger.seats import AccessAnswer, Change, SeatChange
 from ledger.store import Store
@@ -78,6 +84,21 @@ def identify(ledger: Ledger, license_id: LicenseId, *names: tuple[KeyKind, str])
         transaction.append(license_id, identify_license(transaction.license(license_id), names=names))
 
     ledger.submit(Work(decide=decide, caller=MARKETPLACE, licenses=(license_id,)))
+
+
+def succeed_listing(ledger: Ledger, license_id: LicenseId, *, product_code: str) -> None:
+    """An operator says that a license goes on under another listing."""
+
+    def decide(transaction: Transaction) -> None:
+        decided = decide_succession(
+            transaction.license(license_id),
+            key=(KeyKind.AGREEMENT, "agmt-of-another-listing"),
+            product_code=product_code,
+            reason=SuccessionReason.NEW_LISTING,
+        )
+        transaction.append(license_id, decided)
+
+    ledger.submit(Work(decide=decide, caller=ADMIN, licenses=(license_id,)))
 
 
 def told(answer: AccessAnswer) -> tuple[str, LicenseId | None]:
@@ -166,6 +187,18 @@ def test_a_license_is_held_by_whoever_has_it_now(ledger: Ledger) -> None:
     assert told(ledger.seats.access_among(HELD, user=ADA_SIGNS_IN, caller=CLIENT)) == ("LICENSE_NOT_FOUND", None)
     theirs = Holding("444455556666", PRODUCT[1])
     assert told(ledger.seats.access_among(theirs, user=ADA_SIGNS_IN, caller=CLIENT)) == ("NO_SEAT", FIRST)
+
+
+def test_a_key_that_was_made_with_an_earlier_name_goes_on_finding_the_license(ledger: Ledger) -> None:
+    """AWS comes to name the account of a legacy customer, who then goes on under another listing."""
+    issue(ledger, seats_max=1, license_id=FIRST, names=((KeyKind.CUSTOMER, f"{PRODUCT_CODE}/ada-lovelace-ltd"),))
+    identify(ledger, FIRST, ACCOUNT)
+    succeed_listing(ledger, FIRST, product_code="another-code")
+    identify(ledger, FIRST, PRODUCT)
+    for customer_id in ("ada-lovelace-ltd", ACCOUNT[1]):
+        for product in (PRODUCT_CODE, "another-code", PRODUCT[1]):
+            answer = ledger.seats.sign_in_among(Holding(customer_id, product), user=ADA_SIGNS_IN, caller=CLIENT)
+            assert told(answer) == ("ALLOWED", FIRST)
 
 
 def test_for_a_folded_twin_the_license_in_its_place_answers(ledger: Ledger) -> None:
@@ -445,9 +478,10 @@ def test_holdings_are_made_again_from_the_events_where_they_are_missing(database
             buy(ledger, number)
         issue(ledger, seats_max=1, license_id=license_id_of(4), names=((KeyKind.CUSTOMER, f"{PRODUCT_CODE}/legacy"),))
         identify(ledger, FIRST, (KeyKind.ACCOUNT, "444455556666"))
+        succeed_listing(ledger, SECOND, product_code="another-code")
     rows = "SELECT customer_id, product, license_id FROM holdings ORDER BY 1, 2, 3"
     written = execute(database, rows)
-    assert len(written) == 3 * 2 + 1 + 2
+    assert len(written) == 3 * 2 + 1 + 2 + 1
     execute(database, "DROP TABLE holdings")
     with opened(database) as again:
         assert told(again.seats.access_among(HELD, user=ADA_SIGNS_IN, caller=CLIENT)) == ("NO_SEAT", SECOND)

@@ -8,6 +8,7 @@ from api.principal import Permission, Principal
 from ledger.keys import Key, KeyScope
 from ledger.license.access import LicenseStatus
 from ledger.license.events import ActorRole, LicenseId
+from ledger.license.holding import Holder
 from ledger.system.events import KeyRole
 from projections.license_information import LicenseInformation
 from tests.stories import LICENSE, NOON, OTHER_LICENSE, PRODUCT_CODE
@@ -17,6 +18,8 @@ ITS: LicenseInformation = LicenseInformation(
     customer_id="111122223333",
     product_id="prod-softphone",
     product_code=PRODUCT_CODE,
+    holder=Holder("111122223333", "X01EXAMPLEX"),
+    products=(PRODUCT_CODE, "prod-softphone"),
     company_name=None,
     seats_max=0,
     seats_active=0,
@@ -80,6 +83,8 @@ def test_a_role_may_do_what_the_table_says(role: KeyRole, permissions: set[Permi
         (KeyScope(customer_id="111122223333", product_id="prod-other"), False),
         (KeyScope(customer_id="444455556666", product_id="prod-softphone"), False),
         (KeyScope(customer_id="111122223333"), True),
+        (KeyScope(customer_id="X01EXAMPLEX", product_id=PRODUCT_CODE), True),
+        (KeyScope(customer_id="X01EXAMPLEX", product_id="prod-other"), False),
     ],
 )
 def test_a_scope_reaches_its_licenses(scope: KeyScope, *, reached: bool) -> None:

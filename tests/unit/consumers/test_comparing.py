@@ -29,14 +29,14 @@ ADAS_FIVE: Final = Row(product_code=PRODUCT, license_arn=ADAS_ARN, account="1111
 ADA: Final = License(
     license_id=ADAS,
     version=3,
-    product_code=PRODUCT,
+    product_codes=(PRODUCT,),
     names=((KeyKind.LICENSE_ARN, ADAS_ARN), (KeyKind.ACCOUNT, "111122223333")),
     subscription=Subscription(seats_max=5, renews_at=MAY),
 )
 GRACE: Final = License(
     license_id=GRACES,
     version=3,
-    product_code=PRODUCT,
+    product_codes=(PRODUCT,),
     names=((KeyKind.CUSTOMER, GRACES_CUSTOMER),),
     subscription=Subscription(seats_max=3, renews_at=MAY),
 )
@@ -250,7 +250,7 @@ def ledgers(draw: st.DrawFn) -> tuple[License, ...]:
                 License(
                     license_id=LicenseId(str(number)),
                     version=1,
-                    product_code=PRODUCT,
+                    product_codes=(PRODUCT,),
                     names=tuple(names),
                     subscription=subscription,
                 )
@@ -273,7 +273,7 @@ def mended(licenses: Sequence[License], found: Sequence[Found]) -> list[License]
     by_id = {one.license_id: one for one in licenses}
     for number, one in enumerate(found):
         license_id = one.license_id or LicenseId(f"new-{number}")
-        before = by_id.get(license_id, License(license_id=license_id, version=1, product_code=PRODUCT))
+        before = by_id.get(license_id, License(license_id=license_id, version=1, product_codes=(PRODUCT,)))
         subscription = None
         if one.there is not None and one.there.renews_at is not None:
             subscription = Subscription(seats_max=one.there.seats_max, renews_at=one.there.renews_at)
