@@ -70,13 +70,21 @@ class Agreement:
     heard_at: datetime | None = None
 
     def has_started(self, *, at: datetime) -> bool:
-        """Whether it runs, or did; one of which no start was told does."""
-        return self.starts_at is None or self.starts_at <= at
+        """Whether it runs, or did; one of which no start was told does, and one that ended before its start did not."""
+        if self.starts_at is None:
+            return True
+        called_off = self.status in LOST and self.ends_at is not None and self.ends_at < self.starts_at
+        return self.starts_at <= at and not called_off
 
     @property
     def has_ended(self) -> bool:
         """Whether AWS said that it is over, whatever follows."""
         return self.status in ENDED
+
+    def ended_by(self, at: datetime) -> "Agreement":
+        """As it is known if its end was heard at a moment: then it did not last longer."""
+        is_earlier = self.status in LOST and (self.ends_at is None or self.ends_at > at)
+        return replace(self, ends_at=at) if is_earlier else self
 
     def runs(self, *, at: datetime) -> bool:
         """Whether it has begun, and AWS did not say that it is over."""
@@ -87,6 +95,8 @@ class Agreement:
         told = {name: value for name in _TOLD if (value := getattr(heard, name)) is not None}
         if self.has_ended and heard.status is AgreementStatus.ACTIVE:
             told.pop("status")
+        if self.has_ended and self.ends_at is not None and heard.ends_at is not None and heard.ends_at > self.ends_at:
+            told.pop("ends_at")
         if heard.renewal is not None and not _is_later(heard.renewal_told_at, self.renewal_told_at):
             told = {name: value for name, value in told.items() if name not in _RENEWAL}
         return replace(self, **told)

@@ -43,20 +43,26 @@ def reason_to_lapse(
     agreement_status: AgreementStatus | None,
     trusted: bool,
     renewal_wait: timedelta,
+    successor_wait: timedelta,
     at: datetime,
 ) -> LapseReason | None:
     """Why a subscription has ended of which a complete reading shows no live row; null if that is not sure.
 
+    An agreement that was renewed or replaced is no end, so that what follows is awaited: until nobody can use the
+    client any more, for then nobody is locked out by it.
+
     Args:
         subscription: one that runs.
         notices: the end notices that are open.
-        agreement_status: what DescribeAgreement said of the current agreement; null if it told nothing.
+        agreement_status: how AWS says that the current agreement stands; null if it told nothing.
         trusted: whether the credentials are known to see live rows of the product.
         renewal_wait: how long around its date a contract may show nothing.
+        successor_wait: how long after its date a contract can be used of which AWS told no end.
         at: the decision's clock.
     """
     if agreement_status in SUCCEEDED:
-        return None
+        is_over = trusted and is_overdue(subscription, renewal_wait=max(renewal_wait, successor_wait), at=at)
+        return LapseReason.EXPIRED if is_over else None
     open_notices = tuple(notices)
     for status in (agreement_status, *(notice.status for notice in open_notices)):
         if status is not None and status in _REASONS:

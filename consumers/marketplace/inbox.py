@@ -21,6 +21,7 @@ from consumers.marketplace.licenses import (
     identifying,
     is_new_agreement,
     issue_license,
+    names_current,
     unclaimed_legacy,
 )
 from consumers.marketplace.lineage import Lineages
@@ -526,9 +527,7 @@ def _settle_end(transaction: Transaction, poke: Poke, license_id: LicenseId | No
         if poke.awaits_successor:
             return Settled(status=MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED)
         return Settled(status=MessageStatus.IGNORED, reason=_NOTHING_ENDS)
-    license_ = transaction.license(license_id)
-    kind, value = claiming(poke.names)[0]
-    if license_.name(kind) in (None, value):
+    if names_current(transaction, license_id, poke.names):
         status = MessageStatus.PARKED if poke.awaits_successor else MessageStatus.WAITING
         reason = _SUCCESSOR_AWAITED if poke.awaits_successor else None
         return Settled(status=status, reason=reason, license_id=license_id, reads=True)

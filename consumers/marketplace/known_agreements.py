@@ -54,6 +54,7 @@ def note(transaction: Transaction, heard: Agreement) -> Agreement:
     """Keep what was heard of an agreement; returns all that is known of it now."""
     before = find(transaction.rows, heard.agreement_id)
     after = replace(heard, heard_at=transaction.at) if before is None else before.and_heard(heard)
+    after = after.ended_by(transaction.at)
     if after == before:
         return after
     values = _values(after)

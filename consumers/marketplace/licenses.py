@@ -156,6 +156,20 @@ def is_new_agreement(transaction: Transaction, license_id: LicenseId, names: Seq
     return agreement_id not in (None, current) and (known is None or known.license_id != license_id)
 
 
+def names_current(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> bool:
+    """Whether names of a license mean what stands behind it now, not an earlier or a later agreement of it."""
+    license_ = transaction.license(license_id)
+    kind, value = claiming(names)[0]
+    if license_.name(kind) not in (None, value):
+        return False
+    agreement_id, current = value_of(names, KeyKind.AGREEMENT), license_.name(KeyKind.AGREEMENT)
+    if current is None or agreement_id in (None, current):
+        return True
+    # An agreement that nobody knows may be the one that the ARN has come to be of.
+    known = known_agreements.find(transaction.rows, agreement_id)
+    return known is None or known.license_id != license_id
+
+
 def _keep_agreement(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> None:
     agreement_id, arn = value_of(names, KeyKind.AGREEMENT), value_of(names, KeyKind.LICENSE_ARN)
     if agreement_id is None:

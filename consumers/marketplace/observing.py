@@ -1,6 +1,6 @@
 """Observing a license: AWS is read without holding anything, then the decision is made at the end of the ledger."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from consumers.marketplace import endings, entitlements, known_agreements, observations, readings, succession
-from consumers.marketplace.agreement import SUCCEEDED, Agreement, AgreementStatus
+from consumers.marketplace.agreement import LOST, SUCCEEDED, Agreement, AgreementStatus
 from consumers.marketplace.budget import Budget, Priority
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.endings import EndNotice
@@ -22,7 +22,7 @@ from consumers.marketplace.inbox import (
     note_events,
     waiting_messages,
 )
-from consumers.marketplace.licenses import claiming, identify_license, license_of_arn
+from consumers.marketplace.licenses import claiming, identify_license, license_of_arn, names_current
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.messages import PokeKind
 from consumers.marketplace.names import Name, value_of
@@ -123,7 +123,8 @@ class _Decided:
         first_reading: waits for its second.
         notices: the end notices that stay open.
         reason: why it is read again, in words.
-        is_incomplete: whether rows seem to be missing from the reading.
+        is_incomplete: whether AWS is about to show more, or less.
+        is_another: whether another agreement than the one that was read stands behind the license now.
     """
 
     license: License
@@ -132,6 +133,7 @@ class _Decided:
     notices: tuple[WaitingMessage, ...] = ()
     reason: str | None = None
     is_incomplete: bool = False
+    is_another: bool = False
 
 
 class Observer:
@@ -280,16 +282,26 @@ class Observer:
         return [one for initial in initials for one in self._lineages.chain(initial)]
 
     def _ask_whether_it_ended(self, claim: _Claim) -> tuple[AgreementStatus | None, tuple[Agreement, ...]]:
-        """How the current agreement stands, and, where another one is to follow it, the chain that it is of."""
+        """How the current agreement stands, and what else there is to know of it.
+
+        Where another one is to follow it, that is the chain that it is of; where none does, those before it: it may
+        have been called off while they go on.
+        """
         agreement_id = _agreement_of(claim)
         described = None if agreement_id is None else self._lineages.describe(agreement_id)
         if described is None:
-            return None, ()
-        if described.status not in SUCCEEDED:
+            # AWS does not tell it to this seller; what a message said is all that there is.
+            known = next((one for one in claim.agreements if one.agreement_id == agreement_id), None)
+            return (known.status if known is not None and known.status in SUCCEEDED else None), ()
+        if described.status in SUCCEEDED:
+            initial = described.initial_agreement_id or described.agreement_id
+            return described.status, (described, *self._lineages.chain(initial))
+        if described.status not in LOST:
             return described.status, (described,)
-        initial = described.initial_agreement_id or described.agreement_id
-        chain = self._lineages.chain(initial)
-        return described.status, (described, *chain)
+        others = succession.still_running(claim.agreements, but=described, at=self._now())
+        told = [self._lineages.describe(one.agreement_id) for one in others]
+        going_on = tuple(one for one in told if one is not None and one.status is AgreementStatus.ACTIVE)
+        return (going_on[-1] if going_on else described).status, (described, *going_on)
 
     def _dimensions_of(self, license_: License) -> frozenset[str]:
         dimensions = self._settings.products.get(license_.product_code)
@@ -333,7 +345,7 @@ class Observer:
             if observation is None or observation.number != claim.number:
                 return Outcome.SUPERSEDED
             before = transaction.position
-            found_more = self._take_in(transaction, license_id, reading.told)
+            found_more = self._take_in(transaction, license_id, reading)
             self._absorb_namesake(transaction, claim, reading)
             rows = tuple(row for row in reading.rows if _is_of(transaction, row, license_id))
             if rows:
@@ -341,7 +353,7 @@ class Observer:
             else:
                 decided = self._decide_not_shown(transaction, claim, reading, observation)
             then = self._next(transaction, claim, decided, observation)
-            if found_more:
+            if found_more or decided.is_another:
                 # Agreements came to light whose rows were not asked for.
                 then = replace(then, due_at=transaction.at, priority=Priority.MESSAGE)
             observations.conclude(transaction.rows, license_id, then)
@@ -360,10 +372,10 @@ class Observer:
         )
 
     @staticmethod
-    def _take_in(transaction: Transaction, license_id: LicenseId, told: Sequence[Agreement]) -> bool:
+    def _take_in(transaction: Transaction, license_id: LicenseId, reading: _Reading) -> bool:
         """Keep what AWS told of agreements; whether one of them, or its ARN, was not known yet."""
         found_more = False
-        for heard in told:
+        for heard in reading.told:
             before = known_agreements.find(transaction.rows, heard.agreement_id)
             known = known_agreements.note(transaction, heard)
             if known.license_id is None:
@@ -371,7 +383,7 @@ class Observer:
                 found_more = True
             if before is not None and known.license_id == license_id and known.license_arn != before.license_arn:
                 found_more = True
-        if succession.advance(transaction, license_id):
+        if succession.advance(transaction, license_id, running=_running(transaction, license_id, reading)):
             settle_succeeded(transaction, license_id)
         succession.announce(transaction, license_id)
         return found_more
@@ -420,8 +432,13 @@ class Observer:
             )
         license_ = transaction.append(license_id, events)
         notices = self._notices_still_open(transaction, claim)
+        is_ending = bool(notices) or succession.has_been_lost(license_, agreements)
         return _Decided(
-            license=license_, expires_at=expires_at, notices=notices, reason=_STILL_SHOWN if notices else None
+            license=license_,
+            expires_at=expires_at,
+            notices=notices,
+            reason=_STILL_SHOWN if is_ending else None,
+            is_incomplete=is_ending,
         )
 
     @staticmethod
@@ -440,8 +457,10 @@ class Observer:
     def _notices_still_open(self, transaction: Transaction, claim: _Claim) -> tuple[WaitingMessage, ...]:
         """AWS shows seats: what says that they ended stays open, unless a later message says that they go on."""
         rows, license_id = transaction.rows, claim.license.license_id
-        notices = [message for message in claim.messages if _ends_current(message, claim.license)]
-        overtaken = [message for message in notices if is_overtaken(rows, license_id, message, by=GOING_ON)]
+        notices = [message for message in claim.messages if _ends_current(transaction, message, license_id)]
+        overtaken = [
+            message for message in notices if is_overtaken(rows, license_id, message, by=_taking_back(message))
+        ]
         still_open = tuple(message for message in notices if message not in overtaken)
         tell(transaction, [message.number for message in claim.messages if message not in notices], MessageStatus.DONE)
         tell(transaction, _numbers(overtaken), MessageStatus.IGNORED, reason=_OVERTAKEN)
@@ -458,39 +477,43 @@ class Observer:
         if subscription is None or subscription.lapse is not None:
             tell(transaction, _numbers(notices), MessageStatus.DONE)
             return _Decided(license=license_)
+        if not _is_awaited(claim, license_):
+            # Another agreement came to light by this reading, and is read next.
+            return _Decided(license=license_, first_reading=observation.first_reading, is_another=True)
         reason = endings.reason_to_lapse(
             subscription,
             notices=[_end_notice(message) for message in notices],
             agreement_status=reading.status,
             trusted=reading.trusted,
             renewal_wait=self._settings.renewal_wait,
+            successor_wait=max(transaction.policy.blind_wait, transaction.policy.expiry_grace),
             at=transaction.at,
         )
         if reason is not None:
             lapsed = decisions.lapse_subscription(license_, reason=reason, at=transaction.at)
             tell(transaction, _numbers(notices), MessageStatus.DONE)
+            settle_succeeded(transaction, license_.license_id)
             return _Decided(license=transaction.append(license_.license_id, lapsed))
-        if reading.status in SUCCEEDED and not _is_awaited(claim, license_):
-            # It came to light by this reading, and is read next.
-            tell(transaction, _numbers(notices), MessageStatus.DONE)
-            return _Decided(license=license_, first_reading=observation.first_reading)
-        if reading.status in SUCCEEDED:
-            tell(transaction, _numbers(notices), MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED)
-            return _Decided(license=license_, first_reading=observation.first_reading, reason=_SUCCESSOR_AWAITED)
-        tell(transaction, _numbers(notices), MessageStatus.WAITING, reason=_NOT_SURE_YET)
+        awaited = reading.status in SUCCEEDED
+        status, why = (MessageStatus.PARKED, _SUCCESSOR_AWAITED) if awaited else (MessageStatus.WAITING, _NOT_SURE_YET)
+        tell(transaction, _numbers(notices), status, reason=why)
         return _Decided(
-            license=license_, first_reading=observation.first_reading, notices=notices, reason=_NOT_SURE_YET
+            license=license_,
+            first_reading=observation.first_reading,
+            notices=() if awaited else notices,
+            reason=why,
+            is_incomplete=True,
         )
 
     def _notices_that_count(self, transaction: Transaction, claim: _Claim) -> tuple[WaitingMessage, ...]:
         """AWS shows no seats: an end counts, but for that of a customer who has subscribed again since."""
         rows, license_id = transaction.rows, claim.license.license_id
-        notices = [message for message in claim.messages if _ends_current(message, claim.license)]
+        notices = [message for message in claim.messages if _ends_current(transaction, message, license_id)]
         overtaken = [
             message
             for message in notices
             if message.poke.kind is PokeKind.UNSUBSCRIBE_SUCCESS
-            and is_overtaken(rows, license_id, message, by={PokeKind.SUBSCRIBE_SUCCESS})
+            and is_overtaken(rows, license_id, message, by=_taking_back(message))
         ]
         tell(transaction, [message.number for message in claim.messages if message not in notices], MessageStatus.DONE)
         tell(transaction, _numbers(overtaken), MessageStatus.IGNORED, reason=_SUBSCRIBED_AGAIN)
@@ -639,8 +662,15 @@ def _is_claimed(claim: _Claim) -> bool:
 
 
 def _is_awaited(claim: _Claim, license_: License) -> bool:
-    """Whether the agreement that follows the one of the reading does not stand behind the license yet."""
-    return license_.name(KeyKind.AGREEMENT) == claim.license.name(KeyKind.AGREEMENT)
+    """Whether no other agreement than the one that was read has come to stand behind the license."""
+    return claim.license.name(KeyKind.AGREEMENT) in (None, license_.name(KeyKind.AGREEMENT))
+
+
+def _running(transaction: Transaction, license_id: LicenseId, reading: _Reading) -> Collection[str]:
+    """The agreements of which a reading shows that they run: AWS said so, or showed their seats."""
+    shown = succession.generations(reading.rows, known_agreements.of_license(transaction.rows, license_id))
+    seen = {one.agreement.agreement_id for one in shown if one.agreement is not None}
+    return seen | {one.agreement_id for one in reading.told if one.status is AgreementStatus.ACTIVE}
 
 
 def _asked_about(message: WaitingMessage) -> tuple[str, ...]:
@@ -650,11 +680,21 @@ def _asked_about(message: WaitingMessage) -> tuple[str, ...]:
     return (message.poke.agreement.agreement_id,)
 
 
-def _ends_current(message: WaitingMessage, license_: License) -> bool:
+def _ends_current(transaction: Transaction, message: WaitingMessage, license_id: LicenseId) -> bool:
     """Whether a message says that what stands behind the license now has ended."""
-    if not message.poke.ends:
-        return False
-    return all(license_.name(kind) in (None, value) for kind, value in claiming(message.poke.names)[:1])
+    return message.poke.ends and names_current(transaction, license_id, message.poke.names)
+
+
+def _taking_back(message: WaitingMessage) -> Collection[PokeKind]:
+    """What takes an end notice back if it comes later, and AWS shows seats."""
+    match message.poke.kind:
+        case PokeKind.UNSUBSCRIBE_SUCCESS:
+            return {PokeKind.SUBSCRIBE_SUCCESS}
+        case PokeKind.LICENSE_DEPROVISIONED:
+            return GOING_ON
+        case _:
+            # An agreement that ended stays so.
+            return ()
 
 
 def _agreement_of(claim: _Claim) -> str | None:

@@ -1,6 +1,6 @@
 """Succession: which agreement follows which behind one license, and what was bought while both show seats."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -102,10 +102,7 @@ def unseen(shown: Iterable[Generation], agreements: Iterable[Agreement], *, at: 
     return tuple(
         one
         for one in agreements
-        if one.license_arn is not None
-        and one.agreement_id not in seen
-        and one.runs(at=at)
-        and (one.ends_at is None or one.ends_at > at)
+        if one.license_arn is not None and one.agreement_id not in seen and _runs_on(one, at=at)
     )
 
 
@@ -142,15 +139,31 @@ def bought(shown: Sequence[Generation], *, at: datetime) -> Bought:
     )
 
 
+def still_running(agreements: Iterable[Agreement], *, but: Agreement, at: datetime) -> tuple[Agreement, ...]:
+    """The other agreements that run, as far as is known."""
+    return tuple(one for one in agreements if one.agreement_id != but.agreement_id and _runs_on(one, at=at))
+
+
+def _runs_on(agreement: Agreement, *, at: datetime) -> bool:
+    return agreement.runs(at=at) and (agreement.ends_at is None or agreement.ends_at > at)
+
+
 # -- which agreement stands behind a license ---------------------------------------------------------------------------
 
 
-def advance(transaction: Transaction, license_id: LicenseId) -> bool:
-    """Let the latest agreement that has begun stand behind the license; whether that is another one than before."""
+def advance(transaction: Transaction, license_id: LicenseId, *, running: Collection[str] = ()) -> bool:
+    """Let the latest agreement that has begun stand behind the license; whether that is another one than before.
+
+    Args:
+        transaction: the decision.
+        license_id: the license.
+        running: the agreements of which AWS has just shown that they run. An earlier one stands behind the license
+            again, after the one that followed it was called off, by this alone.
+    """
     license_ = transaction.license(license_id)
     agreements = known_agreements.of_license(transaction.rows, license_id)
     latest = _standing(agreements, at=transaction.at)
-    if latest is None or not _is_behind(license_, latest, agreements):
+    if latest is None or not _takes_over(license_, latest, agreements, running=running):
         return False
     names: tuple[Name, ...] = ()
     if latest.license_arn is not None and transaction.license_of(KeyKind.LICENSE_ARN, latest.license_arn) in (
@@ -182,6 +195,12 @@ def announce(transaction: Transaction, license_id: LicenseId) -> None:
     )
 
 
+def has_been_lost(license_: License, agreements: Iterable[Agreement]) -> bool:
+    """Whether AWS said that the agreement behind a license has ended, and that none follows."""
+    current = license_.name(KeyKind.AGREEMENT)
+    return any(one.agreement_id == current and one.status in LOST for one in agreements)
+
+
 def _standing(agreements: Sequence[Agreement], *, at: datetime) -> Agreement | None:
     begun = [one for one in agreements if one.has_started(at=at)]
     running = [one for one in begun if one.status not in LOST]
@@ -191,13 +210,18 @@ def _standing(agreements: Sequence[Agreement], *, at: datetime) -> Agreement | N
     return begun[-1] if begun else None
 
 
-def _is_behind(license_: License, latest: Agreement, agreements: Sequence[Agreement]) -> bool:
-    """Whether the license still stands on an agreement before this one."""
+def _takes_over(
+    license_: License, latest: Agreement, agreements: Sequence[Agreement], *, running: Collection[str]
+) -> bool:
+    """Whether this agreement comes to stand behind the license instead of the one that does."""
     current = license_.name(KeyKind.AGREEMENT)
     if current == latest.agreement_id:
         return False
     order = [one.agreement_id for one in agreements]
-    return current not in order or order.index(current) < order.index(latest.agreement_id)
+    if current not in order or order.index(current) < order.index(latest.agreement_id):
+        # One that stood there before, and was called off, never comes back.
+        return latest.status not in LOST or (KeyKind.AGREEMENT, latest.agreement_id) not in license_.names
+    return latest.agreement_id in running and agreements[order.index(current)].status in LOST
 
 
 # -- which license an agreement belongs to -----------------------------------------------------------------------------

@@ -65,11 +65,12 @@ class Book:
                 raise ContractNotFoundError(agreement_id) from None
 
     def put(self, contract: Contract) -> None:
-        """Write a new contract down, or what became of one. The names of a contract never change."""
+        """Write a new contract down, or what became of one."""
         with self._lock:
             number = self._number_by_agreement.setdefault(contract.agreement_id, len(self._contracts))
             if number < len(self._contracts):
                 self._move(self._contracts[number], contract)
+                self._rename(number, contract)
                 self._contracts[number] = contract
                 return
             self._contracts.append(contract)
@@ -121,6 +122,15 @@ class Book:
             if old != new:
                 del places[bisect_left(places, old)]
                 insort(places, new)
+
+    def _rename(self, number: int, after: Contract) -> None:
+        before = self._contracts[number]
+        for name, numbers in self._numbers.items():
+            old, new = getattr(before, name), getattr(after, name)
+            if old != new and old is not None:
+                numbers[old].remove(number)
+            if old != new and new is not None:
+                insort(numbers[new], number)
 
     def _numbers_of(self, name: str, values: Iterable[str]) -> Sequence[int]:
         lists = [self._numbers[name].get(value, []) for value in dict.fromkeys(values)]

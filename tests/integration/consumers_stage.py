@@ -132,6 +132,17 @@ class Stage:
         for body in bodies:
             self.clients.sqs.send_message(QueueUrl=self.sandbox.queue_url, MessageBody=body)
 
+    def link(self, contract: Contract, *, follows: Contract) -> Contract:
+        """Let AWS tell from now on, to who asks, that one agreement follows another."""
+        linked = replace(
+            self.sandbox.marketplace.find(contract.agreement_id),
+            initial_agreement_id=follows.initial_agreement_id,
+            previous_agreement_id=follows.agreement_id,
+            last_update_at=self.clock(),
+        )
+        self.sandbox.marketplace.book.put(linked)
+        return linked
+
     def held_back(self) -> list[str]:
         """Take what lies in the queue out of it, so that a test can send it in its own way."""
         bodies: list[str] = []

@@ -309,15 +309,11 @@ def test_an_end_notice_stays_open_while_aws_still_shows_seats(stage: Stage) -> N
 
 def test_a_later_message_overtakes_an_end_notice(stage: Stage) -> None:
     """AWS says that the license goes on, and shows its seats."""
-    contract, bodies = end_notice_while_aws_still_shows_seats(stage)
-    row = {"Value": {"IntegerValue": 6}, "ExpirationDate": END_OF_NEXT_MAY.timestamp()}
-    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: (row,)}))
-    stage.send(of_kind(bodies, "Purchase Agreement Ended"))
-    stage.consume()
-    deprovisioned = of_kind(bodies, "License Deprovisioned")
-    updated = {"id": "later", "time": "2026-11-25T00:00:00Z", "detail-type": "License Updated - Manufacturer"}
-    stage.send(changed(deprovisioned, **updated))
-    stage.consume()
+    contract = stage.bought()
+    about = json.loads(stage.sandbox.marketplace.messages[0].body)
+    for title, hour in (("License Deprovisioned - Manufacturer", 13), ("License Updated - Manufacturer", 14)):
+        stage.send(anew(about, **{"detail-type": title, "time": f"2026-11-24T{hour}:00:00Z"}))
+        stage.consume()
     reason = "A later message tells that the license goes on, and AWS shows its seats."
     assert stage.inbox()[-2:] == [("ignored", reason), ("done", None)]
     stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: ()}))

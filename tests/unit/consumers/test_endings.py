@@ -13,6 +13,7 @@ from ledger.license.state import Subscription
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DATE = NOON + timedelta(days=30)
 WAIT = timedelta(hours=2)
+SUCCESSOR_WAIT = timedelta(days=3)
 DEPROVISIONED = EndNotice(kind=PokeKind.LICENSE_DEPROVISIONED, status=None, received_at=NOON)
 UNSUBSCRIBED = EndNotice(kind=PokeKind.UNSUBSCRIBE_SUCCESS, status=None, received_at=NOON)
 
@@ -36,6 +37,7 @@ def reason(
         agreement_status=status,
         trusted=trusted,
         renewal_wait=WAIT,
+        successor_wait=SUCCESSOR_WAIT,
         at=at,
     )
 
@@ -65,8 +67,11 @@ def test_nothing_shown_is_no_evidence_before_the_date(trusted: bool) -> None:  #
 
 @pytest.mark.parametrize("status", [AgreementStatus.RENEWED, AgreementStatus.REPLACED])
 def test_an_agreement_that_goes_on_as_another_one_has_not_ended(status: AgreementStatus) -> None:
-    """Whatever else is heard."""
-    assert reason(DEPROVISIONED, status=status, trusted=True, at=DATE + 2 * WAIT) is None
+    """Whatever else is heard, until nobody can use the client any more."""
+    waited = DATE + SUCCESSOR_WAIT
+    assert reason(DEPROVISIONED, status=status, trusted=True, at=waited - timedelta(microseconds=1)) is None
+    assert reason(DEPROVISIONED, status=status, trusted=False, at=waited) is None
+    assert reason(DEPROVISIONED, status=status, trusted=True, at=waited) is LapseReason.EXPIRED
 
 
 def test_a_legacy_customer_who_unsubscribed_has_ended_it() -> None:
