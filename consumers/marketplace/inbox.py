@@ -30,7 +30,7 @@ from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.pauses import LICENSE, OUTAGE
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.standing import NOT_DISMISSED, MessageStatus, standing
-from consumers.marketplace.succession import ContradictionError, announce
+from consumers.marketplace.succession import ContradictionError, announce, joins_licenses
 from consumers.marketplace.tables import AGREEMENTS, INBOX
 from ledger.errors import QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger
@@ -468,6 +468,8 @@ def records_something(transaction: Transaction, poke: Poke, *, settings: Marketp
         known = known_agreements.find(transaction.rows, poke.agreement.agreement_id)
         if known is None or known.and_heard(poke.agreement) != known:
             return True
+    if _joins_licenses(transaction, poke):
+        return True
     license_id = find_license(transaction, poke.names, product_code=poke.product_code)
     if license_id is None:
         return poke.product_code is not None and poke.kind in _ISSUING
@@ -502,7 +504,8 @@ def settle(
         return Settled(status=MessageStatus.IGNORED, reason=_NOT_OURS)
     for heard in (*told, *([poke.agreement] if poke.agreement else [])):
         known_agreements.note(transaction, heard)
-    license_id = find_license(transaction, poke.names, product_code=poke.product_code)
+    is_news = poke.agreement is not None and poke.agreement.previous_agreement_id is not None
+    license_id = find_license(transaction, poke.names, product_code=poke.product_code, is_news=is_news)
     if license_id is not None and _was_told_before(transaction.rows, poke, number=number):
         # It is read all the same: what AWS means by the id of a request is not written anywhere.
         return Settled(status=MessageStatus.REPEATED, reason=_SAME_EVENT, license_id=license_id, reads=True)
@@ -514,6 +517,12 @@ def settle(
         return _settle_unknown(transaction, poke, new_license_id=new_license_id)
     identify_license(transaction, license_id, names=poke.names)
     return Settled(status=MessageStatus.WAITING, license_id=license_id, reads=True)
+
+
+def _joins_licenses(transaction: Transaction, poke: Poke) -> bool:
+    agreement_id = value_of(poke.names, KeyKind.AGREEMENT)
+    known = None if agreement_id is None else known_agreements.find(transaction.rows, agreement_id)
+    return known is not None and joins_licenses(transaction, known, product_code=poke.product_code)
 
 
 def _settle_notice(transaction: Transaction, poke: Poke, license_id: LicenseId | None) -> Settled:
@@ -658,11 +667,16 @@ class WaitingMessage:
     received_at: datetime
 
 
-def waiting_messages(rows: sqlalchemy.Connection, license_id: LicenseId) -> tuple[WaitingMessage, ...]:
-    """The messages that wait for a reading of a license, in the order in which they came."""
+def waiting_messages(
+    rows: sqlalchemy.Connection, license_id: LicenseId, *, status: MessageStatus = MessageStatus.WAITING
+) -> tuple[WaitingMessage, ...]:
+    """The messages that wait for a reading of a license, or are parked until one shows what follows.
+
+    In the order in which they came.
+    """
     found = rows.execute(
         sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.body, INBOX.c.received_at)
-        .where(INBOX.c.license_id == license_id, INBOX.c.status == MessageStatus.WAITING)
+        .where(INBOX.c.license_id == license_id, INBOX.c.status == status)
         .order_by(INBOX.c.number)
     ).all()
     parsed = [(number, parse(body, transport_id=message_id), moment(at)) for number, message_id, body, at in found]

@@ -22,15 +22,18 @@ def claiming(names: Iterable[Name]) -> tuple[Name, ...]:
     return tuple(name for name in names if name[0] in CLAIMING_KINDS)
 
 
-def find_license(transaction: Transaction, names: Sequence[Name], *, product_code: str | None) -> LicenseId | None:
+def find_license(
+    transaction: Transaction, names: Sequence[Name], *, product_code: str | None, is_news: bool = False
+) -> LicenseId | None:
     """The license that these keys mean, by themselves or by the chain of its agreements; the work must name the keys.
 
-    One agreement may be about several products, so a license found by it must be of the message's product.
+    One agreement may be about several products, so a license found by it must be of the message's product. `is_news`
+    is whether it was just told what the agreement follows.
 
     Raises:
         ContradictionError: they mean two licenses, or what was heard of the agreement contradicts what is known.
     """
-    found = list(dict.fromkeys(_found(transaction, names, product_code=product_code)))
+    found = list(dict.fromkeys(_found(transaction, names, product_code=product_code, is_news=is_news)))
     if len(found) > 1:
         found = _still_apart(transaction, names, found, product_code=product_code)
     return found[0] if found else None
@@ -49,14 +52,16 @@ def _still_apart(
     return again
 
 
-def _found(transaction: Transaction, names: Sequence[Name], *, product_code: str | None) -> Iterable[LicenseId]:
+def _found(
+    transaction: Transaction, names: Sequence[Name], *, product_code: str | None, is_news: bool = False
+) -> Iterable[LicenseId]:
     arn, agreement_id = value_of(names, KeyKind.LICENSE_ARN), value_of(names, KeyKind.AGREEMENT)
     by_arn = None if arn is None else license_of_arn(transaction, arn, product_code=product_code)
     if by_arn is not None:
         yield by_arn
     if agreement_id is not None:
         heard = known_agreements.find(transaction.rows, agreement_id) or Agreement(agreement_id=agreement_id)
-        behind = succession.license_behind(transaction, heard, product_code=product_code)
+        behind = succession.license_behind(transaction, heard, product_code=product_code, is_news=is_news)
         if behind is not None:
             yield behind
     customer = value_of(names, KeyKind.CUSTOMER)

@@ -79,6 +79,7 @@ class _Claim:
         number: fences the reading.
         license: as it stood.
         messages: those that the reading comes after; later ones need another.
+        parked: those that wait until a reading shows what follows.
         agreements: those behind the license, the earliest first.
         license_arn_heard: the ARN as AWS spelled it, if not in the ledger's form.
         cause: what the events of the decision follow from.
@@ -87,6 +88,7 @@ class _Claim:
     number: int
     license: License
     messages: tuple[WaitingMessage, ...]
+    parked: tuple[WaitingMessage, ...]
     agreements: tuple[Agreement, ...]
     license_arn_heard: str | None
     cause: str | None
@@ -213,13 +215,15 @@ class Observer:
             if transaction.any_license(license_id).folded_into is not None:
                 return None
             messages = waiting_messages(transaction.rows, license_id)
+            parked = waiting_messages(transaction.rows, license_id, status=MessageStatus.PARKED)
             return _Claim(
                 number=observations.begin(transaction, license_id, observation),
                 license=transaction.license(license_id),
                 messages=messages,
+                parked=parked,
                 agreements=known_agreements.of_license(transaction.rows, license_id),
                 license_arn_heard=observation.license_arn_heard,
-                cause=cause or _cause(messages),
+                cause=cause or _cause(messages) or _cause(parked),
             )
 
         work = Work(decide=decide, caller=Caller(MARKETPLACE), licenses=(license_id,), writes_rows=True)
@@ -346,6 +350,10 @@ class Observer:
                 return Outcome.SUPERSEDED
             before = transaction.position
             found_more = self._take_in(transaction, license_id, reading)
+            if transaction.any_license(license_id).folded_into is not None:
+                # It was a twin, as came to light by this reading; the license in its place is read next.
+                note_events(transaction, _numbers((*claim.messages, *claim.parked)), after=before)
+                return Outcome.SUPERSEDED
             self._absorb_namesake(transaction, claim, reading)
             rows = tuple(row for row in reading.rows if _is_of(transaction, row, license_id))
             if rows:
@@ -357,12 +365,12 @@ class Observer:
                 # Agreements came to light whose rows were not asked for.
                 then = replace(then, due_at=transaction.at, priority=Priority.MESSAGE)
             observations.conclude(transaction.rows, license_id, then)
-            note_events(transaction, _numbers(claim.messages), after=before)
+            note_events(transaction, _numbers((*claim.messages, *claim.parked)), after=before)
             if claim.messages or transaction.position > before:
                 number = readings.keep(
                     transaction, license_id, rows=reading.answered, told=reading.told, reason=decided.reason
                 )
-                readings.of_messages(transaction, _numbers(claim.messages), number)
+                readings.of_messages(transaction, _numbers((*claim.messages, *claim.parked)), number)
             return Outcome.OBSERVED
 
         keys = claiming({name for row in reading.rows for name in row.names} | set(names))
@@ -383,6 +391,8 @@ class Observer:
                 found_more = True
             if before is not None and known.license_id == license_id and known.license_arn != before.license_arn:
                 found_more = True
+        if _become_one(transaction, license_id, reading.told):
+            return True
         if succession.advance(transaction, license_id, running=_running(transaction, license_id, reading)):
             settle_succeeded(transaction, license_id)
         succession.announce(transaction, license_id)
@@ -664,6 +674,19 @@ def _is_claimed(claim: _Claim) -> bool:
 def _is_awaited(claim: _Claim, license_: License) -> bool:
     """Whether no other agreement than the one that was read has come to stand behind the license."""
     return claim.license.name(KeyKind.AGREEMENT) in (None, license_.name(KeyKind.AGREEMENT))
+
+
+def _become_one(transaction: Transaction, license_id: LicenseId, told: Sequence[Agreement]) -> bool:
+    """Let a license and its twins become one, where AWS told of one chain of agreements; whether any did."""
+    before = transaction.position
+    product_code = transaction.license(license_id).product_code
+    for heard in told:
+        known = known_agreements.find(transaction.rows, heard.agreement_id) or heard
+        try:
+            succession.license_behind(transaction, known, product_code=product_code)
+        except ContradictionError as error:
+            _LOGGER.warning("agreements contradict each other", agreement=heard.agreement_id, reason=str(error))
+    return transaction.position > before
 
 
 def _running(transaction: Transaction, license_id: LicenseId, reading: _Reading) -> Collection[str]:

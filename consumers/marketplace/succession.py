@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import sqlalchemy
 
-from consumers.marketplace import known_agreements
+from consumers.marketplace import known_agreements, observations
 from consumers.marketplace.agreement import LOST, SUCCEEDED, Agreement
+from consumers.marketplace.budget import Priority
 from consumers.marketplace.entitlements import LiveRow
+from consumers.marketplace.standing import settle_succeeded
 from consumers.marketplace.tables import INBOX, OBSERVATIONS
 from ledger.errors import RefusedError
 from ledger.license import decisions
-from ledger.license.decisions import TwinIsInUseError
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
 from ledger.transaction import Transaction
@@ -227,30 +228,48 @@ def _takes_over(
 # -- which license an agreement belongs to -----------------------------------------------------------------------------
 
 
-def license_behind(transaction: Transaction, agreement: Agreement, *, product_code: str | None) -> LicenseId | None:
+def license_behind(
+    transaction: Transaction, agreement: Agreement, *, product_code: str | None, is_news: bool = False
+) -> LicenseId | None:
     """The license that an agreement belongs to by itself or by its chain; twins become one. Null if none is known.
+
+    Args:
+        transaction: the decision.
+        agreement: as far as it is known.
+        product_code: of this product alone; null for any.
+        is_news: whether it was just told what the agreement follows. A license of its own that is in use is reported
+            then, and goes on beside the other one ever after.
 
     Raises:
         ContradictionError: it claims to follow what another one follows, or itself, or two licenses are meant.
     """
-    rows = transaction.rows
-    own = _owner(transaction, agreement, product_code=product_code)
-    related = known_agreements.relatives(rows, agreement)
-    _refuse_contradictions(rows, agreement)
-    if product_code is None and own is not None:
-        product_code = transaction.license(own).product_code
-    owners = [_owner(transaction, one, product_code=product_code) for one in related]
-    others = list(dict.fromkeys(owner for owner in owners if owner not in (None, own)))
-    if not others:
-        return own
+    _refuse_contradictions(transaction.rows, agreement)
+    own, others = _owners(transaction, agreement, product_code=product_code)
     if own is None:
         if len(others) > 1:
             raise ContradictionError("Its chain of agreements leads to two licenses. Nothing changes in either.")
-        return others[0]
+        return others[0] if others else None
     for other in others:
-        if other is not None:
-            own = _become_one(transaction, own, other)
+        own = _become_one(transaction, own, other, is_news=is_news)
     return own
+
+
+def joins_licenses(transaction: Transaction, agreement: Agreement, *, product_code: str | None) -> bool:
+    """Whether an agreement that has a license is of the chain of another one, so that the two may become one."""
+    own, others = _owners(transaction, agreement, product_code=product_code)
+    return own is not None and bool(others)
+
+
+def _owners(
+    transaction: Transaction, agreement: Agreement, *, product_code: str | None
+) -> tuple[LicenseId | None, Sequence[LicenseId]]:
+    """The license that an agreement has by itself, and the others that its chain has."""
+    own = _owner(transaction, agreement, product_code=product_code)
+    if product_code is None and own is not None:
+        product_code = transaction.license(own).product_code
+    related = known_agreements.relatives(transaction.rows, agreement)
+    owners = [_owner(transaction, one, product_code=product_code) for one in related]
+    return own, [*dict.fromkeys(owner for owner in owners if owner is not None and owner != own)]
 
 
 def _owner(transaction: Transaction, agreement: Agreement, *, product_code: str | None) -> LicenseId | None:
@@ -285,17 +304,18 @@ def _refuse_contradictions(rows: sqlalchemy.Connection, agreement: Agreement) ->
         before = None if known is None else known.previous_agreement_id
 
 
-def _become_one(transaction: Transaction, one: LicenseId, other: LicenseId) -> LicenseId:
-    """Fold the later of two licenses of one chain into the earlier; returns the one that goes on."""
-    older, twin = sorted((one, other), key=lambda license_id: _begun(transaction, license_id))
-    try:
+def _become_one(transaction: Transaction, own: LicenseId, other: LicenseId, *, is_news: bool) -> LicenseId:
+    """Fold the later of two licenses of one chain into the earlier; returns the one that goes on with the agreement."""
+    older, twin = sorted((own, other), key=lambda license_id: _begun(transaction, license_id))
+    if decisions.is_bare(transaction.license(twin)):
         fold(transaction, twin, into=older)
-    except TwinIsInUseError as error:
+        return older
+    if is_news:
         raise ContradictionError(
             f"Its agreement follows one of license {older}, but license {twin} was issued for it and is in use. Nothing"
-            " changes in either."
-        ) from error
-    return older
+            " changes in either; each goes on with its own agreement."
+        )
+    return own
 
 
 def _begun(transaction: Transaction, license_id: LicenseId) -> tuple[bool, datetime, int]:
@@ -306,15 +326,20 @@ def _begun(transaction: Transaction, license_id: LicenseId) -> tuple[bool, datet
 
 
 def fold(transaction: Transaction, twin: LicenseId, *, into: LicenseId) -> None:
-    """A twin becomes one with the license that it belongs to: its keys, agreements and messages move.
+    """A twin becomes one with the license that it belongs to: its keys, agreements and messages move, and it is read.
 
     Raises:
         TwinIsInUseError: somebody has done something with the twin.
     """
-    absorbed, folded = decisions.absorb_twin(transaction.license(into), transaction.license(twin))
-    transaction.append(twin, folded)
-    transaction.append(into, absorbed)
-    rows = transaction.rows
+    rows, license_, absorbed = transaction.rows, transaction.license(into), transaction.license(twin)
     known_agreements.move(rows, twin, into=into)
+    latest = _standing(known_agreements.of_license(rows, into), at=transaction.at)
+    succeeds = latest is None or latest.agreement_id == absorbed.name(KeyKind.AGREEMENT)
+    of_license, of_twin = decisions.absorb_twin(license_, absorbed, succeeds=succeeds)
+    transaction.append(twin, of_twin)
+    transaction.append(into, of_license)
+    if succeeds:
+        settle_succeeded(transaction, into)
+    observations.request(transaction, into, priority=Priority.MESSAGE)
     rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.license_id == twin).values(license_id=into))
     rows.execute(sqlalchemy.delete(OBSERVATIONS).where(OBSERVATIONS.c.license_id == twin))

@@ -199,12 +199,20 @@ def decide_succession(
 
 
 def is_bare(license_: License) -> bool:
-    """Whether nobody has done anything with a license but AWS: no seat, no block, no company."""
-    return not license_.seats and license_.company_name is None
+    """Whether nobody needs a license: it has no user with a seat, no block and no company."""
+    return not license_.seats_active and not license_.seats_blocked and license_.company_name is None
 
 
-def absorb_twin(license_: License, twin: License) -> tuple[Sequence[LicenseEvent], Sequence[LicenseEvent]]:
-    """Fold a twin into the license whose agreements it follows: what is recorded of the license, and of the twin.
+def absorb_twin(
+    license_: License, twin: License, *, succeeds: bool
+) -> tuple[Sequence[LicenseEvent], Sequence[LicenseEvent]]:
+    """Fold a twin into the license that it belongs to: what is recorded of the license, and of the twin.
+
+    Args:
+        license_: the license that goes on.
+        twin: the other one.
+        succeeds: whether the twin's agreement stands behind the license from now on. If not, as of one that has not
+            begun, its keys become the license's, whose own stay the current ones.
 
     Raises:
         TwinIsInUseError: somebody has done something with the twin.
@@ -212,14 +220,17 @@ def absorb_twin(license_: License, twin: License) -> tuple[Sequence[LicenseEvent
     if not is_bare(twin):
         raise TwinIsInUseError
     before, after = license_.name(KeyKind.AGREEMENT), twin.name(KeyKind.AGREEMENT)
+    moves = before is not None and after not in (None, before)
     succeeded = (
         (events.AgreementSucceeded(agreement_id_before=before, agreement_id_after=after),)
-        if before is not None and after not in (None, before)
+        if succeeds and before is not None and after is not None and moves
         else ()
     )
-    claimed = [name for name in twin.names if name not in license_.names]
+    claimed = dict.fromkeys(name for name in twin.names if name not in license_.names)
+    current = {(kind, license_.name(kind)) for kind, _ in claimed} if moves and not succeeds else set()
+    kept = [name for name in dict.fromkeys(license_.names) if name in current]
     return (
-        (events.TwinAbsorbed(twin=twin.license_id), *succeeded, *(_named(name) for name in dict.fromkeys(claimed))),
+        (events.TwinAbsorbed(twin=twin.license_id), *succeeded, *map(_named, (*claimed, *kept))),
         (events.LicenseFolded(into=license_.license_id),),
     )
 

@@ -208,7 +208,7 @@ def test_for_a_folded_twin_the_license_in_its_place_answers(ledger: Ledger) -> N
     assert told(ledger.seats.access_among(HELD, user=ADA_SIGNS_IN, caller=CLIENT)) == ("NO_SEAT", SECOND)
 
     def fold(transaction: Transaction) -> None:
-        absorbed, folded = absorb_twin(transaction.license(FIRST), transaction.license(SECOND))
+        absorbed, folded = absorb_twin(transaction.license(FIRST), transaction.license(SECOND), succeeds=True)
         transaction.append(SECOND, folded)
         transaction.append(FIRST, absorbed)
 

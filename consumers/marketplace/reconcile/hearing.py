@@ -67,7 +67,7 @@ def _hear_one(transaction: Transaction, run: Run, agreement: Agreement) -> None:
 def _take_in(transaction: Transaction, agreement: Agreement) -> LicenseId | None:
     """The license of an agreement, behind which it stands from now on if it has begun."""
     names = ((KeyKind.AGREEMENT, agreement.agreement_id),)
-    license_id = find_license(transaction, names, product_code=None)
+    license_id = find_license(transaction, names, product_code=None, is_news=True)
     if license_id is not None and not agreement.has_ended:
         identify_license(transaction, license_id, names=names)
     return license_id
