@@ -47,6 +47,7 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     "SEAT_NOT_FOUND": ProblemKind(HTTPStatus.NOT_FOUND, "There is no such seat"),
     "NOT_RECORDED": ProblemKind(HTTPStatus.NOT_FOUND, "The ledger has no such version or position"),
     "METHOD_NOT_ALLOWED": ProblemKind(HTTPStatus.METHOD_NOT_ALLOWED, "The path does not take this method"),
+    "PURCHASE_UNCLEAR": ProblemKind(HTTPStatus.CONFLICT, "The purchase is not clear"),
     "CONTRADICTION": ProblemKind(HTTPStatus.CONFLICT, "It contradicts what is known"),
     "TWIN_IN_USE": ProblemKind(HTTPStatus.CONFLICT, "The other license is in use"),
     "NO_SEAT_FREE": ProblemKind(HTTPStatus.CONFLICT, "No seat is free"),

@@ -17,5 +17,6 @@ class Registration(Protocol):
 
         Raises:
             RegistrationTokenIsExpiredError, RegistrationTokenIsInvalidError, ProductIsNotOursError: see there.
+            PurchaseIsUnclearError: what AWS says contradicts what is known.
             MarketplaceIsUnavailableError: AWS does not answer now.
         """

@@ -58,6 +58,19 @@ class MarketplaceIsUnavailableError(LedgerError):
         super().__init__("AWS Marketplace does not answer now. Try again in a minute.")
 
 
+class PurchaseIsUnclearError(LedgerError):
+    """What AWS Marketplace says of a purchase contradicts what it said before, so that a person has to look."""
+
+    CODE = "PURCHASE_UNCLEAR"
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__(
+            "What AWS Marketplace tells about this purchase does not fit what it told before. The vendor has to look at"
+            " it: tell them your AWS account."
+        )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resolved:
     """What AWS told about the customer behind a registration token; the license exists by now.

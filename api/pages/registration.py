@@ -22,6 +22,7 @@ from ledger.license.state import License
 from ledger.registration import (
     MarketplaceIsUnavailableError,
     ProductIsNotOursError,
+    PurchaseIsUnclearError,
     RegistrationTokenIsExpiredError,
     RegistrationTokenIsInvalidError,
 )
@@ -40,6 +41,7 @@ _STATUSES: Final[dict[type[LedgerError], int]] = {
     RegistrationTokenIsExpiredError: 410,
     RegistrationTokenIsInvalidError: 422,
     ProductIsNotOursError: 403,
+    PurchaseIsUnclearError: 409,
     MarketplaceIsUnavailableError: 503,
 }
 

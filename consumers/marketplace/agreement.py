@@ -24,6 +24,8 @@ SUCCEEDED: Final = frozenset({AgreementStatus.RENEWED, AgreementStatus.REPLACED}
 """An agreement that another one follows has not ended for the customer."""
 ENDED: Final = frozenset(AgreementStatus) - {AgreementStatus.ACTIVE}
 """An agreement that stands so never stands otherwise again."""
+WHEN_ASKED: Final = frozenset({"DescribeAgreement", "SearchAgreements"})
+"""The calls by which AWS tells all that it knows of the end of an agreement, not only whether it renews by itself."""
 LOST: Final = ENDED - SUCCEEDED
 """It ended, and none follows."""
 
@@ -97,9 +99,19 @@ class Agreement:
             told.pop("status")
         if self.has_ended and self.ends_at is not None and heard.ends_at is not None and heard.ends_at > self.ends_at:
             told.pop("ends_at")
-        if heard.renewal is not None and not _is_later(heard.renewal_told_at, self.renewal_told_at):
+        if heard.renewal is not None and not self._believes(heard):
             told = {name: value for name, value in told.items() if name not in _RENEWAL}
         return replace(self, **told)
+
+    def _believes(self, heard: "Agreement") -> bool:
+        """Whether what is told of the end counts: not what is older, nor less exact than what is known.
+
+        A message tells whether it renews by itself, which an agreement that is going to be replaced does not.
+        """
+        is_less_exact = self.renewal is RenewalIntent.REPLACED and heard.renewal is RenewalIntent.ENDS
+        if is_less_exact and heard.renewal_source not in WHEN_ASKED:
+            return False
+        return _is_later(heard.renewal_told_at, self.renewal_told_at)
 
 
 def _is_later(told_at: datetime | None, before: datetime | None) -> bool:

@@ -11,7 +11,7 @@ import sqlalchemy
 import structlog
 
 from consumers.marketplace import known_agreements, observations
-from consumers.marketplace.agreement import Agreement
+from consumers.marketplace.agreement import LOST, Agreement
 from consumers.marketplace.budget import Priority
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
 from consumers.marketplace.licenses import (
@@ -30,7 +30,7 @@ from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.pauses import LICENSE, OUTAGE
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.standing import NOT_DISMISSED, MessageStatus, standing
-from consumers.marketplace.succession import ContradictionError, announce, joins_licenses
+from consumers.marketplace.succession import ContradictionError, PredecessorIsTakenError, announce, joins_licenses
 from consumers.marketplace.tables import AGREEMENTS, INBOX
 from ledger.errors import QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger
@@ -339,6 +339,28 @@ class Inbox:
             return self._park(number, reason=reason, no_answer=isinstance(error, NoAnswerError))
         if not self._legacy_had_its_chance(poke, attempts=attempts):
             return self._park(number, reason=_LEGACY_AWAITED)
+        try:
+            return self._decide(number, poke, told)
+        except PredecessorIsTakenError as error:
+            # What follows it, as far as is known, may have been called off without a word.
+            return self._settle_claim(number, poke, error)
+        except ContradictionError as error:
+            return self._fail(number, error)
+
+    def _settle_claim(self, number: int, poke: Poke, error: PredecessorIsTakenError) -> Settled | None:
+        try:
+            other = self._lineages.describe(error.taken_by)
+        except NoObservationError as no_answer:
+            return self._park(number, reason=f"{error} {no_answer.reason}", no_answer=True)
+        if other is None or other.status not in LOST:
+            # What it claims is kept, so that its agreement does not come in by another message.
+            return self._fail(number, error, claim=poke.agreement)
+        try:
+            return self._decide(number, poke, (other,))
+        except ContradictionError as still:
+            return self._fail(number, still)
+
+    def _decide(self, number: int, poke: Poke, told: Sequence[Agreement]) -> Settled | None:
         license_id = LicenseId(str(uuid4()))
 
         def decide(transaction: Transaction) -> Settled | None:
@@ -347,12 +369,11 @@ class Inbox:
             return self._settle_in(transaction, number, poke, license_id, told=told)
 
         caller = Caller(MARKETPLACE, poke.message_id)
-        work = Work(decide=decide, caller=caller, keys=claiming(poke.names), writes_rows=True)
-        try:
-            return self._ledger.submit(work)
-        except ContradictionError as error:
-            settled = Settled(status=MessageStatus.FAILED, reason=str(error))
-        self._write(number, settled)
+        return self._ledger.submit(Work(decide=decide, caller=caller, keys=claiming(poke.names), writes_rows=True))
+
+    def _fail(self, number: int, error: ContradictionError, *, claim: Agreement | None = None) -> Settled:
+        settled = Settled(status=MessageStatus.FAILED, reason=str(error))
+        self._write(number, settled, claim=claim)
         return settled
 
     def _lineage_of(self, poke: Poke) -> tuple[Agreement, ...]:
@@ -437,8 +458,10 @@ class Inbox:
         note_events(transaction, [number], after=before)
         return settled
 
-    def _write(self, number: int, settled: Settled) -> None:
+    def _write(self, number: int, settled: Settled, *, claim: Agreement | None = None) -> None:
         def decide(transaction: Transaction) -> None:
+            if claim is not None and not known_agreements.is_taken_in(transaction, claim.agreement_id):
+                known_agreements.note(transaction, claim)
             _write_settled(transaction, number, settled)
 
         self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))

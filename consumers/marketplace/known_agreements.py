@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam
 
 from consumers.marketplace.agreement import SUCCEEDED, Agreement, AgreementStatus
 from consumers.marketplace.tables import AGREEMENTS
-from ledger.license.events import LicenseId, RenewalIntent
+from ledger.license.events import KeyKind, LicenseId, RenewalIntent
 from ledger.times import microseconds, moment
 from ledger.transaction import Transaction
 
@@ -69,6 +69,13 @@ def note(transaction: Transaction, heard: Agreement) -> Agreement:
 def belong_to(transaction: Transaction, agreement: Agreement, license_id: LicenseId) -> Agreement:
     """An agreement stands behind this license, or will."""
     return note(transaction, replace(agreement, license_id=license_id))
+
+
+def is_taken_in(transaction: Transaction, agreement_id: str) -> bool:
+    """Whether an agreement stands behind a license, or will."""
+    known = find(transaction.rows, agreement_id)
+    has_key = transaction.license_of(KeyKind.AGREEMENT, agreement_id) is not None
+    return has_key or (known is not None and known.license_id is not None)
 
 
 def has_begun(transaction: Transaction, agreement_id: str) -> bool:

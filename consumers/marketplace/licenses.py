@@ -123,7 +123,6 @@ def issue_license(
     _keep_agreement(transaction, license_id, names)
     _keep_agreements_of_arn(transaction, license_id, names)
     _wake_parked(transaction, ours)
-    succession.announce(transaction, license_id)
     return license_id
 
 
@@ -137,7 +136,6 @@ def identify_license(transaction: Transaction, license_id: LicenseId, *, names: 
     _keep_agreements_of_arn(transaction, license_id, names)
     if succession.advance(transaction, license_id):
         standing.settle_succeeded(transaction, license_id)
-    succession.announce(transaction, license_id)
     _wake_parked(transaction, names)
 
 

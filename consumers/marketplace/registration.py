@@ -23,6 +23,7 @@ from ledger.license.events import KeyKind, LicenseId
 from ledger.registration import (
     MarketplaceIsUnavailableError,
     ProductIsNotOursError,
+    PurchaseIsUnclearError,
     RegistrationTokenIsExpiredError,
     RegistrationTokenIsInvalidError,
     Resolved,
@@ -56,6 +57,7 @@ class MarketplaceRegistration:
         Raises:
             RegistrationTokenIsExpiredError, RegistrationTokenIsInvalidError: AWS does not take the token.
             ProductIsNotOursError: it is for another product.
+            PurchaseIsUnclearError: what AWS says contradicts what is known.
             MarketplaceIsUnavailableError: AWS does not answer now.
         """
         customer = self._ask(token)
@@ -89,7 +91,10 @@ class MarketplaceRegistration:
             return self._lineages.introduce(
                 known_by, product_code=code, caller=Caller(MARKETPLACE, cause), license_arn_heard=arn_heard
             )
-        except (ContradictionError, NoObservationError) as error:
+        except ContradictionError as error:
+            _LOGGER.warning("a customer's license is not clear", reason=str(error))
+            raise PurchaseIsUnclearError from error
+        except NoObservationError as error:
             _LOGGER.warning("a customer's license could not be found", reason=str(error))
             raise MarketplaceIsUnavailableError from error
 

@@ -15,7 +15,7 @@ from consumers.marketplace.standing import settle_succeeded
 from consumers.marketplace.tables import INBOX, OBSERVATIONS
 from ledger.errors import RefusedError
 from ledger.license import decisions
-from ledger.license.events import KeyKind, LicenseId
+from ledger.license.events import KeyKind, LicenseId, RenewalIntent
 from ledger.license.state import License
 from ledger.transaction import Transaction
 
@@ -29,6 +29,19 @@ class ContradictionError(RefusedError):
     """What was heard contradicts what is known; the text says so in words. Nothing changes by it."""
 
     CODE: ClassVar[str] = "CONTRADICTION"
+
+
+class PredecessorIsTakenError(ContradictionError):
+    """An agreement claims to follow one that another one follows already.
+
+    Attributes:
+        taken_by: the agreement that follows it, as far as is known.
+    """
+
+    def __init__(self, previous: str, *, taken_by: str) -> None:
+        """Say which agreements these are."""
+        super().__init__(f"Two agreements say that they follow {previous}: this one and {taken_by}. Nothing changes.")
+        self.taken_by = taken_by
 
 
 # -- what was bought ---------------------------------------------------------------------------------------------------
@@ -88,8 +101,14 @@ def _of_arn(arn: str | None, rows: Sequence[LiveRow], agreements: Sequence[Agree
         yield Generation(agreement=None, rows=tuple(rows))
         return
     left = list(rows)
-    for giver in givers[:-1]:
-        ours = [row for row in left if giver.ends_at is not None and row.expires_at <= giver.ends_at]
+    for place, giver in enumerate(givers[:-1]):
+        # What took the place of an agreement that has ended may end on the same day.
+        taken = {later.ends_at for later in givers[place + 1 :]} if giver.has_ended else set()
+        ours = [
+            row
+            for row in left
+            if giver.ends_at is not None and row.expires_at <= giver.ends_at and row.expires_at not in taken
+        ]
         left = [row for row in left if row not in ours]
         if ours:
             yield Generation(agreement=giver, rows=tuple(ours))
@@ -181,17 +200,19 @@ def advance(transaction: Transaction, license_id: LicenseId, *, running: Collect
 def announce(transaction: Transaction, license_id: LicenseId) -> None:
     """Record what AWS told of the end of the agreement that stands behind the license, if it is anything new."""
     license_ = transaction.license(license_id)
-    current = license_.name(KeyKind.AGREEMENT)
-    agreement = None if current is None else known_agreements.find(transaction.rows, current)
-    if agreement is None or agreement.renewal is None or agreement.has_ended:
+    current_id = license_.name(KeyKind.AGREEMENT)
+    current = None if current_id is None else known_agreements.find(transaction.rows, current_id)
+    if current is None or current.has_ended:
         return
+    # Of an agreement of which nothing was told the word about the one before it says nothing.
+    told_at = current.renewal_told_at if current.renewal is not None else current.read_at
     transaction.append(
         license_id,
         decisions.announce_renewal(
             license_,
-            renewal=agreement.renewal,
-            source=agreement.renewal_source or "",
-            announced_at=agreement.renewal_told_at or transaction.at,
+            renewal=current.renewal or RenewalIntent.UNKNOWN,
+            source=current.renewal_source or "DescribeAgreement",
+            announced_at=told_at or transaction.at,
         ),
     )
 
@@ -243,11 +264,16 @@ def license_behind(
     Raises:
         ContradictionError: it claims to follow what another one follows, or itself, or two licenses are meant.
     """
-    _refuse_contradictions(transaction.rows, agreement)
     own, others = _owners(transaction, agreement, product_code=product_code)
+    if own is None or is_news:
+        _refuse_contradictions(transaction.rows, agreement)
     if own is None:
         if len(others) > 1:
             raise ContradictionError("Its chain of agreements leads to two licenses. Nothing changes in either.")
+        if others and not _is_of_buyer(transaction.license(others[0]), agreement):
+            raise ContradictionError(
+                f"It follows an agreement of license {others[0]}, but is of another AWS account. Nothing changes."
+            )
         return others[0] if others else None
     for other in others:
         own = _become_one(transaction, own, other, is_news=is_news)
@@ -285,15 +311,14 @@ def _refuse_contradictions(rows: sqlalchemy.Connection, agreement: Agreement) ->
     previous = agreement.previous_agreement_id
     if previous is None:
         return
+    # Of those that claim it too only one that was taken in stands against it.
     others = [
         one
         for one in known_agreements.followers(rows, previous)
-        if one.agreement_id != agreement.agreement_id and one.status not in LOST
+        if one.agreement_id != agreement.agreement_id and one.status not in LOST and one.license_id is not None
     ]
     if others:
-        raise ContradictionError(
-            f"Two agreements say that they follow {previous}: this one and {others[0].agreement_id}. Nothing changes."
-        )
+        raise PredecessorIsTakenError(previous, taken_by=others[0].agreement_id)
     before: str | None = previous
     for _ in range(_CHAIN_MAX):
         if before is None:
@@ -307,6 +332,13 @@ def _refuse_contradictions(rows: sqlalchemy.Connection, agreement: Agreement) ->
 def _become_one(transaction: Transaction, own: LicenseId, other: LicenseId, *, is_news: bool) -> LicenseId:
     """Fold the later of two licenses of one chain into the earlier; returns the one that goes on with the agreement."""
     older, twin = sorted((own, other), key=lambda license_id: _begun(transaction, license_id))
+    if not _are_of_one_buyer(transaction.license(older), transaction.license(twin)):
+        if is_news:
+            raise ContradictionError(
+                f"Its agreement follows one of license {older}, but license {twin} was issued for it and is of another"
+                " AWS account. Nothing changes in either; each goes on with its own agreement."
+            )
+        return own
     if decisions.is_bare(transaction.license(twin)):
         fold(transaction, twin, into=older)
         return older
@@ -316,6 +348,20 @@ def _become_one(transaction: Transaction, own: LicenseId, other: LicenseId, *, i
             " changes in either; each goes on with its own agreement."
         )
     return own
+
+
+def _is_of_buyer(license_: License, agreement: Agreement) -> bool:
+    accounts = _accounts(license_)
+    return not accounts or agreement.account_id is None or agreement.account_id in accounts
+
+
+def _are_of_one_buyer(one: License, other: License) -> bool:
+    accounts, others = _accounts(one), _accounts(other)
+    return not accounts or not others or bool(accounts & others)
+
+
+def _accounts(license_: License) -> set[str]:
+    return {value for kind, value in license_.names if kind is KeyKind.ACCOUNT}
 
 
 def _begun(transaction: Transaction, license_id: LicenseId) -> tuple[bool, datetime, int]:

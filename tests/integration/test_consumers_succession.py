@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consumers.marketplace import observations
+from consumers.marketplace import MarketplaceOperating, observations
 from consumers.marketplace.budget import Priority
 from consumers.sandbox import (
     AgreementStatus,
@@ -23,9 +23,9 @@ from consumers.sandbox import (
     PredecessorEnds,
     SuccessorTerms,
 )
-from ledger.license.events import Actor, ActorRole, KeyKind, LapseReason, LicenseId
+from ledger.license.events import Actor, ActorRole, KeyKind, LapseReason, LicenseId, SuccessionReason
 from ledger.license.state import License
-from ledger.registration import MarketplaceIsUnavailableError
+from ledger.registration import MarketplaceIsUnavailableError, PurchaseIsUnclearError
 from ledger.store.url import DatabaseUrl
 from ledger.transaction import Caller, Transaction, Work
 from ledger.users import parse_user
@@ -215,6 +215,18 @@ def test_a_renewal_for_fewer_seats_that_is_visible_before_the_old_contract_ends(
     stage.pass_time(6 * MINUTE)
     assert (seats(stage.license()), renews_at(stage.license())) == ((3, 0), END_OF_NEXT_MAY)
     assert (stage.events().count("seat-deleted"), stage.events().count("seat-limit-lowered")) == (5, 1)
+
+
+def test_a_replacement_under_the_same_arn_that_ends_on_the_same_day_counts_alone(stage: Stage) -> None:
+    """Its row is told from the old one's by nothing; that the old agreement has ended is enough."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    stage.clock.move(DAY)
+    terms = SuccessorTerms(until=END_OF_MAY, seats=3, keeps_license=True, intent=Intent.REPLACE)
+    succeed(stage, contract, terms)
+    stage.consume()
+    stage.pass_time(6 * MINUTE)
+    assert seats(stage.license()) == (3, 0)
 
 
 def test_an_old_contract_that_ends_before_its_date_leaves_the_number_of_the_new_one(stage: Stage) -> None:
@@ -564,6 +576,66 @@ def test_two_agreements_that_claim_one_predecessor_change_nothing_and_are_report
     assert reason.startswith("Two agreements say that they follow")
 
 
+@pytest.mark.parametrize("account_id", [ANALYTICAL_ENGINES, COMPILERS_INC], ids=["the-same-buyer", "another-buyer"])
+def test_an_agreement_whose_claim_was_refused_comes_in_by_no_other_message(stage: Stage, account_id: str) -> None:
+    """Nor when its buyer registers: a person decides, and the license that goes on loses nothing."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    succeed(stage, contract, SuccessorTerms(until=END_OF_NEXT_MAY, seats=5))
+    stage.consume()
+    other = stage.buy(seats=2, account_id=account_id)
+    stage.held_back()
+    stage.link(other, follows=contract)
+    events = stage.events()
+    stage.send(says_it_follows(stage, other, contract))
+    stage.consume()
+    stage.send(message_for(stage, other))
+    stage.consume()
+    assert stage.statuses()[-2:] == ["failed", "failed"]
+    with pytest.raises(PurchaseIsUnclearError):
+        stage.registration.resolve(stage.sandbox.marketplace.issue_token(other.agreement_id).token, cause="request")
+    stage.pass_time(HOUR)
+    assert stage.events() == events
+    assert seats(stage.license()) == (5, 5)
+
+
+def test_an_agreement_of_another_account_follows_no_license_by_its_chain_alone(stage: Stage) -> None:
+    """AWS says so when it is asked; the license stays with the buyer who has it."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    other = stage.buy(seats=9, account_id=COMPILERS_INC)
+    stage.link(other, follows=contract)
+    stage.consume()
+    assert seats(stage.license()) == (5, 5)
+    assert known_as(stage.license(), KeyKind.ACCOUNT) == [ANALYTICAL_ENGINES]
+    status, reason = stage.inbox()[-1]
+    assert status == "failed"
+    assert reason is not None
+    assert "is of another AWS account" in reason
+
+
+def test_a_renewal_is_not_refused_for_another_one_that_was_called_off_without_a_word(stage: Stage) -> None:
+    """Of two that follow one agreement AWS is asked about the first: it was cancelled, and both messages got lost."""
+    until = NOON + 10 * DAY
+    contract = stage.bought(seats=5, until=until)
+    stage.activate(*USERS)
+    terms = SuccessorTerms(until=END_OF_NEXT_MAY, seats=3, predecessor_ends=PredecessorEnds.ON_ITS_DATE)
+    first = succeed(stage, contract, terms)
+    stage.consume()
+    stage.pass_time(HOUR)
+    stage.sandbox.marketplace.cancel(first.agreement_id)
+    stage.held_back()
+    second = succeed(stage, contract, SuccessorTerms(until=END_OF_NEXT_MAY, seats=7, starts_at=until))
+    stage.consume()
+    assert "failed" not in stage.statuses()
+    stage.clock.at = until
+    stage.sandbox.marketplace.start(second.agreement_id)
+    stage.sandbox.marketplace.expire(contract.agreement_id)
+    stage.consume()
+    stage.pass_time(HOUR)
+    assert (seats(stage.license()), renews_at(stage.license())) == ((7, 5), END_OF_NEXT_MAY)
+
+
 def test_agreements_that_follow_each_other_change_nothing_and_are_reported(stage: Stage) -> None:
     """A chain has a beginning."""
     contract = stage.bought(seats=5)
@@ -839,6 +911,43 @@ def test_a_contract_that_another_offer_replaces_at_its_end_says_so(stage: Stage)
     stage.sandbox.marketplace.decide_end(contract.agreement_id, at_end=AtEnd.REPLACE)
     stage.consume()
     assert intent_of(stage) == ("replaced", "DescribeAgreement")
+
+
+def test_a_contract_that_is_going_to_be_replaced_is_not_said_to_end_by_a_notice(stage: Stage) -> None:
+    """The notice tells that it does not renew by itself; what follows was told when AWS was asked, once."""
+    contract = stage.bought()
+    stage.clock.move(MINUTE)
+    stage.sandbox.marketplace.decide_end(contract.agreement_id, at_end=AtEnd.REPLACE)
+    stage.consume()
+    stage.clock.move(MINUTE)
+    stage.sandbox.marketplace.give_notice(contract.agreement_id, Notice.ENDING, days=90)
+    stage.consume()
+    stage.pass_time(DAY)
+    assert intent_of(stage) == ("replaced", "DescribeAgreement")
+    assert stage.events().count("renewal-announced") == 2
+
+
+def test_of_an_agreement_of_which_nothing_is_told_the_word_about_the_one_before_says_nothing(stage: Stage) -> None:
+    """The old one was to end; of what a partner sold then AWS tells this seller no such thing."""
+    contract = stage.bought()
+    stage.clock.move(MINUTE)
+    stage.sandbox.marketplace.decide_end(contract.agreement_id, at_end=AtEnd.EXPIRE)
+    stage.consume()
+    partners = stage.sandbox.marketplace.buy(
+        account_id=ANALYTICAL_ENGINES, seats=5, until=END_OF_NEXT_MAY, offer=Offer(via_partner=True)
+    ).contract
+    stage.consume()
+    MarketplaceOperating(stage.ledger).succeed(
+        stage.licenses()[0].license_id,
+        key=partners.license_arn,
+        reason=SuccessionReason.CHANNEL_PARTNER,
+        caller=Caller(Actor(ActorRole.OPERATOR, "key-of-grace")),
+    )
+    stage.consume()
+    renewal = stage.licenses()[0].renewal
+    assert renewal is not None
+    assert renewal.intent.value == "unknown"
+    assert renews_at(stage.licenses()[0]) == END_OF_NEXT_MAY
 
 
 def test_an_earlier_word_that_comes_late_does_not_undo_a_later_one(stage: Stage) -> None:
