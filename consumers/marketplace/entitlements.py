@@ -54,6 +54,10 @@ class NoAnswerError(NoObservationError):
     """AWS did not answer, or not to the end. It may do so soon."""
 
 
+class SeveralLicensesError(NoObservationError):
+    """AWS shows a legacy customer several licenses, and nobody knows which of them is the one that was asked about."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
     """By what AWS is asked about a license.

@@ -10,7 +10,7 @@ from uuid import uuid4
 import sqlalchemy
 import structlog
 
-from consumers.marketplace import known_agreements, observations
+from consumers.marketplace import known_agreements, legacy, observations
 from consumers.marketplace.agreement import LOST, Agreement
 from consumers.marketplace.budget import Priority
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
@@ -136,6 +136,10 @@ _NOTHING_BEGINS: Final = "It is about a purchase that this ledger never heard of
 _LINEAGE_AWAITED: Final = "Nothing is known of its agreement yet, so that it is asked again before a license is issued."
 _LEGACY_AWAITED: Final = (
     "It may be about the customer's legacy license, which is read before another one is issued beside it."
+)
+_LEGACY_UNKNOWN: Final = (
+    "It may be about the customer's legacy license, of which AWS shows several: tell the ledger which is, with"
+    " `licensing-ledger succeed`."
 )
 _NO_ANSWER: Final = "AWS Marketplace does not answer at this moment."
 _EARLIER_KEY: Final = "It says that an earlier agreement or license has ended, not the one that stands now."
@@ -337,8 +341,9 @@ class Inbox:
         except NoObservationError as error:
             reason = f"{error.reason} {_LINEAGE_AWAITED}"
             return self._park(number, reason=reason, no_answer=isinstance(error, NoAnswerError))
-        if not self._legacy_had_its_chance(poke, attempts=attempts):
-            return self._park(number, reason=_LEGACY_AWAITED)
+        legacy_first = self._why_legacy_first(poke, told, attempts=attempts)
+        if legacy_first is not None:
+            return self._park(number, reason=legacy_first)
         try:
             return self._decide(number, poke, told)
         except PredecessorIsTakenError as error:
@@ -387,17 +392,37 @@ class Inbox:
             self._outages, self._rests_until = 0, None
         return told
 
-    def _legacy_had_its_chance(self, poke: Poke, *, attempts: int) -> bool:
-        """Whether a license may be issued beside the legacy license of its customer.
+    def _why_legacy_first(self, poke: Poke, told: Sequence[Agreement], *, attempts: int) -> str | None:
+        """Why no license may be issued yet beside the legacy license of its customer; null if one may.
 
         A customer whose listing has moved to concurrent agreements is heard of by an agreement that nobody knows, and
         may have the very license that the legacy one claims as soon as it is read.
         """
         unclaimed = self._unclaimed_legacy(poke)
         answered = all(self._observe(license_id, poke.message_id) for license_id in unclaimed)
-        if not unclaimed or (answered and attempts + 1 >= LEGACY_READ_MAX):
-            return True
-        return answered and not self._unclaimed_legacy(poke)
+        left = self._unclaimed_legacy(poke) if unclaimed else ()
+        if not left and answered:
+            return None
+        if not answered or attempts + 1 < LEGACY_READ_MAX:
+            return _LEGACY_AWAITED
+        return _LEGACY_UNKNOWN if self._may_be_legacys(poke, told, left) else None
+
+    def _may_be_legacys(self, poke: Poke, told: Sequence[Agreement], unclaimed: Sequence[LicenseId]) -> bool:
+        """Whether a message may be about the contract of a legacy license, of which several ARNs are shown."""
+        agreement_id = value_of(poke.names, KeyKind.AGREEMENT)
+        with self._ledger.reading.connect() as reading:
+            seen = [observations.find(reading, license_id) for license_id in unclaimed]
+            known = None if agreement_id is None else known_agreements.find(reading, agreement_id)
+        agreements = [one for one in (*told, known, poke.agreement) if one is not None and one.starts_at is not None]
+        return any(
+            observation is not None
+            and observation.saw_several
+            and (
+                not agreements
+                or legacy.may_be_its_contract(agreements, issued_at=legacy.issued_at(self._ledger, license_id))
+            )
+            for license_id, observation in zip(unclaimed, seen, strict=True)
+        )
 
     def _unclaimed_legacy(self, poke: Poke) -> Sequence[LicenseId]:
         """The legacy licenses of its customer that no ARN is known of, if no license has a key of this message."""

@@ -48,6 +48,7 @@ class Observation:
         recheck: the pause before the latest recheck.
         failures: how many readings in a row AWS did not answer.
         license_arn_heard: the ARN as AWS spelled it, if not in the ledger's form.
+        saw_several: whether a legacy customer had several ARNs at first sight.
         first_reading: waits for its second.
     """
 
@@ -57,6 +58,7 @@ class Observation:
     recheck: timedelta
     failures: int
     license_arn_heard: str | None
+    saw_several: bool
     first_reading: FirstReading | None
 
     def is_due(self, *, at: datetime) -> bool:
@@ -132,6 +134,7 @@ def find(rows: sqlalchemy.Connection, license_id: LicenseId) -> Observation | No
         recheck=timedelta(microseconds=row.recheck),
         failures=row.failures,
         license_arn_heard=row.license_arn_heard,
+        saw_several=bool(row.saw_several),
         first_reading=first,
     )
 
@@ -165,6 +168,11 @@ def conclude(rows: sqlalchemy.Connection, license_id: LicenseId, then: Next) -> 
         "reading_due_at": None if first is None else microseconds(first.due_at),
     }
     _write(rows, license_id, values)
+
+
+def note_several(rows: sqlalchemy.Connection, license_id: LicenseId) -> None:
+    """A legacy customer has several ARNs, and none is known to be this license's."""
+    _write(rows, license_id, {"saw_several": 1})
 
 
 def longer_recheck(before: timedelta, *, first: timedelta) -> timedelta:

@@ -8,12 +8,26 @@ from typing import Final
 
 import structlog
 
-from consumers.marketplace import endings, entitlements, known_agreements, observations, readings, succession
+from consumers.marketplace import (
+    endings,
+    entitlements,
+    known_agreements,
+    legacy,
+    observations,
+    readings,
+    succession,
+)
 from consumers.marketplace.agreement import LOST, SUCCEEDED, Agreement, AgreementStatus
 from consumers.marketplace.budget import Budget, Priority
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.endings import EndNotice
-from consumers.marketplace.entitlements import LiveRow, NoAnswerError, NoObservationError, Question
+from consumers.marketplace.entitlements import (
+    LiveRow,
+    NoAnswerError,
+    NoObservationError,
+    Question,
+    SeveralLicensesError,
+)
 from consumers.marketplace.inbox import (
     GOING_ON,
     MARKETPLACE,
@@ -56,8 +70,8 @@ _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awai
 _NOT_SURE_YET: Final = "AWS shows no seats, and does not say that the agreement has ended. It may be renewed."
 _UNSEEN: Final = "AWS shows nothing of an agreement that runs, so that this is looked at for a day."
 _SEVERAL_ARNS: Final = (
-    "AWS shows this legacy customer seats of {} licenses, and none of them is known to be this one's. Nothing changes:"
-    " tell the ledger which is, with `licensing-ledger succeed`."
+    "AWS shows this legacy customer seats of several licenses, and none of them is known to be this one's. Nothing"
+    " changes: tell the ledger which is, with `licensing-ledger succeed`."
 )
 
 
@@ -82,6 +96,7 @@ class _Claim:
         parked: those that wait until a reading shows what follows.
         agreements: those behind the license, the earliest first.
         license_arn_heard: the ARN as AWS spelled it, if not in the ledger's form.
+        saw_several: whether a legacy customer had several ARNs at first sight.
         cause: what the events of the decision follow from.
     """
 
@@ -91,6 +106,7 @@ class _Claim:
     parked: tuple[WaitingMessage, ...]
     agreements: tuple[Agreement, ...]
     license_arn_heard: str | None
+    saw_several: bool
     cause: str | None
 
 
@@ -103,6 +119,7 @@ class _Reading:
         rows: those that count the license's users.
         told: what AWS told of agreements, if it was asked.
         strangers: rows of a legacy customer that are of other licenses than this one.
+        issued_at: when a legacy license that has no ARN yet was first heard of; null for every other.
         status: of the current agreement, if nothing was shown; null if AWS told nothing.
         trusted: whether the credentials are known to see live rows of the product.
     """
@@ -111,6 +128,7 @@ class _Reading:
     rows: tuple[LiveRow, ...]
     told: tuple[Agreement, ...] = ()
     strangers: tuple[LiveRow, ...] = ()
+    issued_at: datetime | None = None
     status: AgreementStatus | None = None
     trusted: bool = False
 
@@ -223,6 +241,7 @@ class Observer:
                 parked=parked,
                 agreements=known_agreements.of_license(transaction.rows, license_id),
                 license_arn_heard=observation.license_arn_heard,
+                saw_several=observation.saw_several,
                 cause=cause or _cause(messages) or _cause(parked),
             )
 
@@ -251,18 +270,34 @@ class Observer:
         dimensions = self._dimensions_of(license_)
         answered = entitlements.read_rows(self._clients, question, budget=self._budget)
         shown = entitlements.live_rows(answered, question=question, dimensions=dimensions, at=at)
+        issued_at = None
+        if question.customer is not None and not question.license_arns:
+            issued_at = legacy.issued_at(self._ledger, license_.license_id)
+            shown = self._of_unclaimed(claim, shown, issued_at=issued_at)
         rows, strangers = _of_license(shown, question)
         told = self._ask_about_agreements(claim, rows)
+        reading = _Reading(answered=answered, rows=rows, told=told, strangers=strangers, issued_at=issued_at)
         if rows:
             self._clients.trust.note(license_.product_code, at=at)
-            return _Reading(answered=answered, rows=rows, told=told, strangers=strangers)
+            return reading
         if license_.subscription is None or license_.subscription.lapse is not None:
-            return _Reading(answered=answered, rows=(), told=told, strangers=strangers)
+            return reading
         status, more = self._ask_whether_it_ended(claim)
-        trusted = self._is_trusted(license_, at=at)
-        return _Reading(
-            answered=answered, rows=(), told=(*told, *more), strangers=strangers, status=status, trusted=trusted
-        )
+        return replace(reading, told=(*told, *more), status=status, trusted=self._is_trusted(license_, at=at))
+
+    def _of_unclaimed(self, claim: _Claim, shown: Sequence[LiveRow], *, issued_at: datetime) -> tuple[LiveRow, ...]:
+        """The rows of a legacy customer that may be of this license, which has no ARN yet.
+
+        Raises:
+            SeveralLicensesError: nobody knows which of several is.
+        """
+        arns = {row.license_arn for row in shown if row.license_arn is not None}
+        others = legacy.arns_of_others(self._ledger, claim.license.license_id, arns, issued_at=issued_at)
+        left = arns - {*others}
+        # One that is left of several may be the other one, unless that has come to be known.
+        if len(left) > 1 or (left and claim.saw_several and not others):
+            raise SeveralLicensesError(_SEVERAL_ARNS)
+        return tuple(row for row in shown if row.license_arn not in others)
 
     def _ask_about_agreements(self, claim: _Claim, rows: Sequence[LiveRow]) -> tuple[Agreement, ...]:
         """What a message was about, and, where there are two agreements, whether the one has ended."""
@@ -404,12 +439,14 @@ class Observer:
         license_id = claim.license.license_id
         arns = {row.license_arn for row in reading.rows}
         arn = arns.pop() if len(arns) == 1 else None
-        if claim.license.name(KeyKind.CUSTOMER) is None or _is_claimed(claim) or arn is None:
+        if reading.issued_at is None or arn is None:
             return
         namesake = license_of_arn(transaction, arn, product_code=claim.license.product_code)
         if namesake in (None, license_id) or not decisions.is_bare(transaction.license(namesake)):
             return
-        succession.fold(transaction, namesake, into=license_id)
+        agreements = known_agreements.of_license(transaction.rows, namesake)
+        if legacy.may_be_its_contract(agreements, issued_at=reading.issued_at):
+            succession.fold(transaction, namesake, into=license_id)
 
     def _decide_shown(
         self, transaction: Transaction, claim: _Claim, rows: Sequence[LiveRow], observation: Observation
@@ -582,6 +619,8 @@ class Observer:
             if observation is None or observation.number != claim.number:
                 return Outcome.SUPERSEDED
             tell(transaction, _numbers(claim.messages), MessageStatus.WAITING, reason=error.reason)
+            if isinstance(error, SeveralLicensesError):
+                observations.note_several(transaction.rows, license_id)
             if not isinstance(error, NoAnswerError):
                 number = readings.keep_refused(transaction, license_id, reason=error.reason)
                 readings.of_messages(transaction, _numbers(claim.messages), number)
@@ -651,17 +690,9 @@ def _question(license_: License, agreements: Sequence[Agreement], *, license_arn
 def _of_license(rows: Sequence[LiveRow], question: Question) -> tuple[tuple[LiveRow, ...], tuple[LiveRow, ...]]:
     """The rows that are this license's, and those of others of the same legacy customer.
 
-    A legacy license counts the rows of the ARN that it claimed; before it claimed one, of the only one that is shown.
-
-    Raises:
-        NoObservationError: several are shown at first sight.
+    A legacy license counts the rows of the ARN that it claimed.
     """
-    if question.customer is None:
-        return tuple(rows), ()
-    arns = {row.license_arn for row in rows} - {None}
-    if not question.license_arns:
-        if len(arns) > 1:
-            raise NoObservationError(_SEVERAL_ARNS.format(len(arns)))
+    if question.customer is None or not question.license_arns:
         return tuple(rows), ()
     ours = tuple(row for row in rows if row.license_arn is None or row.license_arn in question.license_arns)
     return ours, tuple(row for row in rows if row not in ours)

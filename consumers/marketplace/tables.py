@@ -91,6 +91,7 @@ AGREEMENTS = Table(
 # observation: the number that fences readings: only the reading that raised it last may decide.
 # license_arn_heard: the ARN as AWS spelled it, where that is not the form in which the ledger holds it.
 # reading_*: a first reading that waits for its second.
+# saw_several: a legacy customer had several ARNs at first sight, so that a single one is not taken for the old one.
 # recheck: the pause before the latest recheck, 0 before the first.
 OBSERVATIONS = Table(
     "marketplace_observations",
@@ -104,6 +105,7 @@ OBSERVATIONS = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("reason", Text),
     Column("license_arn_heard", Text),
+    Column("saw_several", Integer, nullable=False, default=0),
     Column("reading_seats_max", BigInteger),
     Column("reading_renews_at", BigInteger),
     Column("reading_due_at", BigInteger),

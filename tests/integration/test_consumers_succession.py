@@ -779,6 +779,81 @@ def test_a_second_purchase_of_an_opted_in_customer_is_a_license_of_its_own(stage
     assert known_as(other, KeyKind.LICENSE_ARN) == [second.license_arn]
 
 
+def bought_twice_before_it_was_read(stage: Stage) -> tuple[Contract, Contract]:
+    """A legacy license has moved, and its customer buys another one, before AWS was asked: two ARNs at first sight."""
+    contract = opted_in(stage)
+    stage.clock.move(DAY)
+    second = stage.buy(seats=3, generation=Generation.OPTED_IN)
+    return contract, second
+
+
+def pass_half_an_hour(stage: Stage) -> None:
+    """Let what is due within it happen in its turn."""
+    stage.consume()
+    for _ in range(6):
+        stage.pass_time(5 * MINUTE)
+
+
+def test_of_two_arns_at_first_sight_the_one_of_a_later_purchase_is_not_the_legacy_licenses(stage: Stage) -> None:
+    """Its agreement began after the legacy license was heard of; what is left is the legacy license's own."""
+    contract, second = bought_twice_before_it_was_read(stage)
+    pass_half_an_hour(stage)
+    first, other = stage.licenses()
+    assert (seats(first), known_as(first, KeyKind.LICENSE_ARN)) == ((5, 5), [contract.license_arn])
+    assert (other.seats_max, known_as(other, KeyKind.LICENSE_ARN)) == (3, [second.license_arn])
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=6)
+    pass_half_an_hour(stage)
+    assert [one.seats_max for one in stage.licenses()] == [6, 3]
+
+
+def test_a_later_purchase_does_not_take_the_place_of_a_legacy_contract_that_was_cancelled(stage: Stage) -> None:
+    """Nobody loses a seat to it, and who stopped paying keeps none."""
+    contract, second = bought_twice_before_it_was_read(stage)
+    stage.consume()
+    stage.sandbox.marketplace.cancel(contract.agreement_id)
+    pass_half_an_hour(stage)
+    first, other = stage.licenses()
+    assert (lapse_reason(first), first.seats_active) == (LapseReason.CANCELLED, 5)
+    assert (lapse_reason(other), other.seats_max, other.folded_into) == (None, 3, None)
+    assert known_as(other, KeyKind.LICENSE_ARN) == [second.license_arn]
+
+
+def test_a_single_arn_that_is_left_of_several_is_not_taken_for_the_legacy_licenses(stage: Stage) -> None:
+    """It may be the one of the later purchase, of which no message came: the number is kept until a person decides."""
+    contract, _ = bought_twice_before_it_was_read(stage)
+    about_second = stage.held_back()
+    read_soon(stage, stage.license())
+    stage.sandbox.marketplace.cancel(contract.agreement_id)
+    stage.held_back()
+    pass_half_an_hour(stage)
+    read_soon(stage, stage.license())
+    assert (seats(stage.license()), known_as(stage.license(), KeyKind.LICENSE_ARN)) == ((5, 5), [])
+    assert stage.observation().reason.startswith("AWS shows this legacy customer seats of several licenses")
+    MarketplaceOperating(stage.ledger).lapse(stage.license().license_id, reason=LapseReason.CANCELLED, caller=SYSTEM)
+    stage.send(*about_second)
+    pass_half_an_hour(stage)
+    assert [one.seats_max for one in stage.licenses()] == [5, 3]
+
+
+def test_a_message_about_one_of_several_arns_that_may_be_the_legacy_licenses_issues_none(stage: Stage) -> None:
+    """A person says which it is, and then it counts."""
+    contract, _ = bought_twice_before_it_was_read(stage)
+    stage.held_back()
+    stage.sandbox.marketplace.set_seats(contract.agreement_id, seats=6)
+    pass_half_an_hour(stage)
+    pass_half_an_hour(stage)
+    said = "tell the ledger which is, with `licensing-ledger succeed`."
+    open_ones = [(status, reason) for status, reason in stage.inbox() if reason is not None and reason.endswith(said)]
+    assert {status for status, _ in open_ones} == {"parked", "waiting"}
+    assert seats(stage.license()) == (5, 5)
+    MarketplaceOperating(stage.ledger).succeed(
+        stage.license().license_id, key=contract.license_arn, reason=SuccessionReason.OTHER, caller=SYSTEM
+    )
+    stage.pass_time(DAY)
+    assert seats(stage.licenses()[0]) == (6, 5)
+    assert "parked" not in stage.statuses()
+
+
 # -- what AWS does not tell --------------------------------------------------------------------------------------------
 
 
