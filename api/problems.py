@@ -48,6 +48,7 @@ PROBLEMS: Final[Mapping[str, ProblemKind]] = {
     "NOT_RECORDED": ProblemKind(HTTPStatus.NOT_FOUND, "The ledger has no such version or position"),
     "METHOD_NOT_ALLOWED": ProblemKind(HTTPStatus.METHOD_NOT_ALLOWED, "The path does not take this method"),
     "PURCHASE_UNCLEAR": ProblemKind(HTTPStatus.CONFLICT, "The purchase is not clear"),
+    "KEY_UNKNOWN": ProblemKind(HTTPStatus.NOT_FOUND, "The key is not known"),
     "CONTRADICTION": ProblemKind(HTTPStatus.CONFLICT, "It contradicts what is known"),
     "TWIN_IN_USE": ProblemKind(HTTPStatus.CONFLICT, "The other license is in use"),
     "NO_SEAT_FREE": ProblemKind(HTTPStatus.CONFLICT, "No seat is free"),

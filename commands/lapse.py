@@ -3,9 +3,12 @@
 import click
 
 from commands.parts import open_ledger, read_settings
-from commands.texts import OPERATOR, license_id
+from commands.texts import OPERATOR, counted, customer, day, license_id
 from consumers.marketplace import MarketplaceOperating
+from ledger.errors import LicenseIsFoldedError, LicenseIsNotFoundError
 from ledger.license.events import LapseReason, LicenseId
+from ledger.license.holding import holder_of
+from ledger.license.state import License
 
 
 @click.command()
@@ -21,8 +24,23 @@ def lapse(*, license_id_: LicenseId, reason: str, yes: bool) -> None:
     """
     with open_ledger(read_settings()) as ledger:
         license_ = ledger.past.license_now(license_id_)
+        if not license_.issued:
+            raise LicenseIsNotFoundError
+        if license_.folded_into is not None:
+            raise LicenseIsFoldedError(license_.folded_into)
+        if license_.running is None:
+            click.echo("It does not run. There is nothing to do.")
+            return
         if not yes:
-            active = license_.seats_active
-            click.confirm(f"Nobody of {active} active users can use the client afterwards. Do it?", abort=True)
-        ran = MarketplaceOperating(ledger).lapse(license_id_, reason=LapseReason(reason), caller=OPERATOR)
-    click.echo("Done. Nobody can use the client." if ran else "It does not run. There is nothing to do.")
+            click.echo(_told(license_))
+            click.confirm("Record that it has ended?", abort=True)
+        MarketplaceOperating(ledger).lapse(license_id_, reason=LapseReason(reason), caller=OPERATOR)
+    click.echo("Done.")
+
+
+def _told(license_: License) -> str:
+    running, active = license_.running, license_.seats_active
+    whose = customer(holder_of(license_.names).customer_id, company_name=license_.company_name)
+    bought = "" if running is None else f"{counted(running.seats_max, 'seat', 'seats')} until {day(running.renews_at)}"
+    users = "Nobody has a seat" if not active else f"Its {counted(active, 'user', 'users')} can't use the client then"
+    return f"License {license_.license_id} of {whose}: {bought}. {users}."

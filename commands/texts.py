@@ -14,6 +14,22 @@ OPERATOR: Final = Caller(Actor(ActorRole.OPERATOR, "command-line"))
 """Whoever runs a command is an operator."""
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """A number and what it counts: `1 seat`, `1,200 seats`."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def day(moment: datetime) -> str:
+    """A day in UTC, as people write it: `31 May 2027`."""
+    return f"{moment.astimezone(UTC).day} {moment.astimezone(UTC):%B %Y}"
+
+
+def customer(customer_id: str | None, *, company_name: str | None) -> str:
+    """Who has a license, as far as is known."""
+    known_as = "a customer who is not known yet" if customer_id is None else f"customer {customer_id}"
+    return known_as if company_name is None else f"{known_as} ({company_name})"
+
+
 def aware_time(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
     """A time with its zone, in UTC."""
     if text is None:

@@ -214,7 +214,8 @@ class DismissalBody(_Taken):
 
 _MARKETPLACE_KEY: Final = (
     "^([A-Za-z0-9_/-]{1,64}"
-    "|(arn:)?aws[a-z-]*:license-manager:[a-z0-9-]*:[0-9]*:(license[:/])?(l|lic)-[0-9A-Za-z]{1,64})$"
+    "|(arn:)?aws[a-z-]*:license-manager:[a-z0-9-]*:[0-9]*:(license[:/])?(l|lic)-[0-9A-Za-z]{1,64}"
+    "|[!-.0-9;-~]{1,255}/[!-~]{1,255})$"
 )
 
 
@@ -224,6 +225,10 @@ class SuccessionBody(_Taken):
     key = fields.String(
         required=True,
         validate=validate.Regexp(_MARKETPLACE_KEY, error="Give a LicenseArn or the id of an agreement."),
+        metadata={
+            "description": "A LicenseArn, the id of an agreement, or `product code/customer identifier` of a legacy"
+            " license; AWS must have named it."
+        },
     )
     reason = Choice(SuccessionReason, by_value=True, required=True)
     preview = TrueOrFalse(
@@ -296,8 +301,8 @@ def _time_or_null() -> fields.DateTime:
     return fields.DateTime(required=True, allow_none=True)
 
 
-def _number(minimum: int = 0) -> fields.Integer:
-    return fields.Integer(required=True, strict=True, validate=validate.Range(minimum, INTEGER_MAX))
+def _number(minimum: int = 0, **options: Any) -> fields.Integer:  # noqa: ANN401 -- marshmallow's
+    return fields.Integer(required=True, strict=True, validate=validate.Range(minimum, INTEGER_MAX), **options)
 
 
 class Actor(Schema):
@@ -357,6 +362,17 @@ class SuccessionPlan(Schema):
     agreement_id_after = _text(allow_none=True)
     product_code_before = _text()
     product_code_after = _text()
+    customer_id_before = _text(allow_none=True)
+    customer_id_after = _text(allow_none=True)
+    is_of_another = fields.Boolean(required=True, metadata={"description": "Whether that is another customer."})
+    company_name = _text(allow_none=True)
+    seats_max_before = _number(0, allow_none=True)
+    seats_max_after = _number(0, allow_none=True)
+    renews_at_before = _time_or_null()
+    renews_at_after = _time_or_null()
+    seats_active = _number(0)
+    seats_deleted = _number(0, metadata={"description": "When the seats of the contract before are gone."})
+    must_free_first = _number(0)
     done = fields.Boolean(required=True, metadata={"description": "False for a preview."})
     position = _number(1)
 

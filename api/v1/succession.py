@@ -25,7 +25,7 @@ BLUEPRINT: Final = Blueprint("succession", __name__, url_prefix="/v1", descripti
         refuses=(IDEMPOTENCY_KEY, IF_MATCH),
         body=schemas.SuccessionBody,
         answers={200: schemas.SuccessionPlan},
-        codes=["TWIN_IN_USE"],
+        codes=["KEY_UNKNOWN", "CONTRADICTION", "TWIN_IN_USE"],
     ),
 )
 def decide_succession(call: Call, license_id: LicenseId) -> flask.Response:

@@ -15,7 +15,7 @@ from consumers.marketplace.standing import settle_succeeded
 from consumers.marketplace.tables import INBOX, OBSERVATIONS
 from ledger.errors import RefusedError
 from ledger.license import decisions
-from ledger.license.events import KeyKind, LicenseId, RenewalIntent
+from ledger.license.events import CompanyRegistered, KeyKind, LicenseId, RenewalIntent
 from ledger.license.state import License
 from ledger.transaction import Transaction
 
@@ -371,21 +371,38 @@ def _begun(transaction: Transaction, license_id: LicenseId) -> tuple[bool, datet
     return not starts, min(starts, default=transaction.at), -issued.version
 
 
-def fold(transaction: Transaction, twin: LicenseId, *, into: LicenseId) -> None:
+def fold(transaction: Transaction, twin: LicenseId, *, into: LicenseId, is_decided: bool = False) -> None:
     """A twin becomes one with the license that it belongs to: its keys, agreements and messages move, and it is read.
 
+    `is_decided` is whether a person has decided it; then the twin's company becomes that of a license without one.
+
     Raises:
-        TwinIsInUseError: somebody has done something with the twin.
+        TwinIsInUseError: somebody needs the twin.
     """
     rows, license_, absorbed = transaction.rows, transaction.license(into), transaction.license(twin)
     known_agreements.move(rows, twin, into=into)
     latest = _standing(known_agreements.of_license(rows, into), at=transaction.at)
     succeeds = latest is None or latest.agreement_id == absorbed.name(KeyKind.AGREEMENT)
-    of_license, of_twin = decisions.absorb_twin(license_, absorbed, succeeds=succeeds)
+    of_license, of_twin = decisions.absorb_twin(license_, absorbed, succeeds=succeeds, is_decided=is_decided)
     transaction.append(twin, of_twin)
     transaction.append(into, of_license)
+    _take_over_company(transaction, absorbed, into=into)
     if succeeds:
         settle_succeeded(transaction, into)
     observations.request(transaction, into, priority=Priority.MESSAGE)
     rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.license_id == twin).values(license_id=into))
     rows.execute(sqlalchemy.delete(OBSERVATIONS).where(OBSERVATIONS.c.license_id == twin))
+
+
+def _take_over_company(transaction: Transaction, twin: License, *, into: LicenseId) -> None:
+    """Who registered with the twin has not to do it again."""
+    license_ = transaction.license(into)
+    if twin.company_name is None or license_.company_name is not None:
+        return
+    registered = transaction.event(twin.license_id, twin.company_version)
+    if isinstance(registered, CompanyRegistered):
+        contact = registered.contact.plain
+        events = decisions.register_company(
+            license_, company_name=twin.company_name, contact=contact, contact_before=None
+        )
+        transaction.append(into, events)

@@ -93,14 +93,14 @@ class SeatIsNotFoundError(RefusedError):
 
 
 class TwinIsInUseError(RefusedError):
-    """A license that was taken for a twin has users or a company of its own."""
+    """A license that was taken for a twin has users or blocks of its own, or a company that nobody asked about."""
 
     CODE: ClassVar[str] = "TWIN_IN_USE"
 
     def __init__(self) -> None:
         """Say what can be done."""
         super().__init__(
-            "The other license has users, blocks or a company of its own, so the two can't become one. Delete its users"
+            "The other license has users or blocks of its own, so the two can't become one. Delete and unblock them"
             " first, or let both go on."
         )
 
@@ -200,11 +200,16 @@ def decide_succession(
 
 def is_bare(license_: License) -> bool:
     """Whether nobody needs a license: it has no user with a seat, no block and no company."""
-    return not license_.seats_active and not license_.seats_blocked and license_.company_name is None
+    return not has_users(license_) and license_.company_name is None
+
+
+def has_users(license_: License) -> bool:
+    """Whether somebody has a seat or is kept out."""
+    return bool(license_.seats_active or license_.seats_blocked)
 
 
 def absorb_twin(
-    license_: License, twin: License, *, succeeds: bool
+    license_: License, twin: License, *, succeeds: bool, is_decided: bool = False
 ) -> tuple[Sequence[LicenseEvent], Sequence[LicenseEvent]]:
     """Fold a twin into the license that it belongs to: what is recorded of the license, and of the twin.
 
@@ -213,11 +218,12 @@ def absorb_twin(
         twin: the other one.
         succeeds: whether the twin's agreement stands behind the license from now on. If not, as of one that has not
             begun, its keys become the license's, whose own stay the current ones.
+        is_decided: whether a person has decided it, who was told that the twin's company has registered.
 
     Raises:
-        TwinIsInUseError: somebody has done something with the twin.
+        TwinIsInUseError: somebody needs the twin.
     """
-    if not is_bare(twin):
+    if has_users(twin) or not (is_decided or is_bare(twin)):
         raise TwinIsInUseError
     before, after = license_.name(KeyKind.AGREEMENT), twin.name(KeyKind.AGREEMENT)
     moves = before is not None and after not in (None, before)

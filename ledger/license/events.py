@@ -217,7 +217,7 @@ class RenewalAnnounced:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuccessionDecided:
-    """An operator decided that what has a key follows behind the license; `kind` is `license-arn` or `agreement`."""
+    """An operator decided that what has a key follows behind the license; `kind` says which kind of key."""
 
     TYPE: ClassVar[str] = "license.succession-decided"
     kind: KeyKind

@@ -117,6 +117,11 @@ class License:
         """The bought number of seats, 0 before the subscription started."""
         return self.subscription.seats_max if self.subscription else 0
 
+    @property
+    def running(self) -> Subscription | None:
+        """The subscription, as long as it has started and not ended."""
+        return None if self.subscription is None or self.subscription.lapse is not None else self.subscription
+
     def name(self, kind: KeyKind) -> str | None:
         """The current name of this kind, null if none is known."""
         return next((value for known, value in reversed(self.names) if known is kind), None)

@@ -16,6 +16,8 @@ from tests.stories import ACCOUNT, AGREEMENT, LICENSE, OTHER_LICENSE
 
 PATH: Final = f"/v1/licenses/{LICENSE}/succession"
 TWIN: Final = LicenseId("8c2e6f2c-75c7-4e6f-9f6d-2c6c419191f2")
+SOMEBODY_ELSES: Final = LicenseId("9d3f7f3d-86d8-4f7f-8e7e-3d7d520202e3")
+NOBODY: Final = "6f0c0c0c-0000-4000-8000-000000000001"
 FOLLOWS: Final = "agmt-of-the-private-renewal"
 
 
@@ -81,6 +83,7 @@ def test_a_license_in_use_is_refused_with_its_code(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
+        ({"key": "arn:aws:iam::123456789012:user/ada"}, "INVALID"),
         ({"key": "Ada Lovelace"}, "INVALID"),
         ({"key": ""}, "INVALID"),
         ({"reason": "because"}, "INVALID"),
@@ -91,6 +94,13 @@ def test_what_can_not_be_understood_is_said(stage: Stage, body: dict[str, Any], 
     """With the code by which programs know it."""
     status, problem = ask(stage, **body)
     assert (status, problem["code"]) == (422, code)
+
+
+@pytest.mark.parametrize("key", ["agmt-typo", LICENSE, "l-0f1e2d3c4b5a69788796a5b4c3d2e1f0", "code/customer"])
+def test_a_key_that_aws_never_named_is_not_taken_for_one(stage: Stage, key: str) -> None:
+    """A typing error would put the license on an agreement that does not exist."""
+    status, problem = ask(stage, key=key, preview=False)
+    assert (status, problem["code"]) == (404, "KEY_UNKNOWN")
 
 
 @pytest.mark.parametrize("key", [ADMIN_OF_IT, AUDITOR, CLIENT_OF_IT])
@@ -120,7 +130,10 @@ def test_the_command_asks_before_it_does_it(stage: Stage, database: Path) -> Non
     position = stage.ledger.head().position
     code, printed = run(database, *command, typed="n\n")
     assert code == 1
-    assert f"License {TWIN}, which nobody has used, is folded into it" in printed
+    assert f"License {LICENSE} of customer 111122223333: 3 seats until 31 May 2027, 2 users have a seat." in printed
+    assert f"It goes on with {FOLLOWS}: 4 seats until 31 May 2027." in printed
+    assert f"License {TWIN}, which no user needs, is folded into it" in printed
+    assert "Its users keep their seats." in printed
     assert stage.ledger.head().position == position
     code, printed = run(database, *command, typed="y\n")
     assert (code, printed.endswith("Done. The number of seats follows when AWS has been read.\n")) == (0, True)
@@ -128,13 +141,40 @@ def test_the_command_asks_before_it_does_it(stage: Stage, database: Path) -> Non
     assert (code, "There is nothing to do" in printed) == (0, True)
 
 
+def test_the_command_tells_which_users_will_be_deleted_and_that_it_is_somebody_elses(
+    stage: Stage, database: Path
+) -> None:
+    """Whoever decides must know before."""
+    names = ((KeyKind.AGREEMENT, "agmt-of-somebody-else"), (KeyKind.ACCOUNT, "999900001111"), PRODUCT)
+    issue(stage.ledger, seats_max=1, license_id=SOMEBODY_ELSES, names=names)
+    command = ("succeed", LICENSE, "--by", "agmt-of-somebody-else", "--reason", "other")
+    code, printed = run(database, *command, typed="n\n")
+    assert code == 1
+    assert "ATTENTION: agmt-of-somebody-else is of another customer, 999900001111." in printed
+    assert "ATTENTION: all 2 users are deleted as soon as AWS shows no more seats" in printed
+    assert "block or delete 1 user first" in printed
+    _, plan = ask(stage, key="agmt-of-somebody-else")
+    assert (plan["is_of_another"], plan["seats_deleted"], plan["must_free_first"]) == (True, 2, 1)
+
+
+def test_a_command_about_a_license_that_is_none_asks_nothing(stage: Stage, database: Path) -> None:
+    """It says so at once; of a folded one where it went."""
+    ask(stage, preview=False)
+    for license_id in (TWIN, NOBODY):
+        code, printed = run(database, "lapse", license_id, "--reason", "cancelled")
+        assert (code, "[y/N]" in printed) == (1, False)
+
+
 def test_a_contract_is_ended_by_command(stage: Stage, database: Path) -> None:
     """Nobody can use the client, and everybody keeps the seat."""
     command = ("lapse", LICENSE, "--reason", "cancelled")
     code, printed = run(database, *command, typed="n\n")
-    assert (code, "Nobody of 2 active users can use the client afterwards" in printed) == (1, True)
-    assert run(database, *command, "--yes") == (0, "Done. Nobody can use the client.\n")
-    assert run(database, *command, "--yes") == (0, "It does not run. There is nothing to do.\n")
+    told = (
+        f"License {LICENSE} of customer 111122223333: 3 seats until 31 May 2027. Its 2 users can't use the client then."
+    )
+    assert (code, printed.startswith(told)) == (1, True)
+    assert run(database, *command, "--yes") == (0, "Done.\n")
+    assert run(database, *command) == (0, "It does not run. There is nothing to do.\n")
     information = stage.get(f"/v1/licenses/{LICENSE}")
     assert (information["status"], information["lapse_reason"], information["seats_active"]) == (
         "lapsed",

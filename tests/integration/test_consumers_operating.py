@@ -6,15 +6,25 @@ from pathlib import Path
 import pytest
 
 from consumers.marketplace import MarketplaceOperating
-from consumers.sandbox import Contract
+from consumers.marketplace.succession import ContradictionError
+from consumers.sandbox import Contract, Generation
 from consumers.sandbox.contracts import SuccessorTerms
 from ledger.errors import LicenseIsNotFoundError
 from ledger.license.decisions import TwinIsInUseError
-from ledger.license.events import Actor, ActorRole, KeyKind, LapseReason, LicenseId, SuccessionReason
-from ledger.succession import KeyIsMalformedError
+from ledger.license.events import Actor, ActorRole, Contact, KeyKind, LapseReason, LicenseId, SuccessionReason
+from ledger.succession import KeyIsMalformedError, SuccessionPlan
 from ledger.transaction import Caller
 from ledger.users import parse_user
-from tests.integration.consumers_stage import ADMIN, END_OF_NEXT_MAY, ENGINES, USERS, Stage, database, staged
+from tests.integration.consumers_stage import (
+    ADMIN,
+    END_OF_NEXT_MAY,
+    ENGINES,
+    PRODUCT_CODE,
+    USERS,
+    Stage,
+    database,
+    staged,
+)
 
 OPERATOR = Caller(Actor(ActorRole.OPERATOR, "key-of-grace"))
 NOBODY = LicenseId("6f0c0c0c-0000-4000-8000-000000000001")
@@ -35,6 +45,13 @@ def renewed_in_private(stage: Stage) -> tuple[Contract, Contract]:
     after = stage.sandbox.marketplace.succeed(before.agreement_id, terms).contract
     stage.consume()
     return before, after
+
+
+def succeed(stage: Stage, key: str) -> SuccessionPlan:
+    """Let what has a key follow behind the license that was issued first."""
+    return MarketplaceOperating(stage.ledger).succeed(
+        stage.licenses()[0].license_id, key=key, reason=SuccessionReason.OTHER, caller=OPERATOR
+    )
 
 
 def test_a_private_renewal_goes_on_as_the_same_license(stage: Stage) -> None:
@@ -103,6 +120,58 @@ def test_nothing_follows_behind_a_license_that_is_none(stage: Stage) -> None:
     """It has to be there."""
     with pytest.raises(LicenseIsNotFoundError):
         MarketplaceOperating(stage.ledger).preview(NOBODY, key="agmt-1", caller=OPERATOR)
+
+
+def test_an_agreement_that_has_ended_follows_behind_no_license(stage: Stage) -> None:
+    """The license that runs would end with it."""
+    before, after = renewed_in_private(stage)
+    stage.sandbox.marketplace.cancel(after.agreement_id)
+    stage.consume()
+    with pytest.raises(ContradictionError, match="has ended"):
+        succeed(stage, after.agreement_id)
+    assert stage.licenses()[0].name(KeyKind.AGREEMENT) == before.agreement_id
+
+
+def test_nothing_is_put_before_an_agreement_that_is_going_to_follow(stage: Stage) -> None:
+    """It begins on its day, as AWS told; both can't stand there."""
+    before = stage.bought(seats=5)
+    marketplace = stage.sandbox.marketplace
+    signed = SuccessorTerms(until=END_OF_NEXT_MAY, seats=8, starts_at=before.ends_at)
+    marketplace.succeed(before.agreement_id, signed)
+    stage.consume()
+    terms = SuccessorTerms(until=END_OF_NEXT_MAY, seats=6, is_linked=False)
+    private = marketplace.succeed(before.agreement_id, terms).contract
+    stage.consume()
+    with pytest.raises(ContradictionError, match="follows already, and begins on 31 May 2027"):
+        succeed(stage, private.agreement_id)
+
+
+def test_a_company_that_registered_with_the_twin_is_that_of_the_license_that_goes_on(stage: Stage) -> None:
+    """A person has decided it; nobody has to fill in the form again."""
+    _, after = renewed_in_private(stage)
+    old, new = stage.licenses()
+    contact = Contact(name="Ada Lovelace", email="ada@example.com", phone=None)
+    stage.ledger.companies.register(new.license_id, company_name="Analytical Engines", contact=contact, caller=ADMIN)
+    succeed(stage, after.agreement_id)
+    stage.consume()
+    goes_on, twin = stage.licenses()
+    assert twin.folded_into == old.license_id
+    assert (goes_on.company_name, goes_on.seats_active) == ("Analytical Engines", 5)
+    assert stage.ledger.companies.contact(old.license_id) == contact
+
+
+def test_a_legacy_license_follows_by_its_customer(stage: Stage) -> None:
+    """It has neither an ARN nor an agreement that is known."""
+    stage.bought(seats=5)
+    stage.activate(*USERS)
+    legacy = stage.buy(seats=6, generation=Generation.LEGACY)
+    stage.consume()
+    key = f"{PRODUCT_CODE}/{legacy.customer_identifier}"
+    plan = succeed(stage, key)
+    assert (plan.kind, plan.twin) == (KeyKind.CUSTOMER, stage.licenses()[1].license_id)
+    stage.consume()
+    assert stage.licenses()[0].name(KeyKind.CUSTOMER) == key
+    assert stage.licenses()[0].seats_active == 5
 
 
 def test_a_contract_that_an_operator_ends_keeps_its_seats_and_resumes_if_aws_shows_it(stage: Stage) -> None:
