@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from ledger.inbox import DismissalReason, InboxCounts, InboxMessage, InboxQuery, MessageInFull, Notice
+from ledger.inbox import (
+    ComingSeats,
+    DismissalReason,
+    InboxCounts,
+    InboxMessage,
+    InboxQuery,
+    MessageInFull,
+    Notice,
+)
 from ledger.license.events import ActorRole, LicenseId
 from ledger.transaction import Caller
 from projections.history import HistoryEntry, HistoryQuery
@@ -41,6 +49,9 @@ class InboxDoor(Protocol):
 
     def notices(self, license_id: LicenseId, *, limit: int) -> Sequence[Notice]:
         """What AWS told about a license beside its seats, the newest first."""
+
+    def coming(self, license_id: LicenseId) -> ComingSeats | None:
+        """That AWS shows fewer seats of a license already for the time after the present contract; else null."""
 
     def retry(self, number: int, *, caller: Caller) -> InboxMessage:
         """Let a message begin anew, as if it had come just now; returns it as it stands then.

@@ -44,6 +44,19 @@ class DismissalReason(StrEnum):
     OTHER = "other"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComingSeats:
+    """Fewer seats, which AWS shows already for the time after the present contract.
+
+    Attributes:
+        seats_max: how many.
+        since: from when they count alone.
+    """
+
+    seats_max: int
+    since: datetime
+
+
 class MessageIsNotFoundError(LedgerError):
     """The inbox has no message of this number."""
 

@@ -20,6 +20,7 @@ from ledger.inbox import (
     DISMISSIBLE,
     LONG,
     RETRIED,
+    ComingSeats,
     Dismissal,
     DismissalReason,
     InboxCounts,
@@ -125,6 +126,15 @@ class MarketplaceInbox:
             parked_long=parked,
             waiting_long=waiting,
         )
+
+    def coming(self, license_id: LicenseId) -> ComingSeats | None:
+        """Fewer seats that are to come; see `api.inbox.InboxDoor`."""
+        told = sqlalchemy.select(OBSERVATIONS.c.coming_seats_max, OBSERVATIONS.c.coming_since).where(
+            OBSERVATIONS.c.license_id == license_id, OBSERVATIONS.c.coming_since > microseconds(self._ledger.now())
+        )
+        with self._ledger.reading.connect() as reading:
+            row = reading.execute(told).one_or_none()
+        return None if row is None else ComingSeats(seats_max=row.coming_seats_max, since=moment(row.coming_since))
 
     def notices(self, license_id: LicenseId, *, limit: int) -> Sequence[Notice]:
         """What AWS told about a license beside its seats; see `api.inbox.InboxDoor`."""

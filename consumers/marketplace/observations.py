@@ -13,6 +13,7 @@ import sqlalchemy
 
 from consumers.marketplace.budget import Priority
 from consumers.marketplace.tables import OBSERVATIONS
+from ledger.inbox import ComingSeats
 from ledger.license.events import LicenseId
 from ledger.times import microseconds, moment
 from ledger.transaction import Transaction
@@ -77,6 +78,7 @@ class Next:
         failures: how many readings in a row AWS did not answer.
         reason: why it is read again, or what was odd, in words.
         first_reading: waits for its second.
+        coming: the smaller number that is shown already for the time after the present contract.
     """
 
     due_at: datetime | None
@@ -85,6 +87,7 @@ class Next:
     failures: int = 0
     reason: str | None = None
     first_reading: FirstReading | None = None
+    coming: ComingSeats | None = None
 
 
 _NEXT_DUE: Final = (
@@ -155,7 +158,7 @@ def begin(transaction: Transaction, license_id: LicenseId, observation: Observat
 
 def conclude(rows: sqlalchemy.Connection, license_id: LicenseId, then: Next) -> None:
     """Give the lease back and say when to read next."""
-    first = then.first_reading
+    first, coming = then.first_reading, then.coming
     values = {
         "due_at": None if then.due_at is None else microseconds(then.due_at),
         "priority": then.priority,
@@ -166,6 +169,8 @@ def conclude(rows: sqlalchemy.Connection, license_id: LicenseId, then: Next) -> 
         "reading_seats_max": None if first is None else first.seats_max,
         "reading_renews_at": None if first is None else microseconds(first.renews_at),
         "reading_due_at": None if first is None else microseconds(first.due_at),
+        "coming_seats_max": None if coming is None else coming.seats_max,
+        "coming_since": None if coming is None else microseconds(coming.since),
     }
     _write(rows, license_id, values)
 

@@ -46,6 +46,7 @@ from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.standing import MessageStatus, settle_succeeded, tell
 from consumers.marketplace.succession import ContradictionError
 from ledger.errors import QueueIsFullError, UnavailableError
+from ledger.inbox import ComingSeats
 from ledger.ledger import Ledger
 from ledger.license import decisions
 from ledger.license.decisions import SecondReadingIsNeededError
@@ -144,6 +145,7 @@ class _Decided:
         notices: the end notices that stay open.
         reason: why it is read again, in words.
         is_incomplete: whether AWS is about to show more, or less.
+        coming: the smaller number that is shown already for the time after the present contract.
         is_another: whether another agreement than the one that was read stands behind the license now.
     """
 
@@ -153,6 +155,7 @@ class _Decided:
     notices: tuple[WaitingMessage, ...] = ()
     reason: str | None = None
     is_incomplete: bool = False
+    coming: ComingSeats | None = None
     is_another: bool = False
 
 
@@ -486,6 +489,7 @@ class Observer:
             notices=notices,
             reason=_STILL_SHOWN if is_ending else None,
             is_incomplete=is_ending,
+            coming=succession.coming(shown, at=transaction.at),
         )
 
     @staticmethod
@@ -602,6 +606,7 @@ class Observer:
             recheck=recheck,
             reason=decided.reason,
             first_reading=decided.first_reading,
+            coming=decided.coming,
         )
 
     @staticmethod

@@ -14,6 +14,7 @@ from consumers.marketplace.entitlements import LiveRow
 from consumers.marketplace.standing import settle_succeeded
 from consumers.marketplace.tables import INBOX, OBSERVATIONS
 from ledger.errors import RefusedError
+from ledger.inbox import ComingSeats
 from ledger.license import decisions
 from ledger.license.events import CompanyRegistered, KeyKind, LicenseId, RenewalIntent
 from ledger.license.state import License
@@ -150,13 +151,30 @@ def bought(shown: Sequence[Generation], *, at: datetime) -> Bought:
         shown: one at least, the earliest first.
         at: the moment of the reading.
     """
-    begun = [one for one in shown if one.agreement is None or one.agreement.has_started(at=at)] or list(shown)
-    counted = [*(one for one in begun[:-1] if not one.is_over), begun[-1]]
+    counted = _counted(shown, at=at)
     return Bought(
         seats_max=max(one.seats for one in counted),
         renews_at=max(row.expires_at for one in counted for row in one.rows),
         expires_at=min(row.expires_at for one in counted for row in one.rows),
     )
+
+
+def coming(shown: Sequence[Generation], *, at: datetime) -> ComingSeats | None:
+    """That fewer seats were bought already for the time after an earlier agreement; null if they were not.
+
+    Args:
+        shown: one at least, the earliest first.
+        at: the moment of the reading.
+    """
+    *before, last = _counted(shown, at=at)
+    if not before or last.seats >= max(one.seats for one in before):
+        return None
+    return ComingSeats(seats_max=last.seats, since=max(row.expires_at for one in before for row in one.rows))
+
+
+def _counted(shown: Sequence[Generation], *, at: datetime) -> Sequence[Generation]:
+    begun = [one for one in shown if one.agreement is None or one.agreement.has_started(at=at)] or list(shown)
+    return [*(one for one in begun[:-1] if not one.is_over), begun[-1]]
 
 
 def still_running(agreements: Iterable[Agreement], *, but: Agreement, at: datetime) -> tuple[Agreement, ...]:

@@ -91,6 +91,7 @@ AGREEMENTS = Table(
 # observation: the number that fences readings: only the reading that raised it last may decide.
 # license_arn_heard: the ARN as AWS spelled it, where that is not the form in which the ledger holds it.
 # reading_*: a first reading that waits for its second.
+# coming_*: the smaller number that AWS shows already for the time after the present contract.
 # saw_several: a legacy customer had several ARNs at first sight, so that a single one is not taken for the old one.
 # recheck: the pause before the latest recheck, 0 before the first.
 OBSERVATIONS = Table(
@@ -109,6 +110,8 @@ OBSERVATIONS = Table(
     Column("reading_seats_max", BigInteger),
     Column("reading_renews_at", BigInteger),
     Column("reading_due_at", BigInteger),
+    Column("coming_seats_max", BigInteger),
+    Column("coming_since", BigInteger),
     Index("marketplace_observations_due", "due_at"),
 )
 

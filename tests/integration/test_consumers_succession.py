@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from consumers.marketplace import MarketplaceOperating, observations
+from consumers.marketplace import MarketplaceInbox, MarketplaceOperating, observations
 from consumers.marketplace.budget import Priority
 from consumers.sandbox import (
     AgreementStatus,
@@ -23,6 +23,7 @@ from consumers.sandbox import (
     PredecessorEnds,
     SuccessorTerms,
 )
+from ledger.inbox import ComingSeats
 from ledger.license.events import Actor, ActorRole, KeyKind, LapseReason, LicenseId, SuccessionReason
 from ledger.license.state import License
 from ledger.registration import MarketplaceIsUnavailableError, PurchaseIsUnclearError
@@ -204,9 +205,11 @@ def test_a_renewal_for_fewer_seats_that_is_visible_before_the_old_contract_ends(
             predecessor_ends=PredecessorEnds.ON_ITS_DATE,
         ),
     )
+    coming = ComingSeats(seats_max=3, since=contract.ends_at)
     for _ in range(9):
         stage.pass_time(DAY)
         assert seats(stage.license()) == (5, 5)
+        assert MarketplaceInbox(stage.ledger).coming(stage.license().license_id) == coming
 
     stage.pass_time(DAY)
     stage.sandbox.marketplace.expire(contract.agreement_id)
@@ -215,6 +218,7 @@ def test_a_renewal_for_fewer_seats_that_is_visible_before_the_old_contract_ends(
     stage.pass_time(6 * MINUTE)
     assert (seats(stage.license()), renews_at(stage.license())) == ((3, 0), END_OF_NEXT_MAY)
     assert (stage.events().count("seat-deleted"), stage.events().count("seat-limit-lowered")) == (5, 1)
+    assert MarketplaceInbox(stage.ledger).coming(stage.license().license_id) is None
 
 
 def test_a_replacement_under_the_same_arn_that_ends_on_the_same_day_counts_alone(stage: Stage) -> None:
