@@ -228,6 +228,11 @@ class Batch:
         """The state of the ledger itself after the decisions so far."""
         return self.effects.system or self._states.system()
 
+    def issued_at(self, license_id: str) -> datetime | None:
+        """When a license was issued; null if that is not committed yet."""
+        recorded = self.store.read_stream(license_id, up_to=1)
+        return recorded[0].recorded_at if recorded else None
+
     def event(self, license_id: str, version: int) -> Event:
         """One event of a license, of this batch or earlier."""
         pending = self.effects.events.get((license_id, version))
@@ -349,6 +354,10 @@ class Transaction:
         key = self._batch.directory_key(license_id, user.identity)
         entry = self.effects.rows.directory.get(key) or self._batch.directory_entry(key)
         return SeatId(entry.seat_id) if entry else None
+
+    def issued_at(self, license_id: LicenseId) -> datetime:
+        """When a license was first heard of."""
+        return self._batch.issued_at(license_id) or self.at
 
     def event(self, license_id: LicenseId, version: int) -> Event:
         """One event of a license."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy
 
-from consumers.marketplace import known_agreements, standing, succession
+from consumers.marketplace import known_agreements, legacy, standing, succession
 from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.succession import ContradictionError
@@ -66,7 +66,7 @@ def _found(
             yield behind
     customer = value_of(names, KeyKind.CUSTOMER)
     of_customer = None if customer is None else transaction.license_of(KeyKind.CUSTOMER, customer)
-    if of_customer is not None and not _is_another_purchase(transaction, of_customer, arn):
+    if of_customer is not None and not _is_another_purchase(transaction, of_customer, names):
         yield of_customer
 
 
@@ -95,10 +95,16 @@ def unclaimed_legacy(transaction: Transaction, account_id: str, *, product_code:
     ]
 
 
-def _is_another_purchase(transaction: Transaction, license_id: LicenseId, license_arn: str | None) -> bool:
-    """Whether a legacy license that counts the rows of one ARN is not meant, since another ARN is."""
+def _is_another_purchase(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> bool:
+    """Whether a legacy license is not meant by its customer: another ARN is, or an agreement that began later."""
+    arn, agreement_id = value_of(names, KeyKind.LICENSE_ARN), value_of(names, KeyKind.AGREEMENT)
     claimed = [value for kind, value in transaction.license(license_id).names if kind is KeyKind.LICENSE_ARN]
-    return license_arn is not None and bool(claimed) and license_arn not in claimed
+    if arn is None or claimed:
+        return arn is not None and arn not in claimed
+    known = None if agreement_id is None else known_agreements.find(transaction.rows, agreement_id)
+    if known is None or known.license_id == license_id:
+        return False
+    return not legacy.may_be_its_contract([known], issued_at=transaction.issued_at(license_id))
 
 
 def issue_license(
@@ -195,11 +201,12 @@ def _keep_agreements_of_arn(transaction: Transaction, license_id: LicenseId, nam
 
 def _claimable(transaction: Transaction, license_id: LicenseId, names: Sequence[Name]) -> tuple[Name, ...]:
     """The names that can be this license's. A legacy customer's license claims an ARN only when a reading shows it."""
-    legacy = value_of(names, KeyKind.CUSTOMER) is not None
+    customer = value_of(names, KeyKind.CUSTOMER)
+    is_legacy = customer is not None and transaction.license_of(KeyKind.CUSTOMER, customer) in (None, license_id)
     return tuple(
         (kind, value)
         for kind, value in names
-        if not (legacy and kind is KeyKind.LICENSE_ARN)
+        if not (is_legacy and kind is KeyKind.LICENSE_ARN)
         and (kind not in CLAIMING_KINDS or transaction.license_of(kind, value) in (None, license_id))
     )
 

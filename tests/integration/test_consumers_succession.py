@@ -810,6 +810,22 @@ def test_of_two_arns_at_first_sight_the_one_of_a_later_purchase_is_not_the_legac
     assert [one.seats_max for one in stage.licenses()] == [6, 3]
 
 
+def test_who_sets_up_a_later_purchase_before_anything_was_read_gets_its_own_license(stage: Stage) -> None:
+    """AWS names the customer of the legacy license beside the new ARN."""
+    contract, second = bought_twice_before_it_was_read(stage)
+    stage.held_back()
+    token = stage.sandbox.marketplace.issue_token(second.agreement_id).token
+    license_id = stage.registration.resolve(token, cause="request").license_id
+    first, other = stage.licenses()
+    assert other.license_id == license_id
+    assert (seats(first), other.seats_max) == ((5, 5), 3)
+    pass_half_an_hour(stage)
+    read_soon(stage, first)
+    first, other = stage.licenses()
+    assert known_as(first, KeyKind.LICENSE_ARN) == [contract.license_arn]
+    assert known_as(other, KeyKind.LICENSE_ARN) == [second.license_arn]
+
+
 def test_a_later_purchase_does_not_take_the_place_of_a_legacy_contract_that_was_cancelled(stage: Stage) -> None:
     """Nobody loses a seat to it, and who stopped paying keeps none."""
     contract, second = bought_twice_before_it_was_read(stage)
