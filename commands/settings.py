@@ -17,9 +17,8 @@ from ledger.store.url import DatabaseUrl
 T = TypeVar("T")
 
 _LOGGER: Final = structlog.get_logger(__name__)
-# Opaque to AWS's callers, as the dimensions are; what stands between them here can be in neither.
-_PRODUCT_CODE: Final = re.compile(r"[!-*\--9;-~]{1,255}", re.ASCII)
-_DIMENSION: Final = re.compile(r"[!-*\--9;-~]{1,15}", re.ASCII)
+# Product codes and dimensions are opaque to AWS's callers; what stands between them here can be in neither.
+_NAME_OF_AWS: Final = re.compile(r"[!-*\--9;-~]{1,255}", re.ASCII)
 PREFIX: Final = "LEDGER_"
 
 
@@ -90,7 +89,7 @@ def _percent(text: str) -> Decimal:
 def _products(text: str) -> Mapping[str, tuple[str, ...]]:
     parts = [part.partition(":") for part in text.split(",")]
     products = {code.strip(): _dimensions(told) if colon else () for code, colon, told in parts}
-    if not all(_PRODUCT_CODE.fullmatch(code) for code in products):
+    if not all(_NAME_OF_AWS.fullmatch(code) for code in products):
         raise ValueError("product codes with commas between them, such as code,code or code:users+admins,code:users")
     if len(products) < len(parts):
         raise ValueError("product codes that are named once each")
@@ -105,8 +104,8 @@ def _dimensions(text: str) -> tuple[str, ...]:
 
 
 def _dimension(text: str) -> str:
-    if not _DIMENSION.fullmatch(text):
-        raise ValueError("API names of dimensions, of 1 to 15 characters each, such as users")
+    if not _NAME_OF_AWS.fullmatch(text):
+        raise ValueError("API names of dimensions, of 1 to 255 characters each, such as users")
     return text
 
 
