@@ -127,6 +127,13 @@ def test_a_message_is_kept_for_two_weeks_and_not_given_up_early(stack: Stack) ->
     assert all(resources[name]["Properties"]["SqsManagedSseEnabled"] for name in ("Queue", "Undelivered"))
 
 
+def test_the_queues_outlive_their_stack_but_no_creation_that_failed() -> None:
+    """They may hold the only copy of a message. Left by a failure they would be empty, and in the way."""
+    queues = [template()["Resources"][name] for name in ("Queue", "Undelivered")]
+    assert [queue["DeletionPolicy"] for queue in queues] == ["RetainExceptOnCreate"] * 2
+    assert [queue["UpdateReplacePolicy"] for queue in queues] == ["Retain"] * 2
+
+
 def test_an_event_of_aws_marketplace_reaches_the_queue(stack: Stack) -> None:
     """As it is, so that the ledger understands it."""
     stack.events.put_events(Entries=[event("License Updated - Manufacturer")])
