@@ -1,11 +1,12 @@
 """The WSGI server: threads in this process, beside the ledger's writer, so that many commands share one commit.
 
 waitress was chosen by measuring. Its one loop reads each request whole before a thread works on it, so that slow
-clients hold a connection but no thread; here are the limits that it lacks, problems in place of its error pages, and a
-stop that lets answers go out.
+clients hold a connection but no thread; here are the limits that it lacks, problems in place of its error pages, a stop
+that lets answers go out, and addresses as proxies write them.
 """
 
 import contextlib
+import ipaddress
 import signal
 import socket
 import threading
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import flask
 import msgspec
@@ -26,6 +27,10 @@ from waitress.wasyncore import close_all, dispatcher, loop
 
 from api.problems import MEDIA_TYPE, Problem
 from ledger.ids import random_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 BACKLOG: Final = 1_024
 CONNECTIONS_MAX: Final = 2_000
@@ -156,7 +161,7 @@ class Server:
         # waitress warns of each request that waits for a thread, which is what its queue is for.
         self._threads.queue_logger.disabled = True
         self._listener = _Listener(
-            app,
+            _knowing_callers(app),
             map=self._channels,
             _sock=listening,
             dispatcher=self._threads,
@@ -256,6 +261,27 @@ def _believing(trusted_proxy: str | None) -> dict[str, object]:
         return {}
     headers = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"}
     return {"trusted_proxy": trusted_proxy, "trusted_proxy_count": 1, "trusted_proxy_headers": headers}
+
+
+def _knowing_callers(app: "WSGIApplication") -> "WSGIApplication":
+    """An application that knows by which address a trusted proxy was called."""
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        # waitress leaves the header only where it comes from the trusted proxy. What it makes of it can be a part of an
+        # address of IPv6, or an address with its port.
+        if told := environ.get("HTTP_X_FORWARDED_FOR"):
+            environ["REMOTE_ADDR"] = _address_in(told)
+        return app(environ, start_response)
+
+    return answer
+
+
+def _address_in(told: str) -> str:
+    """The address in what a proxy tells of a caller, with a port or without; what is no address stays as it is."""
+    for written in (told, told.rpartition(":")[0]):
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_address(written.strip('[]" ')))
+    return told
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -26,9 +27,9 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 @contextmanager
-def running(app: flask.Flask, *, threads: int = 4) -> Iterator[Server]:
+def running(app: flask.Flask, *, threads: int = 4, trusted_proxy: str | None = None) -> Iterator[Server]:
     """A server in a thread."""
-    server = Server(app, host="127.0.0.1", port=0, threads=threads)
+    server = Server(app, host="127.0.0.1", port=0, threads=threads, trusted_proxy=trusted_proxy)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -105,6 +106,52 @@ def test_clients_that_go_away_do_no_harm() -> None:
                 connection.close()
         with urllib3.PoolManager(retries=False, timeout=5) as pool:
             assert pool.request("GET", server.url).data == b"good morning"
+
+
+def calling_address(*, forwarded_for: str, trusted_proxy: str | None) -> str:
+    """From which address a call comes, in the eyes of the application behind the server."""
+    app = flask.Flask("mirror")
+    app.add_url_rule("/", "mirror", lambda: flask.request.remote_addr or "")
+    with (
+        running(app, trusted_proxy=trusted_proxy) as server,
+        urllib3.PoolManager(retries=False, timeout=5) as pool,
+    ):
+        return pool.request("GET", server.url, headers={"X-Forwarded-For": forwarded_for}).data.decode()
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ("203.0.113.5", "203.0.113.5"),
+        ("203.0.113.5:40001", "203.0.113.5"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:40001", "2001:db8::1"),
+        ('"[2001:db8::1]:40001"', "2001:db8::1"),
+        ("::ffff:203.0.113.5", "::ffff:203.0.113.5"),
+        ("[::ffff:203.0.113.5]:40001", "::ffff:203.0.113.5"),
+        ("198.51.100.7, 203.0.113.5", "203.0.113.5"),
+    ],
+)
+def test_an_address_is_the_same_however_a_trusted_proxy_writes_it(told: str, address: str) -> None:
+    """With a port, which differs at each connection; of either family; and only what the proxy itself adds counts."""
+    assert ip_address(calling_address(forwarded_for=told, trusted_proxy="127.0.0.1")) == ip_address(address)
+
+
+def test_what_a_trusted_proxy_says_is_taken_where_it_is_no_address_too() -> None:
+    """As of a caller on the proxy's own machine."""
+    assert calling_address(forwarded_for="unix:", trusted_proxy="127.0.0.1") == "unix:"
+
+
+@pytest.mark.parametrize("trusted_proxy", [None, "192.0.2.1"])
+def test_nobody_else_is_believed_about_the_address(trusted_proxy: str | None) -> None:
+    """Whoever calls could say anything."""
+    assert calling_address(forwarded_for="203.0.113.5", trusted_proxy=trusted_proxy) == "127.0.0.1"
+
+
+def test_nothing_told_leaves_the_proxys_own_address() -> None:
+    """As of its own look whether the ledger is ready."""
+    assert calling_address(forwarded_for="", trusted_proxy="127.0.0.1") == "127.0.0.1"
 
 
 def test_a_port_that_is_taken() -> None:
