@@ -331,6 +331,12 @@ RULES_ACCESS: Final = {
     "Action": "sqs:SendMessage",
     "Resource": "*",
 }
+ANYBODYS_ACCESS: Final = RULES_ACCESS | {"Principal": "*"}
+
+
+def bound(source: str) -> dict[str, Any]:
+    """The condition that somebody sends for a rule or a topic like this."""
+    return {"Condition": {"ArnLike": {"aws:SourceArn": source}}}
 
 
 @pytest.mark.parametrize(
@@ -340,12 +346,15 @@ RULES_ACCESS: Final = {
         (RULES_ACCESS | {"Principal": "*"}, WRONG, "Anybody in the world"),
         (RULES_ACCESS | {"Principal": {"AWS": ["444455556666"]}}, WRONG, "but 444455556666"),
         (RULES_ACCESS, WARNING, "EventBridge"),
+        (RULES_ACCESS | bound(f"arn:aws:events:us-east-1:{ACCOUNT}:rule/*"), OK, "EventBridge for"),
+        (RULES_ACCESS | bound("*"), WARNING, "Not bound to a rule"),
+        (ANYBODYS_ACCESS | bound("*"), WRONG, "Anybody in the world"),
     ],
 )
 def test_who_may_send_into_the_queue_is_told(
     own_stage: DoctorStage, statement: Mapping[str, Any], verdict: Verdict, words: str
 ) -> None:
-    """Neither nobody nor everybody."""
+    """Neither nobody nor everybody, nor everybody by a condition that leaves nobody out."""
     set_queue(own_stage, Policy={"Version": "2012-10-17", "Statement": [statement]})
     found = own_stage.found("senders")
     assert (found.verdict, words in found.told) == (verdict, True)

@@ -1,6 +1,7 @@
 """Who may put messages into the queue, by its policy."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,11 +14,18 @@ ANYBODY: Final = "*"
 EVENTBRIDGE: Final = "events.amazonaws.com"
 SNS: Final = "sns.amazonaws.com"
 
-_SENDING: Final = frozenset({"*", "sqs:*", "sqs:sendmessage", "sqs:send*"})
+_SENDING: Final = "sqs:sendmessage"
 _SOURCE: Final = "aws:sourcearn"
-_NARROWING: Final = frozenset(
-    {_SOURCE, "aws:sourceaccount", "aws:sourceorgid", "aws:principalarn", "aws:principalaccount", "aws:principalorgid"}
-)
+_ARNS: Final = frozenset({_SOURCE, "aws:principalarn"})
+_NARROWING: Final = _ARNS | {
+    "aws:sourceaccount",
+    "aws:sourceorgid",
+    "aws:principalaccount",
+    "aws:principalorgid",
+}
+# Others leave somebody out at most, or are fulfilled by whoever tells nothing of themselves.
+_LETTING_IN: Final = frozenset({"arnequals", "arnlike", "stringequals", "stringequalsignorecase", "stringlike"})
+_WILD: Final = frozenset("*?")
 _STACK: Final = "Take the queue's policy of the stack: it lets in its rule and the listing's topics alone."
 
 
@@ -27,13 +35,18 @@ class Sender:
 
     Attributes:
         who: a service of AWS's, an account or role, or `*`.
-        sources: the ARNs of rules and topics on whose behalf; none if that is not asked.
-        is_narrowed: whether it is narrowed in any way.
+        sources: the ARNs of rules and topics on whose behalf, or patterns of them; none if that is not asked.
+        is_narrowed: whether it is narrowed in any way that leaves others' accounts out.
     """
 
     who: str
     sources: tuple[str, ...]
     is_narrowed: bool
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is told on whose behalf, to the account."""
+        return bool(self.sources) and all(_is_bound(_SOURCE, source) for source in self.sources)
 
 
 def senders_of(policy: str) -> tuple[Sender, ...]:
@@ -73,26 +86,38 @@ def look_at_senders(instruments: Instruments, url: str) -> Findings:
         told = f"Neither EventBridge nor SNS may send into the queue, but {_shown(senders)}."
         yield wrong(check, told, _STACK)
         return
-    if unnamed := [sender for sender in senders if not sender.sources]:
+    if unnamed := [sender for sender in senders if not sender.is_named]:
         yield warning(check, f"Not bound to a rule or a topic may send: {_shown(unnamed)}.", _STACK)
         return
     yield ok(check, f"Into the queue may send {_shown(senders)}.")
 
 
 def _senders(statement: Mapping[str, Any]) -> Iterator[Sender]:
-    actions = {str(action).lower() for action in _many(statement.get("Action"))}
-    if statement.get("Effect") != "Allow" or not actions & _SENDING:
+    actions = (str(action).lower() for action in _many(statement.get("Action")))
+    if statement.get("Effect") != "Allow" or not any(_is_like(action, _SENDING) for action in actions):
         return
     conditions = dict(_conditions(statement.get("Condition")))
     sources = conditions.get(_SOURCE, ())
+    is_narrowed = any(all(_is_bound(key, value) for value in conditions[key]) for key in conditions.keys() & _NARROWING)
     for who in _principals(statement.get("Principal")):
-        yield Sender(who=who, sources=sources, is_narrowed=bool(conditions.keys() & _NARROWING))
+        yield Sender(who=who, sources=sources, is_narrowed=is_narrowed)
 
 
 def _conditions(condition: object) -> Iterator[tuple[str, tuple[str, ...]]]:
-    for keys in condition.values() if isinstance(condition, dict) else ():
-        for key, values in keys.items() if isinstance(keys, dict) else ():
+    for operator, keys in condition.items() if isinstance(condition, dict) else ():
+        for key, values in keys.items() if isinstance(keys, dict) and str(operator).lower() in _LETTING_IN else ():
             yield str(key).lower(), tuple(str(value) for value in _many(values))
+
+
+def _is_bound(key: str, value: str) -> bool:
+    """Whether a condition leaves anybody out. Of an ARN the account tells that: names are everybody's to give."""
+    told = value.split(":")[4:5] if key in _ARNS else [value]
+    return any(not _WILD & set(part) for part in told)
+
+
+def _is_like(pattern: str, text: str) -> bool:
+    """Whether a text is like a pattern of a policy, in which `*` is anything and `?` one character."""
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), text) is not None
 
 
 def _principals(principal: object) -> Iterator[str]:

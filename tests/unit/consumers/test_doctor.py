@@ -35,6 +35,40 @@ def test_a_principal_may_be_written_as_a_star() -> None:
     assert anybody == Sender(who="*", sources=(), is_narrowed=False)
 
 
+@pytest.mark.parametrize(
+    ("condition", "is_narrowed", "is_named"),
+    [
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:events:*:444455556666:rule/*"}}, True, True),
+        ({"StringEquals": {"aws:SourceAccount": "444455556666"}}, True, False),
+        ({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::444455556666:role/*"}}, True, False),
+        ({"ArnLike": {"aws:SourceArn": "*"}, "StringEquals": {"aws:SourceAccount": "444455556666"}}, True, False),
+        ({"ArnLike": {"aws:SourceArn": "*"}}, False, False),
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:sns:us-east-1:*"}}, False, False),
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:sns:us-east-1:*:aws-mp-entitlement-notification-*"}}, False, False),
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:sns:us-east-1:44445555666?:mine"}}, False, False),
+        ({"ArnLike": {"aws:SourceArn": [RULE, "*"]}}, False, False),
+        ({"StringLike": {"aws:SourceAccount": "*"}}, False, False),
+        ({"ArnNotEquals": {"aws:SourceArn": RULE}}, False, False),
+        ({"ArnEqualsIfExists": {"aws:SourceArn": RULE}}, False, False),
+        ({"Bool": {"aws:SecureTransport": "true"}}, False, False),
+    ],
+)
+def test_a_condition_that_leaves_nobody_out_narrows_nothing(
+    condition: object, *, is_narrowed: bool, is_named: bool
+) -> None:
+    """Anybody can give a rule or a topic a name; the account is what they can't choose."""
+    (sender,) = senders_of(statement(Principal="*", Condition=condition))
+    assert (sender.is_narrowed, sender.is_named) == (is_narrowed, is_named)
+
+
+@pytest.mark.parametrize(
+    "action", ["*", "SQS:*", "sqs:Send*", "sqs:SendMessage", ["sqs:GetQueueUrl", "sqs:S?ndMessage"]]
+)
+def test_an_action_may_be_written_as_a_pattern(action: object) -> None:
+    """In any case of its letters."""
+    assert len(senders_of(statement(Action=action))) == 1
+
+
 def test_what_is_denied_or_about_other_actions_sends_nothing() -> None:
     """Only what is allowed to send is a sender."""
     assert senders_of(statement(Effect="Deny")) == ()
