@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from consumers.marketplace.doctor import Finding, Verdict
+from consumers.marketplace.doctor import Finding, Verdict, channels
 from consumers.sandbox import FaultPlan
 from ledger.times import system_now
 from tests.integration.consumers_stage import PRODUCT_CODE, PRODUCT_ID, open_ledger
@@ -62,10 +62,45 @@ def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
     return {finding.check: finding.verdict for finding in findings}
 
 
+def code_of(stage: DoctorStage) -> str:
+    """The product code of the stage's legacy listing."""
+    return min(stage.settings.topic_arns).rpartition("-")[2]
+
+
+def add_rule(stage: DoctorStage, *, pattern: Mapping[str, Any]) -> str:
+    """Add a rule that sends to the queue, too; returns its name."""
+    name = f"beside-{stage.stack.rule_name}"[:64]
+    stage.stack.events.put_rule(Name=name, EventPattern=pattern["EventPattern"], State="ENABLED")
+    stage.stack.events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": stage.stack.queue_arn}])
+    return name
+
+
 def set_queue(stage: DoctorStage, **attributes: object) -> None:
     """Set attributes of the queue."""
     written: Any = {name: value if isinstance(value, str) else json.dumps(value) for name, value in attributes.items()}
     stage.stack.sqs.set_queue_attributes(QueueUrl=stage.stack.queue_url, Attributes=written)
+
+
+def statements_of(stage: DoctorStage) -> dict[str, dict[str, Any]]:
+    """What the queue's policy of the stack says, by its names for it."""
+    policy = json.loads(stage.stack.attributes(stage.stack.queue_url)["Policy"])
+    return {statement["Sid"]: statement for statement in policy["Statement"]}
+
+
+def set_policy(stage: DoctorStage, *statements: Mapping[str, Any]) -> None:
+    """Let in whom these statements let in, and nobody else."""
+    set_queue(stage, Policy={"Version": "2012-10-17", "Statement": statements})
+
+
+def subscription_to(stage: DoctorStage, kind: str) -> str:
+    """The queue's subscription to one of the two topics of a legacy listing."""
+    (mine,) = [
+        one["SubscriptionArn"]
+        for page in stage.stack.sns.get_paginator("list_subscriptions").paginate()
+        for one in page["Subscriptions"]
+        if one["Endpoint"] == stage.stack.queue_arn and f"aws-mp-{kind}-" in one["TopicArn"]
+    ]
+    return mine
 
 
 def test_all_is_well_with_a_ledger_on_the_stack(own_stage: DoctorStage) -> None:
@@ -355,7 +390,7 @@ def test_who_may_send_into_the_queue_is_told(
     own_stage: DoctorStage, statement: Mapping[str, Any], verdict: Verdict, words: str
 ) -> None:
     """Neither nobody nor everybody, nor everybody by a condition that leaves nobody out."""
-    set_queue(own_stage, Policy={"Version": "2012-10-17", "Statement": [statement]})
+    set_policy(own_stage, statement)
     found = own_stage.found("senders")
     assert (found.verdict, words in found.told) == (verdict, True)
 
@@ -363,6 +398,37 @@ def test_who_may_send_into_the_queue_is_told(
 def test_a_queue_that_no_rule_sends_to_is_wrong(own_stage: DoctorStage) -> None:
     """New listings speak in no other way."""
     own_stage.stack.events.remove_targets(Rule=own_stage.stack.rule_name, Ids=["queue"])
+    assert own_stage.found("rule").verdict is WRONG
+
+
+def test_no_rule_is_needed_as_long_as_all_listings_are_legacy(legacy_stage: DoctorStage) -> None:
+    """It is a warning, since they may opt in; with a product whose topics are not named it is wrong."""
+    legacy_stage.stack.events.remove_targets(Rule=legacy_stage.stack.rule_name, Ids=["queue"])
+    legacy = replace(legacy_stage.settings, products={code_of(legacy_stage): ("users",)})
+    assert legacy_stage.found("rule", legacy).verdict is WARNING
+    assert legacy_stage.found("rule").verdict is WRONG
+    unnamed = legacy_stage.found("rule", replace(legacy, topic_arns=()))
+    assert (unnamed.verdict, "LEDGER_SNS_TOPIC_ARNS" in (unnamed.remedy or "")) == (WRONG, True)
+
+
+def test_a_rule_that_the_queue_does_not_let_in_is_wrong(own_stage: DoctorStage) -> None:
+    """As where the stack was made again, and the policy of a queue that was kept names the rule of the one before."""
+    before = f"arn:aws:events:us-east-1:{ACCOUNT}:rule/of-the-stack-before"
+    set_policy(own_stage, statements_of(own_stage)["Rule"] | bound(before))
+    found = own_stage.found("rule")
+    assert (found.verdict, f"does not let {own_stage.stack.rule_name} in" in found.told) == (WRONG, True)
+
+
+def test_a_rule_that_the_queue_does_not_let_in_is_no_matter_beside_one_that_brings_everything(
+    own_stage: DoctorStage,
+) -> None:
+    """But what only the one outside would bring is not heard."""
+    inside = add_rule(own_stage, pattern=own_stage.stack.events.describe_rule(Name=own_stage.stack.rule_name))
+    set_policy(own_stage, RULES_ACCESS | bound(f"arn:aws:events:us-east-1:{ACCOUNT}:rule/{inside}"))
+    found = own_stage.found("rule")
+    assert (found.verdict, found.told) == (OK, f"{inside} brings everything that AWS Marketplace says.")
+    half = {"source": ["aws.agreement-marketplace"], "detail-type": [{"prefix": "Purchase Agreement "}]}
+    own_stage.stack.events.put_rule(Name=inside, EventPattern=json.dumps(half))
     assert own_stage.found("rule").verdict is WRONG
 
 
@@ -396,14 +462,11 @@ def test_what_a_rule_leaves_out_is_told(
 
 def test_a_raw_subscription_is_wrong(legacy_stage: DoctorStage) -> None:
     """Without the envelope there is no signature."""
-    sns = legacy_stage.stack.sns
-    (mine,) = [
-        one["SubscriptionArn"]
-        for page in sns.get_paginator("list_subscriptions").paginate()
-        for one in page["Subscriptions"]
-        if one["Endpoint"] == legacy_stage.stack.queue_arn and "entitlement" in one["TopicArn"]
-    ]
-    sns.set_subscription_attributes(SubscriptionArn=mine, AttributeName="RawMessageDelivery", AttributeValue="true")
+    legacy_stage.stack.sns.set_subscription_attributes(
+        SubscriptionArn=subscription_to(legacy_stage, "entitlement"),
+        AttributeName="RawMessageDelivery",
+        AttributeValue="true",
+    )
     found = legacy_stage.found("legacy topics")
     assert (found.verdict, found.told.count("aws-mp-")) == (WRONG, 1)
 
@@ -419,6 +482,39 @@ def test_a_subscription_to_a_topic_that_is_not_taken_is_wrong(legacy_stage: Doct
     topics = ("arn:aws:sns:us-east-1:287250355862:aws-mp-entitlement-notification-another",)
     found = legacy_stage.found("legacy topics", replace(legacy_stage.settings, topic_arns=topics))
     assert (found.verdict, found.told.count("aws-mp-")) == (WRONG, 2)
+
+
+def test_a_topic_that_the_queue_is_not_subscribed_to_is_wrong(legacy_stage: DoctorStage) -> None:
+    """Nothing of renewals would be heard, or nothing at all. A topic of ours is none of AWS Marketplace's."""
+    legacy_stage.stack.sns.unsubscribe(SubscriptionArn=subscription_to(legacy_stage, "entitlement"))
+    one = legacy_stage.found("legacy topics")
+    assert (one.verdict, one.told.count("aws-mp-"), "aws-mp-entitlement-" in one.told) == (WRONG, 1, True)
+    legacy_stage.stack.sns.unsubscribe(SubscriptionArn=subscription_to(legacy_stage, "subscription"))
+    both = legacy_stage.found("legacy topics")
+    assert (both.verdict, both.told.count("aws-mp-")) == (WRONG, 2)
+    ours = replace(legacy_stage.settings, topic_arns=(f"arn:aws:sns:us-east-1:{ACCOUNT}:passed-on",))
+    assert legacy_stage.found("legacy topics", ours).verdict is OK
+
+
+def test_a_topic_that_is_not_among_the_subscriptions_looked_at_is_not_known_to_be_missing(
+    legacy_stage: DoctorStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account may have any number of subscriptions."""
+    monkeypatch.setattr(channels, "SUBSCRIPTIONS_SEEN_MAX", 0)
+    assert legacy_stage.found("legacy topics").verdict is COULD_NOT_LOOK
+    assert legacy_stage.found("legacy topics", replace(legacy_stage.settings, topic_arns=())).verdict is COULD_NOT_LOOK
+
+
+def test_topics_that_the_queue_does_not_let_in_are_wrong(legacy_stage: DoctorStage) -> None:
+    """As of a second listing, whose subscriptions were added and whose topics were forgotten in the policy."""
+    statements = statements_of(legacy_stage)
+    let_in, forgotten = sorted(statements["Topics"]["Condition"]["ArnEquals"]["aws:SourceArn"])
+    set_policy(legacy_stage, statements["Rule"], statements["Topics"] | bound(let_in))
+    one = legacy_stage.found("legacy topics")
+    assert (one.verdict, let_in in one.told, forgotten in one.told) == (WRONG, False, True)
+    set_policy(legacy_stage, statements["Rule"])
+    both = legacy_stage.found("legacy topics")
+    assert (both.verdict, let_in in both.told, forgotten in both.told) == (WRONG, True, True)
 
 
 def test_a_product_that_nobody_has_may_mean_credentials_of_a_buyer(own_stage: DoctorStage) -> None:

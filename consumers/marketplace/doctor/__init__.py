@@ -119,9 +119,18 @@ class Doctor:
             ("queue", queue.look_at_queue),
             ("undelivered", queue.look_at_undelivered),
             ("senders", senders.look_at_senders),
-            ("rule", channels.look_at_rules),
         ):
             yield Examination(title=title, look=partial(look, instruments, url))
+        yield Examination(
+            title="rule",
+            look=partial(
+                channels.look_at_rules,
+                instruments,
+                url,
+                product_codes=self._settings.products,
+                topic_arns=self._settings.topic_arns,
+            ),
+        )
         yield Examination(
             title="legacy topics",
             look=partial(

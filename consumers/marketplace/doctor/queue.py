@@ -45,6 +45,11 @@ class Queue:
         return self.attributes.get("QueueArn", "")
 
     @property
+    def policy(self) -> str | None:
+        """Who may do what with it; null if nothing is said."""
+        return self.attributes.get("Policy")
+
+    @property
     def retention_seconds(self) -> int:
         """How long it keeps a message."""
         return int(self.attributes.get("MessageRetentionPeriod", "345600"))

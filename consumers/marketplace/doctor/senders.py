@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from consumers.marketplace.doctor.asking import AskingFailedError, Instruments, is_aws
 from consumers.marketplace.doctor.findings import Findings, could_not_look, ok, warning, wrong
-from consumers.marketplace.doctor.queue import describe
+from consumers.marketplace.doctor.queue import Queue, describe
 
 ANYBODY: Final = "*"
 EVENTBRIDGE: Final = "events.amazonaws.com"
 SNS: Final = "sns.amazonaws.com"
+STACK_POLICY: Final = "Take the queue's policy of the stack: it lets in its rule and the listing's topics alone."
 
 _SENDING: Final = "sqs:sendmessage"
 _SOURCE: Final = "aws:sourcearn"
@@ -26,7 +27,6 @@ _NARROWING: Final = _ARNS | {
 # Others leave somebody out at most, or are fulfilled by whoever tells nothing of themselves.
 _LETTING_IN: Final = frozenset({"arnequals", "arnlike", "stringequals", "stringequalsignorecase", "stringlike"})
 _WILD: Final = frozenset("*?")
-_STACK: Final = "Take the queue's policy of the stack: it lets in its rule and the listing's topics alone."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,11 @@ class Sender:
         """Whether it is told on whose behalf, to the account."""
         return bool(self.sources) and all(_is_bound(_SOURCE, source) for source in self.sources)
 
+    def is_let_in(self, service: str, arn: str) -> bool:
+        """Whether a service of AWS's may send by this for a rule or a topic."""
+        is_meant = not self.sources or any(_is_like(source, arn) for source in self.sources)
+        return self.who in (service, ANYBODY) and is_meant
+
 
 def senders_of(policy: str) -> tuple[Sender, ...]:
     """Who may send, by the statements of a policy that allow it. What others deny is not looked at.
@@ -60,11 +65,29 @@ def senders_of(policy: str) -> tuple[Sender, ...]:
     return tuple(sender for statement in statements if isinstance(statement, dict) for sender in _senders(statement))
 
 
+def kept_out(instruments: Instruments, queue: Queue, *, service: str, arns: Iterable[str]) -> frozenset[str]:
+    """Which of these rules or topics may not send into a queue; none of them where its policy can't be judged.
+
+    Args:
+        instruments: ask AWS.
+        queue: into which they send.
+        service: of AWS's, which sends for them.
+        arns: of the rules or topics.
+    """
+    if queue.policy is None and not is_aws(instruments.sqs.meta.endpoint_url):
+        return frozenset()
+    try:
+        senders = senders_of(queue.policy) if queue.policy else ()
+    except ValueError:
+        return frozenset()
+    return frozenset(arn for arn in arns if not any(sender.is_let_in(service, arn) for sender in senders))
+
+
 def look_at_senders(instruments: Instruments, url: str) -> Findings:
     """Whether AWS Marketplace gets its messages in, and nobody else."""
     check = "senders"
     try:
-        policy = describe(instruments, url).attributes.get("Policy")
+        policy = describe(instruments, url).policy
         senders = senders_of(policy) if policy else ()
     except AskingFailedError:
         yield could_not_look(check, "The queue itself can't be looked at.")
@@ -77,17 +100,17 @@ def look_at_senders(instruments: Instruments, url: str) -> Findings:
         return
     if not senders:
         told = "Nobody but this account may send into the queue: EventBridge and SNS are turned away."
-        yield wrong(check, told, _STACK)
+        yield wrong(check, told, STACK_POLICY)
         return
     if any(sender.who == ANYBODY and not sender.is_narrowed for sender in senders):
-        yield wrong(check, "Anybody in the world may send into the queue.", _STACK)
+        yield wrong(check, "Anybody in the world may send into the queue.", STACK_POLICY)
         return
     if not any(sender.who in (EVENTBRIDGE, SNS, ANYBODY) for sender in senders):
         told = f"Neither EventBridge nor SNS may send into the queue, but {_shown(senders)}."
-        yield wrong(check, told, _STACK)
+        yield wrong(check, told, STACK_POLICY)
         return
     if unnamed := [sender for sender in senders if not sender.is_named]:
-        yield warning(check, f"Not bound to a rule or a topic may send: {_shown(unnamed)}.", _STACK)
+        yield warning(check, f"Not bound to a rule or a topic may send: {_shown(unnamed)}.", STACK_POLICY)
         return
     yield ok(check, f"Into the queue may send {_shown(senders)}.")
 

@@ -62,6 +62,24 @@ def test_a_condition_that_leaves_nobody_out_narrows_nothing(
 
 
 @pytest.mark.parametrize(
+    ("members", "is_let_in"),
+    [
+        ({}, True),
+        ({"Principal": "*"}, True),
+        ({"Condition": None}, True),
+        ({"Condition": {"ArnLike": {"aws:SourceArn": ["arn:aws:sns:*", "arn:aws:events:*:rule/led?er"]}}}, True),
+        ({"Condition": {"ArnEquals": {"aws:SourceArn": f"{RULE}-of-the-stack-before"}}}, False),
+        ({"Principal": {"Service": "sns.amazonaws.com"}}, False),
+        ({"Principal": {"AWS": "444455556666"}}, False),
+    ],
+)
+def test_a_rule_is_let_in_by_who_sends_for_it_and_its_arn(members: dict[str, object], *, is_let_in: bool) -> None:
+    """What else a condition asks for is taken for fulfilled."""
+    (sender,) = senders_of(statement(**members))
+    assert sender.is_let_in("events.amazonaws.com", RULE) is is_let_in
+
+
+@pytest.mark.parametrize(
     "action", ["*", "SQS:*", "sqs:Send*", "sqs:SendMessage", ["sqs:GetQueueUrl", "sqs:S?ndMessage"]]
 )
 def test_an_action_may_be_written_as_a_pattern(action: object) -> None:
