@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -50,6 +51,8 @@ def doctor(*, as_json: bool) -> None:
             _print(finding)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        _print_total(findings)
     sys.exit(1 if is_wrong(findings) else 0)
 
 
@@ -87,6 +90,12 @@ def _look_at_database(url: DatabaseUrl) -> Finding:
             check, told, f"`licensing-ledger serve` makes it. If there should be one, mend {DATABASE_URL.name}."
         )
     return ok(check, f"The ledger in {url.shown} has {position:,} events.")
+
+
+def _print_total(findings: Sequence[Finding]) -> None:
+    counted = Counter(finding.verdict for finding in findings)
+    told = ", ".join(f"{verdict} {counted[verdict]}" for verdict in Verdict)
+    Console().print(f"In all {len(findings)}: {told}.", soft_wrap=True, highlight=False)
 
 
 def _print(finding: Finding) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -522,7 +523,8 @@ def test_a_product_that_nobody_has_may_mean_credentials_of_a_buyer(own_stage: Do
     nobody = own_stage.found(PRODUCT)
     assert nobody.verdict is WARNING
     own_stage.buy()
-    assert own_stage.found(PRODUCT).verdict is OK
+    bought = own_stage.found(PRODUCT)
+    assert (bought.verdict, bought.told) == (OK, "1 entitlement, 1 in force.")
     own_stage.sandbox.faults.set(FaultPlan(as_buyer=True))
     assert own_stage.found(PRODUCT) == nobody
 
@@ -532,6 +534,17 @@ def test_empty_pages_are_looked_through(own_stage: DoctorStage) -> None:
     own_stage.buy()
     own_stage.sandbox.faults.set(FaultPlan(empty_pages=3))
     assert own_stage.found(PRODUCT).verdict is OK
+
+
+def test_entitlements_are_counted_as_far_as_they_are_looked_at(stage: DoctorStage) -> None:
+    """Those that are over too; of very many the first."""
+    row = {"ProductCode": PRODUCT_CODE, "Dimension": "users"}
+    dates = [(system_now() + timedelta(days=days)).timestamp() for days in (-1, 1, 2)]
+    rows = [row | {"ExpirationDate": date} for date in dates]
+    stage.door.answers["GetEntitlements"] = {"Entitlements": rows}
+    assert stage.found(PRODUCT).told == "3 entitlements, 2 in force."
+    stage.door.answers["GetEntitlements"] = {"Entitlements": rows * 100}
+    assert stage.found(PRODUCT).told == "The first 300 entitlements, 200 in force."
 
 
 def test_a_dimension_that_nobody_bought_is_wrong_and_those_seen_are_named(own_stage: DoctorStage) -> None:
@@ -614,14 +627,16 @@ def run(stage: DoctorStage, database: Path, *arguments: str, **settings: str) ->
 
 
 def test_the_command_tells_each_finding_in_one_line(stage: DoctorStage, tmp_path: Path) -> None:
-    """Verdict first, what to do last; nothing is wrong, so it ends with 0, though the ledger is not made yet."""
+    """Verdict first, what to do last, a count at the end; nothing is wrong, so its code is 0, without a ledger too."""
     ran = run(stage, tmp_path / "ledger.db")
-    lines = ran.stdout.splitlines()
+    *lines, total = ran.stdout.splitlines()
     assert (ran.returncode, ran.stderr) == (0, "")
     assert lines[0].startswith("warning         database: There is no ledger in ")
     assert "ok              region: It is us-east-1." in lines
     assert all((" → " in line) == (not line.startswith("ok ")) for line in lines)
     assert not (tmp_path / "ledger.db").exists()
+    counted = Counter(line[:16].strip() for line in lines)
+    assert total == f"In all {len(lines)}: ok {counted['ok']}, warning {counted['warning']}, wrong 0, could not look 0."
 
 
 def test_the_command_ends_with_1_where_something_is_wrong(stage: DoctorStage, tmp_path: Path) -> None:

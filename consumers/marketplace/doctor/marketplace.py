@@ -93,8 +93,8 @@ def _rows(instruments: Instruments, code: str) -> Iterator[Mapping[str, Any]]:
 
 def _bought(rows: Collection[Mapping[str, Any]], at: datetime) -> str:
     live = sum(1 for row in rows if isinstance(row.get("ExpirationDate"), datetime) and row["ExpirationDate"] > at)
-    first = "the first " if len(rows) >= PAGES_SEEN_MAX * ROWS_PER_PAGE else ""
-    return f"In force of {first}{len(rows)} entitlements: {live}."
+    first = "The first " if len(rows) >= PAGES_SEEN_MAX * ROWS_PER_PAGE else ""
+    return f"{first}{len(rows)} {'entitlement' if len(rows) == 1 else 'entitlements'}, {live} in force."
 
 
 def _any_agreement(instruments: Instruments) -> str | None:
