@@ -4,7 +4,7 @@ import random
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -76,11 +76,13 @@ class Life:
         number: the lives are told apart by it in the story; one customer may have several.
         account_id: of the buyer.
         is_legacy: whether it was bought from a legacy listing, opted in since or not.
+        is_beside: whether it was bought by such a customer after the listing had opted in, as a license of its own.
         via_partner: whether a channel partner sold it, so that the seller may not read its agreements.
         agreement_ids: the chain, the first signed first.
         licensed: those of them of which a message told which license they give. Of a channel partner's agreement
             nothing else tells it.
         numbers: what counted of AWS's truth, from which moment on; 0 where nothing did.
+        follows: the life that it goes on with, as AWS came to tell later; null if it never did.
         ended_unheard: whether all word was lost of an end of which AWS tells nobody who asks: then nobody can know of
             it before its date.
         wrong_since: since when the ledger lets nobody in who may, or lets in who may not.
@@ -89,7 +91,9 @@ class Life:
     number: int
     account_id: str
     is_legacy: bool = False
+    is_beside: bool = False
     via_partner: bool = False
+    follows: "Life | None" = None
     agreement_ids: list[str] = field(default_factory=list)
     licensed: set[str] = field(default_factory=set)
     numbers: list[tuple[datetime, int]] = field(default_factory=list)
@@ -195,8 +199,10 @@ class World:
             self._move(TRIES_PAUSE)
             self.consume()
         licenses = self.licenses()
+        gone_on = [life.follows for life in self.lives if life.follows is not None]
         for life in self.lives:
-            self._audit(life, licenses)
+            if life not in gone_on:
+                self._audit(life, licenses)
 
     def pass_quiet_time(self) -> None:
         """Let the time pass until a contract has started or ended, or half a day where none does."""
@@ -248,6 +254,10 @@ class World:
             return Truth()
         return Truth(lapse=_LAPSES.get(begun[-1].status))
 
+    def is_awaited(self, life: Life) -> bool:
+        """Whether all that AWS tells of a life's end is that it goes on as something that nobody is told of."""
+        return self.chain(life)[-1].status in (AgreementStatus.RENEWED, AgreementStatus.REPLACED)
+
     def is_near_a_date(self) -> bool:
         """Whether a contract will start or end within hours, or something happened to one within the last day."""
         at = self.clock()
@@ -284,16 +294,28 @@ class World:
         )
         self.succeeded(marketplace.succeed(contract.agreement_id, terms), life, terms)
 
-    def begin(self, *, account_id: str, is_legacy: bool = False, via_partner: bool = False) -> Life:
+    def begin(
+        self, *, account_id: str, is_legacy: bool = False, is_beside: bool = False, via_partner: bool = False
+    ) -> Life:
         """Another license is to come to be."""
-        life = Life(number=len(self.lives) + 1, account_id=account_id, is_legacy=is_legacy, via_partner=via_partner)
+        life = Life(
+            number=len(self.lives) + 1,
+            account_id=account_id,
+            is_legacy=is_legacy,
+            is_beside=is_beside,
+            via_partner=via_partner,
+        )
         self.lives.append(life)
         return life
 
     def succeeded(self, outcome: Outcome, life: Life, terms: SuccessorTerms) -> None:
         """Another agreement took the place of one; where nobody could tell that it does, its license is another one."""
         told = terms.keeps_license or (terms.is_linked and not life.via_partner)
-        heir = life if told else self.begin(account_id=life.account_id, via_partner=life.via_partner)
+        heir = (
+            life
+            if told
+            else self.begin(account_id=life.account_id, is_beside=life.is_beside, via_partner=life.via_partner)
+        )
         self.heard(outcome, heir)
         if heir is not life:
             self._note_unheard(outcome.messages, life)
@@ -330,9 +352,8 @@ class World:
     def _is_understood(self, message: Message, life: Life) -> bool:
         if life.is_legacy:
             return True
-        ended = (
-            message.title != _PARTNERS_ENDS[0] or self.sandbox.marketplace.find(message.agreement_id).status in _LAPSES
-        )
+        # Of one that was renewed or replaced it is awaited what follows, whatever else is told.
+        ended = self.sandbox.marketplace.find(message.agreement_id).status in _LAPSES
         return ended and message.agreement_id in life.licensed
 
     def some_days(self) -> timedelta:
@@ -340,6 +361,15 @@ class World:
         if self.clock() >= NOON + MISCHIEF_LASTS:
             return timedelta(days=300)
         return timedelta(hours=self.dice.randint(20, 24 * 12))
+
+    def link(self, life: Life, *, follows: Life) -> None:
+        """AWS comes to tell that the first agreement of a life follows the last one of another."""
+        contract, before = self.chain(life)[0], self.chain(follows)[-1]
+        linked = replace(
+            contract, initial_agreement_id=before.initial_agreement_id, previous_agreement_id=before.agreement_id
+        )
+        self.sandbox.marketplace.book.put(replace(linked, last_update_at=self.clock()))
+        life.follows = follows
 
     # -- the ledger ----------------------------------------------------------------------------------------------------
 
@@ -355,9 +385,13 @@ class World:
         keys = self._keys(life)
         return [one for one in (self.licenses() if licenses is None else licenses) if keys & set(one.names)]
 
+    def lives_of(self, license_: License) -> list[Life]:
+        """Those of which a license is, or was before it was folded."""
+        return [life for life in self.lives if self._keys(life) & set(license_.names)]
+
     def _keys(self, life: Life) -> set[tuple[KeyKind, str]]:
         chain = self.chain(life)
-        customers = {one.customer_identifier for one in chain} - {None}
+        customers = set() if life.is_beside else {one.customer_identifier for one in chain} - {None}
         return {
             *((KeyKind.AGREEMENT, one.agreement_id) for one in chain),
             *((KeyKind.LICENSE_ARN, one.license_arn) for one in chain),

@@ -17,7 +17,7 @@ from consumers.sandbox import (
     SuccessorTerms,
 )
 from ledger.errors import RefusedError
-from ledger.license.events import BlockReason, KeyKind
+from ledger.license.events import BlockReason, Contact, KeyKind
 from ledger.registration import MarketplaceIsUnavailableError, RegistrationTokenIsExpiredError
 from ledger.users import parse_user
 from tests.integration.consumers_stage import ADMIN, MINUTE, NOON, USERS
@@ -27,6 +27,7 @@ PURCHASES: Final = 5
 STEP_MIN: Final = timedelta(minutes=10)
 
 Act = Callable[[World, Life], None]
+_ADA: Final = Contact(name="Ada Lovelace", email="ada@example.com", phone=None)
 
 
 def mischief(dice: Random) -> MischiefPlan:
@@ -100,14 +101,53 @@ def opt_in(world: World, life: Life) -> None:
         world.heard(world.sandbox.marketplace.opt_in(contract.agreement_id), life)
 
 
+def buy_beside(world: World, life: Life) -> None:
+    """A customer whose listing has opted in buys once more, which is a license of its own."""
+    contract = _running(world, life)
+    bought_once = len({one.initial_agreement_id for one in world.chain(life)}) == 1
+    if not life.is_legacy or contract is None or contract.generation is not Generation.OPTED_IN or not bought_once:
+        return
+    beside = world.begin(account_id=life.account_id, is_beside=True)
+    outcome = world.sandbox.marketplace.buy(
+        account_id=life.account_id,
+        seats=world.dice.randint(1, 9),
+        until=world.clock() + world.some_days(),
+        generation=Generation.OPTED_IN,
+    )
+    world.heard(outcome, beside)
+
+
+def tell_link(world: World, life: Life) -> None:
+    """AWS comes to tell of a private renewal that it is one."""
+    before = next((one for one in world.lives if one.number < life.number and _went_before(world, one, life)), None)
+    if before is not None and life.follows is None:
+        world.link(life, follows=before)
+        number = world.dice.randint(1, 9)
+        contract = _running(world, life)
+        if contract is not None:
+            world.heard(world.sandbox.marketplace.set_seats(contract.agreement_id, seats=number), life)
+
+
+def _went_before(world: World, before: Life, life: Life) -> bool:
+    """Whether the other life's last contract ended as this one's first began, in private."""
+    if before.account_id != life.account_id or before.via_partner or life.via_partner or life.is_beside:
+        return False
+    last, first = world.chain(before)[-1], world.chain(life)[0]
+    return not last.is_active and last.ends_at == first.starts_at and first.previous_agreement_id is None
+
+
 def register(world: World, life: Life) -> None:
-    """The buyer clicks "Set up your account", which AWS may not stand by."""
+    """The buyer clicks "Set up your account", which AWS may not stand by, and may send the form."""
     opened = _open(world, life)
     if not opened:
         return
     token = world.sandbox.marketplace.issue_token(world.dice.choice(opened).agreement_id).token
     try:
-        world.registration().resolve(token, cause="request")
+        resolved = world.registration().resolve(token, cause="request")
+        if world.dice.random() < 0.3:
+            world.ledger.companies.register(
+                resolved.license_id, company_name="Analytical Engines", contact=_ADA, caller=ADMIN
+            )
     except (MarketplaceIsUnavailableError, RegistrationTokenIsExpiredError) as error:
         world.tell(f"  {type(error).__name__}")
 
@@ -142,8 +182,9 @@ def succeed(world: World, life: Life) -> None:
     # Nobody is told that rows of one license are of two agreements of a channel partner.
     may_keep = kind != "private" and not (kind == "visible-before" and life.via_partner)
     starts_at = contract.ends_at if kind == "signed-before" else None
+    same_day = kind == "now" and contract.ends_at > at and dice.random() < 0.2
     terms = SuccessorTerms(
-        until=max(contract.ends_at, at) + world.some_days(),
+        until=contract.ends_at if same_day else max(contract.ends_at, at) + world.some_days(),
         intent=dice.choice((Intent.RENEW, Intent.REPLACE)),
         seats=dice.choice((None, dice.randint(1, 9))),
         starts_at=starts_at if starts_at is not None and starts_at > at else None,
@@ -215,6 +256,8 @@ _ACTS: Final[Sequence[tuple[Act, int]]] = (
     (break_off, 1),
     (come_back, 2),
     (opt_in, 3),
+    (buy_beside, 2),
+    (tell_link, 2),
     (decide_end, 1),
     (give_notice, 1),
     (register, 2),
