@@ -10,14 +10,15 @@ from commands.parts import read_settings
 from commands.settings import DIMENSION, HOST, PORT, PRODUCT_CODES, SANDBOX_KEY, SQS_QUEUE_URL, Settings
 from commands.stopping import stop_on_signals
 from consumers.sandbox import Product, Sandbox, SandboxSettings
-from consumers.sandbox.memory import StateFileIsUnreadableError
 from consumers.sandbox.signing import SignatureVersion
+from consumers.sandbox.starting import SandboxCannotStartError
 
 PRODUCT_CODE: Final = "aw4fgf5tyo5w2ap6fsandbox"
 PRODUCT_ID: Final = "prod-sandboxsoftphone"
 PRODUCT_TITLE: Final = "Amazon Connect SoftPhone by Mirage"
 USERS_DIMENSION: Final = "users"
 QUEUE_NAME: Final = "aws-marketplace"
+PORTS: Final = click.IntRange(0, 65_535)
 
 Products: TypeAlias = Mapping[str, tuple[str, ...]]
 """The dimensions of each product, by its code."""
@@ -65,12 +66,10 @@ def start_sandbox(settings: SandboxSettings) -> Sandbox:
     """Start a sandbox; whatever keeps it from starting is one line."""
     try:
         return Sandbox(settings).start()
-    except StateFileIsUnreadableError as error:
+    except SandboxCannotStartError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        if error.filename is not None:
-            raise click.ClickException(f"The sandbox can't use {error.filename}: {error.strerror}.") from error
-        raise click.ClickException(f"The sandbox can't listen at port {settings.port}: {error.strerror}.") from error
+        raise click.ClickException(f"The sandbox can't use {error.filename}: {error.strerror}.") from error
 
 
 def _read_products(_context: click.Context, _parameter: click.Parameter, told: tuple[str, ...]) -> Products | None:
@@ -84,8 +83,8 @@ def _read_products(_context: click.Context, _parameter: click.Parameter, told: t
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
-@click.option("--port", default=8081, show_default=True, help="The port to listen at; 0 is any free one.")
-@click.option("--queue-port", default=0, help="The port of the queue's server; any free one if not given.")
+@click.option("--port", type=PORTS, default=8081, show_default=True, help="The port to listen at; 0 is any free one.")
+@click.option("--queue-port", type=PORTS, default=0, help="The port of the queue's server; any free one if not given.")
 @click.option("--public-host", metavar="NAME", help="The name by which others find this machine, if not by --host.")
 @click.option(
     "--ledger-url", metavar="URL", help="Where buyers and the sandbox find the ledger, if not at its host and port."

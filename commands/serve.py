@@ -17,7 +17,7 @@ from api import server
 from api.app import ApiSettings, Parts, create_app
 from commands.parts import access_policy, marketplace_settings, open_ledger, open_views, publishing, read_settings
 from commands.sample import SampleFailedError, has_licenses, make_sample_customer
-from commands.sandbox import sandbox_settings, start_sandbox
+from commands.sandbox import PORTS, sandbox_settings, start_sandbox
 from commands.settings import (
     ADMIN_KEY,
     CHECK_AGAIN,
@@ -58,7 +58,9 @@ SANDBOX_KEY_NAME: Final = "pages of the sandbox"
 
 @click.command()
 @click.option("--sandbox", "with_sandbox", is_flag=True, help="With a local AWS Marketplace and a sample customer.")
-@click.option("--sandbox-port", default=SANDBOX_PORT, show_default=True, help="Its port; 0 is any free one.")
+@click.option(
+    "--sandbox-port", type=PORTS, default=SANDBOX_PORT, show_default=True, help="Its port; 0 is any free one."
+)
 def serve(*, with_sandbox: bool, sandbox_port: int) -> None:
     """Serve the interface and the pages; keep the views; consume LEDGER_SQS_QUEUE_URL if it is set."""
     settings = read_settings(with_sandbox=with_sandbox)

@@ -16,13 +16,14 @@ import msgspec
 from consumers.sandbox.contracts import AgreementStatus, AtEnd, Contract, Generation, Intent, Party, Product
 from consumers.sandbox.courier import Waiting
 from consumers.sandbox.mischief import MischiefState
+from consumers.sandbox.starting import SandboxCannotStartError
 
 STALE_LINES_MAX = 20_000
 _SINGLE = ("secret", "time", "mischief", "waiting")
 
 
-class StateFileIsUnreadableError(Exception):
-    """The file holds something else; the text says what to do."""
+class StateFileIsUnreadableError(SandboxCannotStartError):
+    """The file holds something else."""
 
 
 class TimeState(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """The seller's SQS queue: the one that the seller has, or one on moto's server inside this process."""
 
+import socket
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -9,10 +10,10 @@ import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from consumers.sandbox.http_server import HttpServer, listen
 from consumers.sandbox.notifications import REGION, Message
 
 if TYPE_CHECKING:
-    from moto.server import ThreadedMotoServer
     from mypy_boto3_sqs import SQSClient
 
 LOCAL_CREDENTIAL = "sandbox"
@@ -33,7 +34,7 @@ class SellersQueue:
         sent_to: str,
         url: str,
         endpoint: str,
-        server: "ThreadedMotoServer | None",
+        server: HttpServer | None,
     ) -> None:
         """Send through this client; stop the server, if there is one, at the end.
 
@@ -70,12 +71,13 @@ class SellersQueue:
             public_host: by which others find it; null is the host.
             name: of the queue; null is a new one each time, since all servers of moto in one process share what they
                 hold.
-        """
-        from moto.server import ThreadedMotoServer  # noqa: PLC0415 -- loading it takes a second, which others need not wait
 
-        server = ThreadedMotoServer(ip_address=host, port=port, verbose=False)
-        server.start()
-        bound_host, bound_port = server.get_host_and_port()
+        Raises:
+            PortCannotBeUsedError: the port is taken, or the host is not of this machine.
+        """
+        with listen(host, port, who="The sandbox's queue") as listening:
+            bound_host, bound_port = listening.getsockname()[:2]
+            server = _serve_moto(listening)
         endpoint = f"http://{bound_host}:{bound_port}"
         public = f"{public_host or bound_host}:{bound_port}"
         client = boto3.client(
@@ -104,3 +106,14 @@ class SellersQueue:
         self._client.close()
         if self._server is not None:
             self._server.stop()
+
+
+def _serve_moto(listening: socket.socket) -> HttpServer:
+    from moto.moto_server.werkzeug_app import (  # noqa: PLC0415 -- loading it takes a second, which others need not wait
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+
+    app = DomainDispatcherApplication(create_backend_app)
+    return HttpServer(app, listening, name="sandbox-queue", request_handler=MotoRequestHandler)

@@ -1,8 +1,8 @@
 """The sandbox as a running thing: a Marketplace, its queue and its HTTP server."""
 
 import logging
-import socket
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -13,17 +13,18 @@ from typing import Self
 from uuid import UUID, uuid4
 
 import structlog
-from werkzeug.serving import BaseWSGIServer, make_server
+from flask import Flask
 
 from consumers.sandbox.app import make_app
 from consumers.sandbox.contracts import Product, TooManyContractsError
 from consumers.sandbox.faults import Faults
+from consumers.sandbox.http_server import HttpServer, listen
 from consumers.sandbox.ledger_window import LedgerWindow
 from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.memory import StateFile
 from consumers.sandbox.notifications import REGION
 from consumers.sandbox.queue import LOCAL_CREDENTIAL, SellersQueue
-from consumers.sandbox.signing import SignatureVersion, kept_key, passing_key
+from consumers.sandbox.signing import SignatureVersion, SigningKey, kept_key, passing_key
 
 TICK_SECONDS = 0.1
 """How often the sandbox looks whether something fell due."""
@@ -127,20 +128,22 @@ class Sandbox:
         """Open the queue and the HTTP server.
 
         Raises:
-            OSError: the port is taken, or the host is not of this machine.
-            StateFileIsUnreadableError: the file of contracts holds something else.
+            SandboxCannotStartError: a port is taken, or the host is not of this machine; the file of contracts holds
+                something else.
+            OSError: the file can't be read or written.
         """
         settings = self._settings
         path = settings.contracts_path
         first = _first_product(settings)
-        self._file = StateFile(path, product=first) if path else None
-        self._key = kept_key(path.with_suffix(".signing.pem")) if path else passing_key()
         # Moto's server and this one would write a line for every poll of the queue.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
-        with socket.create_server((settings.host, settings.port)) as listening:
+        with ExitStack() as opened:
+            memory = opened.enter_context(closing(StateFile(path, product=first))) if path else None
+            key = kept_key(path.with_suffix(".signing.pem")) if path else passing_key()
+            listening = opened.enter_context(listen(settings.host, settings.port, who="The sandbox"))
             host, port = listening.getsockname()[:2]
             self.url = f"http://{settings.public_host or host}:{port}"
-            self._queue = _open_queue(settings)
+            self._queue = opened.enter_context(closing(_open_queue(settings)))
             self.queue_url, self.sqs_endpoint = self._queue.url, self._queue.endpoint
             self.faults = Faults()
             self.marketplace = Marketplace(
@@ -148,15 +151,12 @@ class Sandbox:
                 clock=self._clock,
                 ids=self._ids,
                 deliver=self._queue.deliver,
-                sign=partial(self._key.sign, version=settings.signature_version),
+                sign=partial(key.sign, version=settings.signature_version),
                 raw_delivery=settings.raw_delivery,
-                memory=self._file,
+                memory=memory,
             )
-            self._server = self._make_server(listening)
-        self._thread = Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="sandbox", daemon=True
-        )
-        self._thread.start()
+            self._server = HttpServer(self._make_app(key), listening, name="sandbox")
+            self._opened = opened.pop_all()
         self._stopping = Event()
         self._ticker = Thread(target=self._tick, name="sandbox-clock", daemon=True)
         self._ticker.start()
@@ -168,13 +168,9 @@ class Sandbox:
         self.faults.clear()
         self.marketplace.mischief.let_go()
         self._ticker.join()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._server.stop()
         self.marketplace.close()
-        self._queue.close()
-        if self._file is not None:
-            self._file.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         """Start."""
@@ -194,18 +190,15 @@ class Sandbox:
                 log.warning("Nothing more happens by itself", reason=str(error))
                 self.marketplace.set_auto(auto=False)
 
-    def _make_server(self, listening: socket.socket) -> BaseWSGIServer:
-        app = make_app(
+    def _make_app(self, key: SigningKey) -> Flask:
+        return make_app(
             marketplace=self.marketplace,
             faults=self.faults,
             fulfillment_url=self._settings.fulfillment_url,
-            signing_key=self._key,
+            signing_key=key,
             environment=lambda: self.environment,
             window=lambda: self._window,
         )
-        host, port = listening.getsockname()[:2]
-        # By descriptor, since werkzeug ends the process itself when it finds a port taken.
-        return make_server(host, port, app, threaded=True, fd=listening.fileno())
 
 
 def _open_queue(settings: SandboxSettings) -> SellersQueue:

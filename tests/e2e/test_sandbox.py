@@ -39,13 +39,26 @@ def test_a_product_that_can_not_be_sold_is_wrong_usage(composed: Ledgers, told: 
     assert "such as" in ended.stderr
 
 
-def test_a_port_that_is_taken_is_one_line(composed: Ledgers) -> None:
-    """It names the port."""
+@pytest.mark.parametrize(
+    ("told", "who"),
+    [(("--port",), "The sandbox"), (("--port", "0", "--queue-port"), "The sandbox's queue")],
+    ids=["of the sandbox", "of its queue"],
+)
+def test_a_port_that_is_taken_is_one_line(composed: Ledgers, told: tuple[str, ...], who: str) -> None:
+    """It names the port, and who wants it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = composed.run("sandbox", "--port", port)
+        ended = composed.run("sandbox", *told, port)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
-    assert f"The sandbox can't listen at port {port}" in ended.stderr
+    assert f"{who} can't listen at port {port}: Address already in use" in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--port", "--queue-port"])
+def test_a_port_that_can_not_be_is_wrong_usage(composed: Ledgers, option: str) -> None:
+    """It says which there are."""
+    ended = composed.run("sandbox", option, "99999")
+    assert ended.returncode == 2
+    assert f"Invalid value for '{option}': 99999 is not in the range 0<=x<=65535." in ended.stderr
 
 
 def test_a_state_that_can_not_be_read_is_one_line(composed: Ledgers) -> None:
