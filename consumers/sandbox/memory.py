@@ -5,7 +5,9 @@ one line however many contracts there are. The file is written anew, each thing 
 its lines are stale.
 """
 
+import fcntl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -24,6 +26,13 @@ _SINGLE = ("secret", "time", "mischief", "waiting")
 
 class StateFileIsUnreadableError(SandboxCannotStartError):
     """The file holds something else."""
+
+
+class StateFileIsInUseError(SandboxCannotStartError):
+    """Another sandbox keeps what it knows in the file: each would lose what the other one writes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"Another sandbox has {path}. Stop it first, or start this one in another folder.")
 
 
 class TimeState(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,22 +79,26 @@ class StateFile:
     """The file of one sandbox. Safe to use from many threads."""
 
     def __init__(self, path: Path, *, product: Product) -> None:
-        """Open the file, which may be missing.
+        """Open the file, which may be missing. No other sandbox can open it before it is closed.
 
         Args:
             path: of the file.
             product: what contracts are of in a file of the first version.
 
         Raises:
+            StateFileIsInUseError: another sandbox has it.
             StateFileIsUnreadableError: it holds something else.
             OSError: it can't be read or written.
         """
         self._path = path
         self._lock = Lock()
         self._latest: dict[str, bytes] = {}
-        for line in _read(path, product):
-            self._note(line)
-        self._file = self._write_anew()
+        with ExitStack() as opened:
+            opened.enter_context(_hold(path))
+            for line in _read(path, product):
+                self._note(line)
+            self._file = self._write_anew()
+            self._opened = opened.pop_all()
 
     @property
     def state(self) -> State:
@@ -111,8 +124,9 @@ class StateFile:
                 self._file = self._write_anew()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let others open it."""
         self._file.close()
+        self._opened.close()
 
     def _note(self, line: State) -> bytes:
         encoded = msgspec.json.encode(line) + b"\n"
@@ -125,6 +139,18 @@ class StateFile:
         beside.replace(self._path)
         self._stale = 0
         return self._path.open("ab")
+
+
+def _hold(path: Path) -> BinaryIO:
+    """Keep others from the file; the lock goes with the process, however it ends."""
+    # In a file of its own, since the one that it is for is replaced.
+    held = path.with_name(f"{path.name}.lock").open("ab")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        held.close()
+        raise StateFileIsInUseError(path) from error
+    return held
 
 
 def _read(path: Path, product: Product) -> Iterator[State]:

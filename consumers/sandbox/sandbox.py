@@ -129,7 +129,7 @@ class Sandbox:
 
         Raises:
             SandboxCannotStartError: a port is taken, or the host is not of this machine; the file of contracts holds
-                something else.
+                something else, or another sandbox has it.
             OSError: the file can't be read or written.
         """
         settings = self._settings
@@ -137,10 +137,10 @@ class Sandbox:
         first = _first_product(settings)
         # Moto's server and this one would write a line for every poll of the queue.
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
-        with ExitStack() as opened:
+        # The port comes first: who can't have it is to leave the file as it is.
+        with listen(settings.host, settings.port, who="The sandbox") as listening, ExitStack() as opened:
             memory = opened.enter_context(closing(StateFile(path, product=first))) if path else None
             key = kept_key(path.with_suffix(".signing.pem")) if path else passing_key()
-            listening = opened.enter_context(listen(settings.host, settings.port, who="The sandbox"))
             host, port = listening.getsockname()[:2]
             self.url = f"http://{settings.public_host or host}:{port}"
             self._queue = opened.enter_context(closing(_open_queue(settings)))

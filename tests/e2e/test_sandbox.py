@@ -61,6 +61,16 @@ def test_a_port_that_can_not_be_is_wrong_usage(composed: Ledgers, option: str) -
     assert f"Invalid value for '{option}': 99999 is not in the range 0<=x<=65535." in ended.stderr
 
 
+def test_a_file_that_another_sandbox_has_is_one_line(composed: Ledgers) -> None:
+    """It names the file, and the other one goes on."""
+    first = composed.start_marketplace()["AWS_ENDPOINT_URL_MARKETPLACE_METERING"]
+    ended = composed.run("sandbox", "--port", "0")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "ledger.sandbox.json. Stop it first" in ended.stderr
+    with urlopen(f"{first}/sandbox/contracts", timeout=10) as answer:  # noqa: S310  our own server
+        assert json.load(answer) == {"items": []}
+
+
 def test_a_state_that_can_not_be_read_is_one_line(composed: Ledgers) -> None:
     """Nothing of it is overwritten."""
     path = composed.folder / "engines.sandbox.json"

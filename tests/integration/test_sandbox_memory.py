@@ -1,12 +1,21 @@
 """A sandbox that is started again has the contracts that it had."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from consumers.sandbox import Contract, Marketplace, MischiefPlan, Product, Sandbox, SandboxSettings
-from consumers.sandbox.memory import STALE_LINES_MAX, State, StateFile, StateFileIsUnreadableError
+from consumers.sandbox.http_server import PortCannotBeUsedError
+from consumers.sandbox.memory import (
+    STALE_LINES_MAX,
+    State,
+    StateFile,
+    StateFileIsInUseError,
+    StateFileIsUnreadableError,
+)
 from consumers.sandbox.mischief import MischiefState
 
 SOFTPHONE = Product(code="softphone", id="prod-softphone", title="SoftPhone", dimensions=("users",))
@@ -52,6 +61,31 @@ def test_clock_mischief_and_tokens_go_on_after_a_restart(tmp_path: Path) -> None
         assert again.marketplace.waiting == waiting
         assert again.marketplace.resolve_token(token) == bought[0]
         assert again.marketplace.flush() == waiting
+
+
+def test_a_second_sandbox_by_mistake_loses_nothing(tmp_path: Path) -> None:
+    """It is refused before it touches the file, at the same port and at another one; what is bought then is kept."""
+    path = tmp_path / "contracts.json"
+    until = datetime.now(UTC) + timedelta(days=30)
+    with Sandbox(_settings(path)) as sandbox:
+        with pytest.raises(PortCannotBeUsedError):
+            Sandbox(replace(_settings(path), port=urlsplit(sandbox.url).port or 0)).start()
+        with pytest.raises(StateFileIsInUseError, match=r"Another sandbox has .*contracts\.json\. Stop it first"):
+            Sandbox(_settings(path)).start()
+        bought = sandbox.marketplace.buy(account_id="111122223333", seats=5, until=until).contract
+    with Sandbox(_settings(path)) as again:
+        assert again.marketplace.contracts == (bought,)
+
+
+def test_a_sandbox_that_could_not_start_leaves_the_file_to_others(tmp_path: Path) -> None:
+    """Nothing holds it any more."""
+    path = tmp_path / "contracts.json"
+    path.write_text("[5]\n")
+    with pytest.raises(StateFileIsUnreadableError):
+        Sandbox(_settings(path)).start()
+    path.unlink()
+    with Sandbox(_settings(path)) as sandbox:
+        assert sandbox.marketplace.contracts == ()
 
 
 def test_a_line_that_was_being_written_when_all_was_killed_is_left_out(tmp_path: Path) -> None:
