@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from consumers.sandbox.http_server import HttpServer, listen
 from consumers.sandbox.notifications import REGION, Message
+from consumers.sandbox.starting import SandboxCannotStartError
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -22,6 +23,16 @@ LOCAL_CREDENTIAL = "sandbox"
 _CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 
 log = structlog.get_logger(__name__)
+
+
+class QueueCannotBeUsedError(SandboxCannotStartError):
+    """The seller's queue is not there, or can't be reached: every message would be lost."""
+
+    def __init__(self, queue_url: str, reason: Exception) -> None:
+        super().__init__(
+            f"The queue {queue_url} can't be used: {str(reason).rstrip('.')}. "
+            "Unset LEDGER_SQS_QUEUE_URL to let the sandbox start a queue of its own."
+        )
 
 
 class SellersQueue:
@@ -54,11 +65,21 @@ class SellersQueue:
 
     @classmethod
     def at(cls, queue_url: str) -> Self:
-        """Send to a queue that is there already, with the credentials that boto3 finds for itself."""
+        """Send to a queue that is there already, with the credentials that boto3 finds for itself.
+
+        Raises:
+            QueueCannotBeUsedError: it is not there, or can't be reached.
+        """
         parts = urlsplit(queue_url)
         endpoint = f"{parts.scheme}://{parts.netloc}"
         session = boto3.Session()
         client = session.client("sqs", endpoint_url=endpoint, region_name=session.region_name or REGION, config=_CONFIG)
+        try:
+            client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+        except (BotoCoreError, ClientError) as error:
+            if not _may_only_send(error):
+                client.close()
+                raise QueueCannotBeUsedError(queue_url, error) from error
         return cls(client=client, sent_to=queue_url, url=queue_url, endpoint=endpoint, server=None)
 
     @classmethod
@@ -106,6 +127,11 @@ class SellersQueue:
         self._client.close()
         if self._server is not None:
             self._server.stop()
+
+
+def _may_only_send(error: BotoCoreError | ClientError) -> bool:
+    """Whether the queue answered, to credentials that need not ask it anything."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"].startswith("AccessDenied")
 
 
 def _serve_moto(listening: socket.socket) -> HttpServer:

@@ -128,8 +128,8 @@ class Sandbox:
         """Open the queue and the HTTP server.
 
         Raises:
-            SandboxCannotStartError: a port is taken, or the host is not of this machine; the file of contracts holds
-                something else, or another sandbox has it.
+            SandboxCannotStartError: a port is taken, or the host is not of this machine; the seller's queue can't be
+                used; the file of contracts holds something else, or another sandbox has it.
             OSError: the file can't be read or written.
         """
         settings = self._settings

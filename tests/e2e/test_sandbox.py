@@ -71,6 +71,15 @@ def test_a_file_that_another_sandbox_has_is_one_line(composed: Ledgers) -> None:
         assert json.load(answer) == {"items": []}
 
 
+def test_a_queue_of_a_sandbox_that_is_gone_is_one_line(composed: Ledgers) -> None:
+    """As when one starts it again in the shell that has the environment of before."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        queue_url = f"http://127.0.0.1:{taken.getsockname()[1]}/123456789012/aws-marketplace"
+    ended = composed.run("sandbox", "--port", "0", LEDGER_SQS_QUEUE_URL=queue_url)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert f"The queue {queue_url} can't be used" in ended.stderr
+
+
 def test_a_state_that_can_not_be_read_is_one_line(composed: Ledgers) -> None:
     """Nothing of it is overwritten."""
     path = composed.folder / "engines.sandbox.json"

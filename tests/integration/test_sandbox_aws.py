@@ -2,10 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -20,7 +20,12 @@ from mypy_boto3_meteringmarketplace import MarketplaceMeteringClient
 from mypy_boto3_sqs import SQSClient
 
 from consumers.sandbox import Contract, FaultPlan, Generation, Sandbox, SandboxSettings
+from consumers.sandbox.http_server import HttpServer, listen
+from consumers.sandbox.queue import QueueCannotBeUsedError, SellersQueue
 from consumers.sandbox.signing import passing_key
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 PRODUCT_CODE = "74az0btybm649octamy0sktos"
 PRODUCT_ID = "prod-k35yywhyj4eqg"
@@ -333,3 +338,31 @@ def test_messages_go_to_the_queue_that_the_seller_has(stage: Stage) -> None:
     polled = stage.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=5)
     bodies = [message["Body"] for message in polled["Messages"]]
     assert sorted(bodies) == sorted(message.body for message in outcome.messages)
+
+
+def test_a_queue_that_is_gone_keeps_the_sandbox_from_starting(stage: Stage) -> None:
+    """Nobody is there, or it is no queue of whoever is: each message would be lost. The line says what to do."""
+    for queue_url in (f"{stage.sandbox.queue_url}-that-is-gone", "http://127.0.0.1:9/123456789012/aws-marketplace"):
+        settings = SandboxSettings(
+            product_code=PRODUCT_CODE, product_id=PRODUCT_ID, product_title="SoftPhone", queue_url=queue_url
+        )
+        with pytest.raises(QueueCannotBeUsedError) as refused:
+            Sandbox(settings).start()
+        assert str(refused.value).startswith(f"The queue {queue_url} can't be used: ")
+        assert "Unset LEDGER_SQS_QUEUE_URL" in str(refused.value)
+
+
+def deny(_asked: "WSGIEnvironment", respond: "StartResponse") -> Iterable[bytes]:
+    """Answer as SQS does to credentials that may send and nothing else."""
+    respond("403 Forbidden", [("Content-Type", "application/x-amz-json-1.0")])
+    return [b'{"__type": "com.amazon.coral.service#AccessDeniedException", "message": "Access is denied."}']
+
+
+@pytest.mark.usefixtures("stage")
+def test_a_queue_that_may_not_be_asked_is_there() -> None:
+    """It answers; what is sent will tell."""
+    with listen("127.0.0.1", 0, who="SQS") as listening:
+        port = listening.getsockname()[1]
+        server = HttpServer(deny, listening, name="sqs")
+    SellersQueue.at(f"http://127.0.0.1:{port}/123456789012/aws-marketplace").close()
+    server.stop()
