@@ -38,12 +38,28 @@ from consumers.sandbox.notices import Notice
 from consumers.sandbox.notifications import Announcements, Message
 from consumers.sandbox.outcomes import Happening, Outcome
 from consumers.sandbox.signing import passing_key
+from consumers.sandbox.starting import SandboxCannotStartError
 from consumers.sandbox.timeline import Time, Timeline
 from consumers.sandbox.tokens import RegistrationToken, Tokens
 
 CONTRACTS_MAX = 50_000
 MESSAGES_KEPT = 500
 PUBLIC_OFFER = Offer()
+
+
+class ProductsAreMissingError(SandboxCannotStartError):
+    """There are contracts of products that are not sold any more, of which AWS could tell nothing."""
+
+    def __init__(self, contracts: Sequence[Contract]) -> None:
+        dimensions: dict[str, dict[str, None]] = {}
+        for contract in contracts:
+            dimensions.setdefault(contract.product_code, {}).update(dict.fromkeys(contract.quantities))
+        named = ", ".join(f"{code}:{'+'.join(names)}" for code, names in dimensions.items())
+        super().__init__(
+            f"There are contracts of {named}, which this sandbox does not sell. "
+            f"Name {'it' if len(dimensions) == 1 else 'them'} too, by --product or LEDGER_PRODUCT_CODES, "
+            "or start in another folder."
+        )
 
 
 class MessageNotFoundError(contracts.MarketplaceRefusedError):
@@ -81,6 +97,9 @@ class Marketplace:
             sign: adds SNS's signature to a legacy notification; null is with a key of this process.
             raw_delivery: send legacy notifications without the SNS envelope.
             memory: keeps what is new after each change, before anybody hears of it, for the next Marketplace.
+
+        Raises:
+            ProductsAreMissingError: the memory has contracts of something that is not sold.
         """
         self.products = tuple(products)
         self._ids = ids
@@ -91,6 +110,9 @@ class Marketplace:
             for product in products
         }
         before = memory.state if memory else State()
+        unsold = [contract for contract in before.contracts if contract.product_code not in self._announcements]
+        if unsold:
+            raise ProductsAreMissingError(unsold)
         self._memory = memory
         self.contracts_max = CONTRACTS_MAX
         self.mischief = Mischief(before.mischief, keep=lambda state: self._keep(State(mischief=state)))

@@ -129,7 +129,8 @@ class Sandbox:
 
         Raises:
             SandboxCannotStartError: a port is taken, or the host is not of this machine; the seller's queue can't be
-                used; the file of contracts holds something else, or another sandbox has it.
+                used; the file of contracts holds something else, another sandbox has it, or it has contracts of
+                products that are not sold.
             OSError: the file can't be read or written.
         """
         settings = self._settings

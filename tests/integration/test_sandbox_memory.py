@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from consumers.sandbox import Contract, Marketplace, MischiefPlan, Product, Sandbox, SandboxSettings
+from consumers.sandbox import Contract, Marketplace, MischiefPlan, Offer, Product, Sandbox, SandboxSettings
 from consumers.sandbox.http_server import PortCannotBeUsedError
+from consumers.sandbox.marketplace import ProductsAreMissingError
 from consumers.sandbox.memory import (
     STALE_LINES_MAX,
     State,
@@ -19,6 +20,8 @@ from consumers.sandbox.memory import (
 from consumers.sandbox.mischief import MischiefState
 
 SOFTPHONE = Product(code="softphone", id="prod-softphone", title="SoftPhone", dimensions=("users",))
+DESKPHONE = Product(code="deskphone", id="prod-deskphone", title="Desk Phone", dimensions=("phones", "users"))
+FAX = Product(code="fax", id="prod-fax", title="Fax", dimensions=("lines",))
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -86,6 +89,26 @@ def test_a_sandbox_that_could_not_start_leaves_the_file_to_others(tmp_path: Path
     path.unlink()
     with Sandbox(_settings(path)) as sandbox:
         assert sandbox.marketplace.contracts == ()
+
+
+def test_contracts_of_a_product_that_is_not_sold_any_more_keep_it_from_starting(tmp_path: Path) -> None:
+    """The line names what is missing, with its dimensions; with it all go on, what was on its way too."""
+    path = tmp_path / "contracts.json"
+    until = datetime.now(UTC) + timedelta(days=30)
+    two = replace(_settings(path), products=(DESKPHONE, FAX))
+    with Sandbox(two) as sandbox:
+        sandbox.marketplace.mischief.set(MischiefPlan(delay_seconds=(3_600, 3_600)))
+        for offer, seats in ((Offer(), 5), (Offer(product_code="deskphone"), {"phones": 2, "users": 7})):
+            sandbox.marketplace.buy(account_id="111122223333", seats=seats, until=until, offer=offer)
+        contracts, waiting = sandbox.marketplace.contracts, sandbox.marketplace.waiting
+    with pytest.raises(ProductsAreMissingError) as refused:
+        Sandbox(_settings(path)).start()
+    assert str(refused.value) == (
+        "There are contracts of deskphone:phones+users, which this sandbox does not sell. "
+        "Name it too, by --product or LEDGER_PRODUCT_CODES, or start in another folder."
+    )
+    with Sandbox(two) as again:
+        assert (again.marketplace.contracts, again.marketplace.waiting) == (contracts, waiting)
 
 
 def test_a_line_that_was_being_written_when_all_was_killed_is_left_out(tmp_path: Path) -> None:
