@@ -406,10 +406,14 @@ class Marketplace:
             )
 
     def tick(self) -> None:
-        """Let happen what fell due, if that is wanted, and deliver what has waited long enough."""
+        """Deliver what has waited long enough, and let happen what fell due, if that is wanted.
+
+        Raises:
+            TooManyContractsError: a renewal filled the sandbox.
+        """
         with self._changing:
-            self._timeline.tick(happen=self._happen)
             self._courier.deliver_due(at=self.now())
+            self._timeline.tick(happen=self._happen)
 
     @property
     def waiting(self) -> int:

@@ -28,6 +28,7 @@ from consumers.sandbox.signing import SignatureVersion, SigningKey, kept_key, pa
 
 TICK_SECONDS = 0.1
 """How often the sandbox looks whether something fell due."""
+TICK_AFTER_ERROR_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -190,6 +191,10 @@ class Sandbox:
             except TooManyContractsError as error:
                 log.warning("Nothing more happens by itself", reason=str(error))
                 self.marketplace.set_auto(auto=False)
+            except Exception:
+                # What fails once may go well the next time, and what else falls due must not wait for ever.
+                log.exception("What fell due did not happen")
+                self._stopping.wait(TICK_AFTER_ERROR_SECONDS)
 
     def _make_app(self, key: SigningKey) -> Flask:
         return make_app(

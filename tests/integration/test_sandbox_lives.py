@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -11,6 +12,7 @@ import pytest
 from botocore.config import Config
 from mypy_boto3_marketplace_agreement import AgreementServiceClient
 from mypy_boto3_marketplace_entitlement import MarketplaceEntitlementServiceClient
+from structlog.testing import capture_logs
 
 from consumers.sandbox import Product, Sandbox, SandboxSettings
 
@@ -180,6 +182,29 @@ def test_what_falls_due_can_happen_by_itself() -> None:
             assert datetime.now(UTC) < end
         titles = [message["title"] for message in ask(sandbox, "GET", "messages")["items"]]
     assert titles[:2] == ["License Deprovisioned - Manufacturer", "Purchase Agreement Ended - Proposer"]
+
+
+def test_what_falls_due_happens_after_an_error_too() -> None:
+    """The error is logged, and the clock goes on."""
+    is_broken = Event()
+
+    def clock() -> datetime:
+        if is_broken.is_set():
+            raise OSError("There is no time.")
+        return datetime.now(UTC)
+
+    with capture_logs() as logs, Sandbox(SETTINGS, clock=clock) as sandbox:
+        sandbox.marketplace.set_auto(auto=True)
+        end = datetime.now(UTC) + timedelta(seconds=30)
+        is_broken.set()
+        while not logs:
+            assert datetime.now(UTC) < end
+        is_broken.clear()
+        soon = datetime.now(UTC) + timedelta(seconds=0.5)
+        agreement_id = bought(sandbox, until=soon.isoformat(), auto_renews=False)
+        while ask(sandbox, "GET", f"contracts/{agreement_id}")["status"] == "ACTIVE":
+            assert datetime.now(UTC) < end
+    assert {log["event"] for log in logs} == {"What fell due did not happen"}
 
 
 def test_every_change_has_its_call(sandbox: Sandbox) -> None:

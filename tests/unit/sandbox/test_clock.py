@@ -264,6 +264,19 @@ def test_a_contract_can_run_to_the_last_moment_that_there_is() -> None:
     assert stage.marketplace.time.next is not None
 
 
+def test_delayed_messages_come_whatever_becomes_of_what_falls_due() -> None:
+    """A renewal that can't be is no reason to keep them."""
+    stage = Stage()
+    stage.marketplace.contracts_max = 1
+    stage.marketplace.mischief.set(MischiefPlan(delay_seconds=(60, 60)))
+    stage.marketplace.set_auto(auto=True)
+    bought(stage)
+    stage.clock.at = JUNE
+    with pytest.raises(TooManyContractsError):
+        stage.marketplace.tick()
+    assert len(stage.sent) == 2
+
+
 def test_delayed_messages_come_as_the_clock_moves() -> None:
     """Each at its time, between what happens."""
     stage = Stage()
