@@ -60,12 +60,10 @@ def due_for(contract: Contract, *, has_successor: bool, notices_after: datetime)
         yield _due(contract, Event.RENEWS, contract.ends_at + min(_spread(contract), _LAST - contract.ends_at))
 
 
-def next_end(contract: Contract, *, after: datetime) -> datetime | None:
-    """Tell until when a contract is renewed: by its own length, as often as it takes; null past the last year."""
-    length = contract.ends_at - contract.starts_at
-    times = max(1, (after - contract.ends_at) // length + 1)
+def next_end(contract: Contract, *, at: datetime) -> datetime | None:
+    """Tell until when a contract is renewed at a moment: for its own length from then on; null past the last year."""
     try:
-        return contract.ends_at + times * length
+        return at + (contract.ends_at - contract.starts_at)
     except OverflowError:
         return None
 

@@ -48,7 +48,7 @@ and a later `starts_at` there is a gap.
 
 Time: by itself nothing happens but that entitlements come and go by their dates. When the clock is moved forward, or
 `auto` is on, future-dated contracts start; contracts that renew do so within an hour around their date, by another
-agreement of the same length (with a license of its own, or the same one if `renewals_keep_license`); others expire;
+agreement as long from then on (with a license of its own, or the same one if `renewals_keep_license`); others expire;
 and notices are given 180, 120, 90, 60 and 30 days before an end. A duration is ISO 8601 in days, hours, minutes and
 seconds.
 

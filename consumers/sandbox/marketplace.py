@@ -214,21 +214,7 @@ class Marketplace:
             TooManyContractsError: the sandbox is full.
         """
         with self._changing:
-            at = self.now()
-            before = self.find(agreement_id)
-            successor = contracts.succeed(
-                before, ids=self._name_contract(), product=self.product_of(before), terms=terms, at=at
-            )
-            if not before.is_active or not _ends_now(terms, successor):
-                settled = self._settle(successor, lambda about, new: about.of_purchase(new, at=at), at=at)
-                return replace(settled, predecessor=before)
-            ended = contracts.end(before, status=successor.intent.ends_predecessor_as, at=at)
-            return self._settle(
-                successor,
-                lambda about, new: about.of_succession(ended, new, at=at),
-                at=at,
-                predecessor=ended,
-            )
+            return self._succeed(self.find(agreement_id), terms, at=self.now())
 
     def set_seats(self, agreement_id: str, *, seats: Seats) -> Outcome:
         """Let the buyer have more or fewer seats. The same number again changes nothing and sends nothing.
@@ -462,17 +448,32 @@ class Marketplace:
                 return self._renew_by_itself(self.find(due.agreement_id))
 
     def _renew_by_itself(self, contract: Contract) -> Outcome:
-        now = self.now()
-        until = next_end(contract, after=now)
+        at = self.now()
+        until = next_end(contract, at=at)
         if until is None:
             return self.expire(contract.agreement_id)
         terms = SuccessorTerms(
             until=until,
             intent=Intent.REPLACE if contract.at_end is AtEnd.REPLACE else Intent.RENEW,
             keeps_license=self._timeline.renewals_keep_license,
-            predecessor_ends=PredecessorEnds.ON_ITS_DATE if now < contract.ends_at else PredecessorEnds.NOW,
+            predecessor_ends=PredecessorEnds.ON_ITS_DATE if at < contract.ends_at else PredecessorEnds.NOW,
         )
-        return self.succeed(contract.agreement_id, terms)
+        return self._succeed(contract, terms, at=at)
+
+    def _succeed(self, before: Contract, terms: SuccessorTerms, *, at: datetime) -> Outcome:
+        successor = contracts.succeed(
+            before, ids=self._name_contract(), product=self.product_of(before), terms=terms, at=at
+        )
+        if not before.is_active or not _ends_now(terms, successor):
+            settled = self._settle(successor, lambda about, new: about.of_purchase(new, at=at), at=at)
+            return replace(settled, predecessor=before)
+        ended = contracts.end(before, status=successor.intent.ends_predecessor_as, at=at)
+        return self._settle(
+            successor,
+            lambda about, new: about.of_succession(ended, new, at=at),
+            at=at,
+            predecessor=ended,
+        )
 
     def _end(self, agreement_id: str, *, status: AgreementStatus) -> Outcome:
         with self._changing:

@@ -37,6 +37,15 @@ class Clock:
         self.at += by
 
 
+class RunningClock(Clock):
+    """A clock that goes on by a microsecond whenever somebody looks at it."""
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        self.move(timedelta(microseconds=1))
+        return self.at
+
+
 def numbered_ids() -> Callable[[], UUID]:
     """Make a source of ids that are the same in every run."""
     numbers = count(1)
@@ -52,9 +61,10 @@ class Stage:
         raw_delivery: bool = False,
         queue_takes: bool = True,
         products: Sequence[Product] = (SOFTPHONE,),
+        clock: Clock | None = None,
     ) -> None:
         """Open with or without the SNS envelope, and with a queue that works or not."""
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.sent: list[Message] = []
         self.queue_takes = queue_takes
         self.marketplace = Marketplace(

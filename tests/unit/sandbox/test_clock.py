@@ -19,7 +19,15 @@ from consumers.sandbox import (
 from consumers.sandbox.agenda import RENEWAL_SPREAD, Event
 from consumers.sandbox.clock import ClockGoesForwardError
 from consumers.sandbox.contracts import TooManyContractsError
-from tests.unit.sandbox.story import ANALYTICAL_ENGINES, COMPILERS_INC, END_OF_MAY, END_OF_NEXT_MAY, NOON, Stage
+from tests.unit.sandbox.story import (
+    ANALYTICAL_ENGINES,
+    COMPILERS_INC,
+    END_OF_MAY,
+    END_OF_NEXT_MAY,
+    NOON,
+    RunningClock,
+    Stage,
+)
 
 JUNE = datetime(2027, 6, 1, 12, 0, tzinfo=UTC)
 NEW_YEAR = datetime(2027, 1, 1, tzinfo=UTC)
@@ -74,10 +82,30 @@ def test_a_contract_renews_around_its_date() -> None:
     assert (old.status, new.status) == (AgreementStatus.RENEWED, AgreementStatus.ACTIVE)
     assert (new.intent, new.previous_agreement_id) == (Intent.RENEW, first.agreement_id)
     assert abs(new.accepted_at - END_OF_MAY) <= RENEWAL_SPREAD
-    assert new.ends_at == END_OF_MAY + (END_OF_MAY - NOON)
+    assert new.ends_at - new.starts_at == END_OF_MAY - NOON
     assert new.license_arn != old.license_arn
     created = next(message for message in stage.sent if "Created" in message.title and message.sent_at > NOON)
     assert created.sent_at == new.accepted_at
+
+
+@pytest.mark.parametrize("length", [timedelta(minutes=2), timedelta(hours=3)], ids=["minutes", "hours"])
+def test_a_contract_renews_with_the_same_length_for_ever(length: timedelta) -> None:
+    """However short it is, and however late each renewal comes."""
+    stage = Stage()
+    stage.marketplace.buy(account_id=COMPILERS_INC, seats=1, until=NOON + length)
+    stage.marketplace.advance(NOON + timedelta(days=5))
+    chain = stage.marketplace.contracts
+    assert len(chain) > 20
+    assert {contract.ends_at - contract.starts_at for contract in chain} == {length}
+
+
+def test_a_contract_of_a_moment_renews_though_time_goes_on_meanwhile() -> None:
+    """It is renewed from the moment at which that is decided."""
+    stage = Stage(clock=RunningClock())
+    first = stage.marketplace.buy(account_id=COMPILERS_INC, seats=1, until=NOON + timedelta(microseconds=4)).contract
+    stage.marketplace.advance(NOON + timedelta(hours=2))
+    second = stage.marketplace.contracts[1]
+    assert second.ends_at - second.starts_at == first.ends_at - first.starts_at
 
 
 def test_renewals_come_before_and_after_the_date() -> None:
