@@ -86,6 +86,11 @@ class Book:
         with self._lock:
             return [self._contracts[number] for number in self._numbers_of(name, values)]
 
+    def successor(self, agreement_id: str) -> Contract | None:
+        """Give the agreement that took the place of one and goes on, as far as AWS knows; null if none did."""
+        followed = self.having("previous_agreement_id", agreement_id)
+        return next((contract for contract in followed if contract.goes_on), None)
+
     def entries(self, names: Mapping[str, Iterable[str]], *, start: int) -> Iterator[Entry]:
         """Give the contracts with one of the values of each name, from this number on.
 

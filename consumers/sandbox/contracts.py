@@ -46,6 +46,7 @@ class AgreementStatus(StrEnum):
 
 
 _BROKEN_OFF = frozenset({AgreementStatus.ARCHIVED, AgreementStatus.CANCELLED, AgreementStatus.TERMINATED})
+_GOES_ON = frozenset({AgreementStatus.ACTIVE, AgreementStatus.RENEWED, AgreementStatus.REPLACED})
 
 
 class Intent(StrEnum):
@@ -296,6 +297,11 @@ class Contract:
     def is_active(self) -> bool:
         """Whether it has not ended; it may not have started either."""
         return self.status is AgreementStatus.ACTIVE
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not ended, or another one has taken its place."""
+        return self.status in _GOES_ON
 
     @property
     def is_told_by_events(self) -> bool:

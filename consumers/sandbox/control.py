@@ -14,7 +14,7 @@
 | `POST …/{agreement_id}/opt-in` | a legacy contract gets a license ARN: Concurrent Agreements |
 | `POST …/{agreement_id}/cancel` | the buyer cancels |
 | `POST …/{agreement_id}/terminate` | AWS ends it, as after a payment that failed |
-| `POST …/{agreement_id}/expire` | the end date passes now: RENEWED or REPLACED if a successor waits, else EXPIRED |
+| `POST …/{agreement_id}/expire` | the end date passes now: RENEWED or REPLACED if it has a successor, else EXPIRED |
 | `POST …/{agreement_id}/end` | `{"status"}`: it ends in this way, successor or not |
 | `POST …/{agreement_id}/archive` | it is ARCHIVED; no message is sent |
 | `POST …/{agreement_id}/notices` | `{"notice", "days"}`: AWS says something beside |

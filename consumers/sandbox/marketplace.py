@@ -301,16 +301,15 @@ class Marketplace:
         return self._end(agreement_id, status=AgreementStatus.TERMINATED)
 
     def expire(self, agreement_id: str) -> Outcome:
-        """Let the end date pass now: it is renewed or replaced if another agreement waits for that, else expired.
+        """Let the end date pass now: it is renewed or replaced if another agreement took its place, else expired.
 
         Raises:
             ContractNotFoundError: there is no such contract.
             ContractHasEndedError: it is over already.
         """
         with self._changing:
-            successors = self.book.having("previous_agreement_id", agreement_id)
-            intents = [successor.intent for successor in successors if successor.is_active]
-            status = intents[0].ends_predecessor_as if intents else AgreementStatus.EXPIRED
+            successor = self.book.successor(agreement_id)
+            status = AgreementStatus.EXPIRED if successor is None else successor.intent.ends_predecessor_as
             return self._end(agreement_id, status=status)
 
     def end(self, agreement_id: str, *, status: AgreementStatus) -> Outcome:

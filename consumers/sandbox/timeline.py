@@ -158,9 +158,8 @@ class Timeline:
     def _due_for(self, contract: Contract) -> Iterator[Due]:
         if not contract.is_active:
             return iter(())
-        successors = self._book.having("previous_agreement_id", contract.agreement_id)
         return due_for(
             contract,
-            has_successor=any(successor.is_active for successor in successors),
+            has_successor=self._book.successor(contract.agreement_id) is not None,
             notices_after=self._state.notices_until,
         )

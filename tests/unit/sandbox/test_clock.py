@@ -274,6 +274,29 @@ def test_a_successor_that_waits_for_a_date_is_the_renewal() -> None:
     assert len(stage.marketplace.contracts) == 2
 
 
+def test_a_successor_that_was_replaced_itself_is_the_renewal_too() -> None:
+    """Renewed ahead, and the renewal replaced before the date: nothing more is signed then."""
+    stage = Stage()
+    first = bought(stage)
+    ahead = SuccessorTerms(until=END_OF_NEXT_MAY, predecessor_ends=PredecessorEnds.ON_ITS_DATE)
+    second = stage.marketplace.succeed(first.agreement_id, ahead).contract
+    replacement = SuccessorTerms(until=END_OF_NEXT_MAY, seats=9, intent=Intent.REPLACE)
+    third = stage.marketplace.succeed(second.agreement_id, replacement).contract
+    stage.marketplace.advance(JUNE)
+    assert [contract.status for contract in stage.marketplace.contracts] == ["RENEWED", "REPLACED", "ACTIVE"]
+    assert stage.marketplace.contracts[-1].agreement_id == third.agreement_id
+
+
+def test_a_successor_that_was_broken_off_is_no_renewal() -> None:
+    """The contract renews by itself, as if nothing had been signed."""
+    stage = Stage()
+    first = bought(stage)
+    ahead = SuccessorTerms(until=END_OF_NEXT_MAY, predecessor_ends=PredecessorEnds.ON_ITS_DATE)
+    stage.marketplace.cancel(stage.marketplace.succeed(first.agreement_id, ahead).contract.agreement_id)
+    stage.marketplace.advance(JUNE)
+    assert [contract.status for contract in stage.marketplace.contracts] == ["RENEWED", "CANCELLED", "ACTIVE"]
+
+
 def test_what_the_last_year_has_no_room_for_expires() -> None:
     """There is no date to renew it to."""
     stage = Stage()

@@ -128,6 +128,21 @@ def test_two_agreements_can_overlap_until_the_date_of_the_older_one() -> None:
     assert titles(stage) == [ENDED, GONE]
 
 
+@pytest.mark.parametrize(
+    ("intent", "status"), [(Intent.RENEW, AgreementStatus.RENEWED), (Intent.REPLACE, AgreementStatus.REPLACED)]
+)
+def test_the_end_of_an_agreement_is_told_by_the_one_that_followed_it(intent: Intent, status: AgreementStatus) -> None:
+    """Also if that one has been replaced since; what was broken off follows nothing."""
+    stage = Stage()
+    first, other = bought(stage), bought(stage)
+    terms = SuccessorTerms(until=END_OF_NEXT_MAY, intent=intent, predecessor_ends=PredecessorEnds.ON_ITS_DATE)
+    second = stage.marketplace.succeed(first.agreement_id, terms).contract
+    stage.marketplace.succeed(second.agreement_id, SuccessorTerms(until=END_OF_NEXT_MAY, intent=Intent.REPLACE))
+    assert stage.marketplace.expire(first.agreement_id).contract.status is status
+    stage.marketplace.cancel(stage.marketplace.succeed(other.agreement_id, terms).contract.agreement_id)
+    assert stage.marketplace.expire(other.agreement_id).contract.status is AgreementStatus.EXPIRED
+
+
 def test_an_agreement_whose_license_lives_on_ends_without_taking_it() -> None:
     """The overlapping successor gives the same license."""
     stage = Stage()
