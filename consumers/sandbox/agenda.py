@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from consumers.sandbox.contracts import AtEnd, Contract
+from consumers.sandbox.contracts import AtEnd, Contract, Generation
 from consumers.sandbox.notices import ENDING_DAYS
 
 RENEWAL_SPREAD = timedelta(hours=1)
@@ -37,12 +37,12 @@ class Due:
     """How many days before its end an ending contract is told of."""
 
 
-def due_for(contract: Contract, *, has_successor: bool, notices_after: datetime) -> Iterator[Due]:
+def due_for(contract: Contract, *, is_followed: bool, notices_after: datetime) -> Iterator[Due]:
     """Tell all that falls due for a contract as it stands.
 
     Args:
         contract: which one.
-        has_successor: whether another agreement is there that takes its place.
+        is_followed: whether another agreement is there that takes its place.
         notices_after: notices up to this moment were given, or are left out.
     """
     if not contract.is_active:
@@ -53,7 +53,7 @@ def due_for(contract: Contract, *, has_successor: bool, notices_after: datetime)
         at = contract.ends_at - timedelta(days=days)
         if at > max(notices_after, contract.accepted_at):
             yield _due(contract, Event.IS_ENDING, at, days=days)
-    if has_successor or contract.at_end is AtEnd.EXPIRE:
+    if is_followed or contract.at_end is AtEnd.EXPIRE:
         yield _due(contract, Event.ENDS, contract.ends_at)
     else:
         # What ends with the last year that there is does not live to see the time after.
@@ -76,4 +76,7 @@ def _spread(contract: Contract) -> timedelta:
     digest = hashlib.sha256(contract.agreement_id.encode()).digest()
     seconds = int(RENEWAL_SPREAD.total_seconds())
     earliest = max(-seconds, -int((contract.ends_at - contract.starts_at).total_seconds()) // 2)
+    if contract.generation is Generation.LEGACY:
+        # One agreement of a buyer at a time.
+        earliest = 0
     return timedelta(seconds=earliest + int.from_bytes(digest[:8], "big") % (seconds - earliest + 1))

@@ -5,7 +5,7 @@ contract, a license (`LicenseArn`) is what it gives the buyer, a dimension is wh
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -132,6 +132,17 @@ class AnotherContractIsActiveError(MarketplaceRefusedError):
         super().__init__(
             f"Account {account_id} has an active legacy contract. A legacy listing allows one for each buyer: "
             "set its seats, or cancel it first."
+        )
+
+
+class ContractsOverlapError(MarketplaceRefusedError):
+    """A legacy listing allows one contract of each buyer at a time."""
+
+    def __init__(self, other: "Contract") -> None:
+        super().__init__(
+            f"Account {other.account_id} has another legacy contract, from {_moment(other.starts_at)} "
+            f"until {_moment(other.ends_at)}. A legacy listing allows one at a time: "
+            "let one end before the other starts."
         )
 
 
@@ -313,6 +324,16 @@ class Contract:
         """Whether the two SNS topics tell of it."""
         return self.generation is not Generation.CONCURRENT
 
+    def excludes(self, other: "Contract") -> bool:
+        """Whether only one of two can run at a time: both are of one buyer of a legacy listing."""
+        return (
+            self.agreement_id != other.agreement_id
+            and self.generation is other.generation is Generation.LEGACY
+            and (self.account_id, self.product_code) == (other.account_id, other.product_code)
+            and self.is_active
+            and other.is_active
+        )
+
     def is_live(self, *, at: datetime) -> bool:
         """Whether GetEntitlements shows its seats at this moment."""
         return self.is_active and self.starts_at <= at < self.ends_at
@@ -424,6 +445,17 @@ def succeed(
         status=AgreementStatus.ACTIVE,
         has_started=starts_at <= at,
     )
+
+
+def require_alone(contract: Contract, others: Iterable[Contract]) -> None:
+    """Check that a legacy buyer has no two contracts of a product at a time.
+
+    Raises:
+        ContractsOverlapError: another one runs at some time of this one.
+    """
+    for other in others:
+        if contract.excludes(other) and contract.starts_at < other.ends_at and other.starts_at < contract.ends_at:
+            raise ContractsOverlapError(other)
 
 
 def set_seats(contract: Contract, *, seats: Seats, product: Product) -> Contract:

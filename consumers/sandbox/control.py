@@ -44,7 +44,7 @@ A successor is `until`, and if not the ordinary way: `intent` (`RENEW` or `REPLA
 `keeps_license` (its license is the older one's), `is_linked` (false: AWS does not know that one follows the other) and
 `predecessor_ends`. It starts at once and ends the agreement before, unless `starts_at` is later or `predecessor_ends`
 is `on-its-date`: then both are there until the date of the older one passes (`expire`). With `predecessor_ends` `now`
-and a later `starts_at` there is a gap.
+and a later `starts_at` there is a gap. A buyer of a legacy listing has one agreement at a time: an overlap is refused.
 
 Time: by itself nothing happens but that entitlements come and go by their dates. When the clock is moved forward, or
 `auto` is on, future-dated contracts start; contracts that renew do so within an hour around their date, by another
@@ -110,6 +110,7 @@ _STATUS_OF_REFUSAL: Mapping[type[MarketplaceRefusedError], HTTPStatus] = {
     contracts.ContractNotFoundError: HTTPStatus.NOT_FOUND,
     contracts.ContractHasEndedError: HTTPStatus.CONFLICT,
     contracts.AnotherContractIsActiveError: HTTPStatus.CONFLICT,
+    contracts.ContractsOverlapError: HTTPStatus.CONFLICT,
     contracts.ContractHasStartedError: HTTPStatus.CONFLICT,
     contracts.ContractIsNotLegacyError: HTTPStatus.CONFLICT,
     contracts.TooManyContractsError: HTTPStatus.CONFLICT,
@@ -119,6 +120,7 @@ _CODE_OF_REFUSAL: Mapping[type[MarketplaceRefusedError], str] = {
     contracts.ContractNotFoundError: "CONTRACT_NOT_FOUND",
     contracts.ContractHasEndedError: "CONTRACT_HAS_ENDED",
     contracts.AnotherContractIsActiveError: "ANOTHER_CONTRACT_IS_ACTIVE",
+    contracts.ContractsOverlapError: "CONTRACTS_OVERLAP",
     contracts.ContractHasStartedError: "CONTRACT_HAS_STARTED",
     contracts.ContractIsNotLegacyError: "CONTRACT_IS_NOT_LEGACY",
     contracts.TooManyContractsError: "TOO_MANY_CONTRACTS",

@@ -211,6 +211,7 @@ class Marketplace:
             SeatsOutOfRangeError: fewer than one seat, or more than AWS can count.
             StartIsPastError: the new one would start before it is signed.
             EndNotLaterError: the new one would end before it begins.
+            ContractsOverlapError: the listing is a legacy one, and this buyer would have two contracts at a time.
             TooManyContractsError: the sandbox is full.
         """
         with self._changing:
@@ -237,10 +238,13 @@ class Marketplace:
             ContractNotFoundError: there is no such contract.
             ContractHasEndedError: it is over.
             EndNotLaterError: the new end is not later than the present one.
+            ContractsOverlapError: the listing is a legacy one, and another contract of this buyer starts before.
         """
         with self._changing:
             before = self.find(agreement_id)
-            return self._amend(before, contracts.renew(before, until=until))
+            after = contracts.renew(before, until=until)
+            self._require_alone(after)
+            return self._amend(before, after)
 
     def decide_end(self, agreement_id: str, *, at_end: AtEnd, by: Party = Party.ACCEPTOR) -> Outcome:
         """Let the buyer, or the seller, decide what becomes of a contract at its end.
@@ -264,10 +268,14 @@ class Marketplace:
             ContractNotFoundError: there is no such contract.
             ContractHasEndedError: it is over.
             ContractHasStartedError: it runs already.
+            ContractsOverlapError: the listing is a legacy one, and another contract of this buyer runs until later.
         """
         with self._changing:
             at = self.now()
-            after = contracts.start(self.find(agreement_id), at=at)
+            before = self.find(agreement_id)
+            after = contracts.start(before, at=at)
+            if after.starts_at < before.starts_at:
+                self._require_alone(after)
             return self._settle(after, lambda about, settled: about.of_start(settled, at=at), at=at)
 
     def opt_in(self, agreement_id: str) -> Outcome:
@@ -464,15 +472,24 @@ class Marketplace:
             before, ids=self._name_contract(), product=self.product_of(before), terms=terms, at=at
         )
         if not before.is_active or not _ends_now(terms, successor):
+            self._require_alone(successor)
             settled = self._settle(successor, lambda about, new: about.of_purchase(new, at=at), at=at)
             return replace(settled, predecessor=before)
         ended = contracts.end(before, status=successor.intent.ends_predecessor_as, at=at)
+        self._require_alone(successor, after=ended)
         return self._settle(
             successor,
             lambda about, new: about.of_succession(ended, new, at=at),
             at=at,
             predecessor=ended,
         )
+
+    def _require_alone(self, contract: Contract, *, after: Contract | None = None) -> None:
+        """Check that a legacy buyer has no two contracts at a time; `after` is one that ends by what is decided."""
+        if contract.generation is Generation.LEGACY:
+            others = self.book.having("account_id", contract.account_id)
+            gone = None if after is None else after.agreement_id
+            contracts.require_alone(contract, [other for other in others if other.agreement_id != gone])
 
     def _end(self, agreement_id: str, *, status: AgreementStatus) -> Outcome:
         with self._changing:

@@ -10,7 +10,7 @@ import msgspec
 from consumers.sandbox.agenda import Due, due_for
 from consumers.sandbox.book import Book
 from consumers.sandbox.clock import SandboxClock
-from consumers.sandbox.contracts import Contract
+from consumers.sandbox.contracts import Contract, Generation
 from consumers.sandbox.memory import TimeState
 from consumers.sandbox.outcomes import Happening, Outcome
 
@@ -160,6 +160,14 @@ class Timeline:
             return iter(())
         return due_for(
             contract,
-            has_successor=self._book.successor(contract.agreement_id) is not None,
+            is_followed=self._is_followed(contract),
             notices_after=self._state.notices_until,
+        )
+
+    def _is_followed(self, contract: Contract) -> bool:
+        if self._book.successor(contract.agreement_id) is not None:
+            return True
+        # Also by an agreement that AWS does not link to it, where a buyer has one at a time.
+        return contract.generation is Generation.LEGACY and any(
+            contract.excludes(other) for other in self._book.having("account_id", contract.account_id)
         )

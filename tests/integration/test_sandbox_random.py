@@ -139,7 +139,10 @@ class Life:
         )
 
     def _wait(self) -> None:
-        self.marketplace.advance(self.marketplace.now() + self._days())
+        try:
+            self.marketplace.advance(self.marketplace.now() + self._days())
+        except MarketplaceRefusedError as refusal:
+            raise AssertionError("Something that was played keeps the clock from moving") from refusal
 
     def _days(self) -> timedelta:
         return timedelta(days=self.dice.randrange(1, 60), hours=self.dice.randrange(24))
@@ -204,6 +207,8 @@ def check(life: Life) -> None:
     by_id = {contract.agreement_id: contract for contract in bought}
     now = marketplace.now()
     live = [contract for contract in bought if contract.is_live(at=now)]
+    legacy = [(one.account_id, one.product_code) for one in live if one.generation is Generation.LEGACY]
+    assert len(legacy) == len(set(legacy))
     rows = [(one.account_id, dimension, seats) for one in live for dimension, seats in one.quantities.items()]
     assert told_by_entitlements(marketplace) == sorted(rows)
     assert told_by_searches(marketplace) == {
@@ -244,5 +249,5 @@ def test_the_same_seed_is_the_same_life(tmp_path: Path) -> None:
             life.step()
         life.file.close()
     first, second = ([message.body for message in life.sent if "Signature" not in message.body] for life in lives)
-    assert len(first) > STEPS
+    assert len(first) > STEPS // 2
     assert first == second

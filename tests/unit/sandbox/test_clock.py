@@ -1,5 +1,6 @@
 """What happens in the sandbox as time passes."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -118,6 +119,31 @@ def test_renewals_come_before_and_after_the_date() -> None:
     assert len(renewed_at) == 20
     assert min(renewed_at) < END_OF_MAY < max(renewed_at)
     assert {old.status for old in stage.marketplace.contracts[:20]} == {AgreementStatus.RENEWED}
+
+
+def test_a_legacy_contract_renews_from_its_date_on() -> None:
+    """A legacy buyer has one agreement at a time: some renewals leave a gap, and none overlaps."""
+    stage = Stage()
+    for number in range(20):
+        stage.marketplace.buy(account_id=f"{number:012d}", seats=5, until=END_OF_MAY, generation=Generation.LEGACY)
+    most: list[int] = []
+    for minutes in range(-60, 61, 5):
+        stage.marketplace.advance(END_OF_MAY + timedelta(minutes=minutes))
+        at = stage.marketplace.now()
+        live = Counter(contract.account_id for contract in stage.marketplace.contracts if contract.is_live(at=at))
+        most.append(max(live.values(), default=0))
+    assert max(most) == 1
+    assert {contract.status for contract in stage.marketplace.contracts[:20]} == {AgreementStatus.RENEWED}
+
+
+def test_a_legacy_contract_makes_way_for_another_one_that_is_signed() -> None:
+    """One that AWS does not link to it: the contract expires on its date, and does not renew beside it."""
+    stage = Stage()
+    first = bought(stage, generation=Generation.LEGACY)
+    private = SuccessorTerms(until=END_OF_NEXT_MAY, starts_at=END_OF_MAY, is_linked=False)
+    stage.marketplace.succeed(first.agreement_id, private)
+    stage.marketplace.advance(JUNE)
+    assert [contract.status for contract in stage.marketplace.contracts] == ["EXPIRED", "ACTIVE"]
 
 
 def test_an_overlapping_renewal_ends_the_old_agreement_at_its_date() -> None:

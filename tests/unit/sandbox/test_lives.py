@@ -23,6 +23,7 @@ from consumers.sandbox.contracts import (
     ContractHasEndedError,
     ContractHasStartedError,
     ContractIsNotLegacyError,
+    ContractsOverlapError,
     DimensionNotFoundError,
     EndNotLaterError,
     MarketplaceRefusedError,
@@ -247,6 +248,43 @@ def test_a_legacy_replacement_subscribes_again_with_the_new_offer() -> None:
     stage.sent.clear()
     stage.marketplace.succeed(second.agreement_id, A_YEAR_ON)
     assert actions(stage) == ["entitlement-updated"]
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        SuccessorTerms(until=END_OF_NEXT_MAY, predecessor_ends=PredecessorEnds.ON_ITS_DATE),
+        SuccessorTerms(until=END_OF_NEXT_MAY, starts_at=NEW_YEAR),
+        SuccessorTerms(until=END_OF_NEXT_MAY, starts_at=NEW_YEAR, is_linked=False),
+    ],
+    ids=["at once", "before its date", "by an offer of its own"],
+)
+def test_a_legacy_buyer_has_no_two_agreements_at_a_time(terms: SuccessorTerms) -> None:
+    """It is refused with the dates of the other one, and nothing has changed; a listing that opted in allows it."""
+    stage = Stage()
+    first = bought(stage, Generation.LEGACY)
+    with pytest.raises(ContractsOverlapError, match="until 31 May 2027, 23:59:59 UTC"):
+        stage.marketplace.succeed(first.agreement_id, terms)
+    assert (stage.marketplace.contracts, stage.sent) == ((first,), [])
+    stage.marketplace.opt_in(first.agreement_id)
+    assert stage.marketplace.succeed(first.agreement_id, terms).contract.is_active
+
+
+def test_a_legacy_renewal_that_is_signed_ahead_keeps_its_distance() -> None:
+    """It starts on the day on which the other one ends: not earlier, and that one does not go on longer."""
+    stage = Stage()
+    first = bought(stage, Generation.LEGACY)
+    ahead = SuccessorTerms(until=END_OF_NEXT_MAY, starts_at=END_OF_MAY)
+    second = stage.marketplace.succeed(first.agreement_id, ahead).contract
+    with pytest.raises(ContractsOverlapError):
+        stage.marketplace.start(second.agreement_id)
+    with pytest.raises(ContractsOverlapError):
+        stage.marketplace.renew(first.agreement_id, until=END_OF_NEXT_MAY)
+    with pytest.raises(ContractsOverlapError):
+        stage.marketplace.succeed(first.agreement_id, A_YEAR_ON)
+    assert stage.marketplace.contracts == (first, second)
+    stage.marketplace.cancel(first.agreement_id)
+    assert stage.marketplace.start(second.agreement_id).contract.is_live(at=NOON)
 
 
 def test_a_legacy_contract_from_a_later_day_is_silent_until_then() -> None:
