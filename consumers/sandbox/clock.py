@@ -43,12 +43,16 @@ class SandboxClock:
         with self._lock:
             self._ahead = max(self._ahead, at - self._base())
 
-    def require_ahead(self, to: datetime) -> None:
+    def require_ahead(self, to: datetime, *, chosen_at: datetime | None) -> None:
         """Check a moment that the clock is to be moved to.
 
+        Args:
+            to: the moment.
+            chosen_at: the time at which it was chosen, which went on since; null is now.
+
         Raises:
-            ClockGoesForwardError: it is past, or more than ten years ahead.
+            ClockGoesForwardError: it was past then, or more than ten years ahead.
         """
-        now = self()
-        if not timedelta() <= to - now <= ADVANCE_MAX:
-            raise ClockGoesForwardError(now)
+        since = chosen_at or self()
+        if not timedelta() <= to - since <= ADVANCE_MAX:
+            raise ClockGoesForwardError(since)

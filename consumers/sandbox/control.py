@@ -264,7 +264,8 @@ class ControlApi:
     def advance(self) -> Response:
         """Move the clock forward."""
         asked = AdvanceSchema().load(request.get_json())
-        happened = self._marketplace.advance(asked["to"] or self._marketplace.now() + asked["advance"])
+        now = self._marketplace.now()
+        happened = self._marketplace.advance(asked["to"] or now + asked["advance"], chosen_at=now)
         return jsonify(_clock(self._marketplace.time) | {"happened": [_happening(one) for one in happened]})
 
     def set_auto(self) -> Response:

@@ -386,16 +386,23 @@ class Marketplace:
         with self._changing:
             self._timeline.set_auto(auto=auto, renewals_keep_license=renewals_keep_license)
 
-    def advance(self, to: datetime) -> tuple[Happening, ...]:
+    def advance(self, to: datetime, *, chosen_at: datetime | None = None) -> tuple[Happening, ...]:
         """Move the clock to a later moment; what falls due until then happens in its order, each at its time.
 
+        Args:
+            to: the moment.
+            chosen_at: the time at which it was chosen, which went on since; null is now.
+
         Raises:
-            ClockGoesForwardError: the moment is past, or more than ten years ahead.
+            ClockGoesForwardError: the moment was past when it was chosen, or more than ten years ahead.
             TooManyContractsError: renewals filled the sandbox; the clock stands where that happened.
         """
         with self._changing:
             return self._timeline.advance(
-                to, happen=self._happen, meanwhile=lambda at: self._courier.deliver_due(at=at)
+                to,
+                chosen_at=chosen_at,
+                happen=self._happen,
+                meanwhile=lambda at: self._courier.deliver_due(at=at),
             )
 
     def tick(self) -> None:

@@ -139,7 +139,7 @@ class Pages:
         time = self._marketplace.time
         try:
             to = forms.moment(_typed(), now=time.now, next_due=time.next.at if time.next else None)
-            happened = self._marketplace.advance(to)
+            happened = self._marketplace.advance(to, chosen_at=time.now)
         except (ValidationError, MarketplaceRefusedError) as error:
             return self._clock_page(_problem("clock", error))
         self._journey = _Journey(start=time.now, end=to, happened=happened)

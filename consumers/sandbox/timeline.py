@@ -91,19 +91,25 @@ class Timeline:
         self._next_due = min([self._next_due, *(due.at for due in self._due_for(contract))])
 
     def advance(
-        self, to: datetime, *, happen: Callable[[Due], Outcome], meanwhile: Callable[[datetime], object]
+        self,
+        to: datetime,
+        *,
+        chosen_at: datetime | None,
+        happen: Callable[[Due], Outcome],
+        meanwhile: Callable[[datetime], object],
     ) -> tuple[Happening, ...]:
         """Move the clock to a later moment; what falls due until then happens in its order, each at its time.
 
         Args:
             to: the moment.
+            chosen_at: the time at which it was chosen; null is now.
             happen: lets something happen that fell due.
             meanwhile: is told each moment to which the clock comes.
 
         Raises:
-            ClockGoesForwardError: the moment is past, or more than ten years ahead.
+            ClockGoesForwardError: the moment was past when it was chosen, or more than ten years ahead.
         """
-        self._clock.require_ahead(to)
+        self._clock.require_ahead(to, chosen_at=chosen_at)
         if not self._state.auto:
             self._give_notices_until(self._clock())
         happened = self._let_happen(to, happen=happen, arrive=lambda due: self._arrive(due.at, meanwhile))

@@ -342,6 +342,24 @@ def test_the_page_moves_the_clock_and_tells_what_happened(sandbox: Sandbox) -> N
     assert sandbox.marketplace.time.auto
 
 
+@pytest.mark.parametrize("by_page", [True, False], ids=["by the page", "by the API"])
+def test_what_is_due_can_be_let_happen_when_its_moment_is_past(sandbox: Sandbox, *, by_page: bool) -> None:
+    """As after a date that passed while nothing happened by itself: the clock need not be moved for it."""
+    market = sandbox.marketplace
+    contract = market.buy(
+        account_id=ANALYTICAL_ENGINES, seats=5, until=market.now() + timedelta(seconds=0.2), auto_renews=False
+    ).contract
+    while contract.is_live(at=market.now()):
+        pass
+    if by_page:
+        page = after(sandbox, submit(sandbox, "/clock", step="next"))
+        assert "The contract of account 111122223333 (5 seats) ended: expired." in page
+    else:
+        answer = post(sandbox, "/sandbox/clock", {"advance": "PT0S"})
+        assert [one["event"] for one in answer.json()["happened"]] == ["ends"]
+    assert market.find(contract.agreement_id).status == "EXPIRED"
+
+
 def test_the_page_makes_mischief_and_stops_it(sandbox: Sandbox) -> None:
     """It counts what was done, and a message that was lost can be sent again."""
     page = after(sandbox, submit(sandbox, "/mischief", seed="7", drop="100"))

@@ -74,6 +74,16 @@ def test_the_clock_goes_neither_back_nor_too_far(to: datetime) -> None:
     assert stage.marketplace.now() == NOON
 
 
+def test_a_moment_is_past_if_it_was_when_it_was_chosen() -> None:
+    """Time goes on until the clock is moved: now is still now."""
+    stage = Stage(clock=RunningClock())
+    chosen_at = stage.marketplace.now()
+    bought(stage, AtEnd.EXPIRE)
+    assert stage.marketplace.advance(chosen_at, chosen_at=chosen_at) == ()
+    with pytest.raises(ClockGoesForwardError):
+        stage.marketplace.advance(chosen_at)
+
+
 def test_a_contract_renews_around_its_date() -> None:
     """Within an hour of it, by another agreement of the same length, as its message says at its own time."""
     stage = Stage()
