@@ -86,8 +86,9 @@ from werkzeug.exceptions import HTTPException
 from consumers.sandbox import contracts
 from consumers.sandbox.agenda import Due
 from consumers.sandbox.contracts import Contract, MarketplaceRefusedError
+from consumers.sandbox.courier import MessageNotFoundError
 from consumers.sandbox.faults import FaultPlan, Faults
-from consumers.sandbox.marketplace import Marketplace, MessageNotFoundError
+from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.mischief import MischiefPlan
 from consumers.sandbox.notifications import Message
 from consumers.sandbox.outcomes import Happening, Outcome

@@ -6,7 +6,6 @@ later day has entitlements from that day on; the messages of its start are sent 
 is moved forward, what falls due in between happens in its order.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -43,7 +42,6 @@ from consumers.sandbox.timeline import Time, Timeline
 from consumers.sandbox.tokens import RegistrationToken, Tokens
 
 CONTRACTS_MAX = 50_000
-MESSAGES_KEPT = 500
 PUBLIC_OFFER = Offer()
 
 
@@ -60,13 +58,6 @@ class ProductsAreMissingError(SandboxCannotStartError):
             f"Name {'it' if len(dimensions) == 1 else 'them'} too, by --product or LEDGER_PRODUCT_CODES, "
             "or start in another folder."
         )
-
-
-class MessageNotFoundError(contracts.MarketplaceRefusedError):
-    """No message has this number, or it was sent too long ago to be remembered."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"No message has the number {number} any more.")
 
 
 class Marketplace:
@@ -123,8 +114,6 @@ class Marketplace:
             clock=clock, before=before.time, book=self.book, keep=lambda time: self._keep(State(time=time))
         )
         self._tokens = Tokens(secret=before.secret or ids().bytes)
-        self._messages: deque[Message] = deque(maxlen=MESSAGES_KEPT)
-        self._messages_sent = 0
         # Whoever is killed forgets what was on its way; whoever is stopped writes it down.
         self._keep(State(secret=self._tokens.secret, waiting=()))
 
@@ -140,9 +129,9 @@ class Marketplace:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The last messages, newest first."""
+        """The last messages as they are now, newest first."""
         with self._changing:
-            return tuple(reversed(self._messages))
+            return self._courier.messages
 
     def now(self) -> datetime:
         """Tell the time of this Marketplace."""
@@ -365,10 +354,7 @@ class Marketplace:
             MessageNotFoundError: there is none with this number any more.
         """
         with self._changing:
-            for message in self._messages:
-                if message.number == number:
-                    return self._courier.deliver(message)
-            raise MessageNotFoundError(number)
+            return self._courier.deliver(self._courier.find(number))
 
     @property
     def time(self) -> Time:
@@ -538,12 +524,9 @@ class Marketplace:
             self._memory.keep(changed)
 
     def _send(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        sent = []
-        for message in messages:
-            self._messages_sent += 1
-            sent.append(self._courier.send(replace(message, number=self._messages_sent), at=self.now()))
-        self._messages.extend(sent)
-        return tuple(sent)
+        numbers = [self._courier.send(message, at=self.now()) for message in messages]
+        # One that was overtaken has come with the next one.
+        return tuple(self._courier.find(number) for number in numbers)
 
     def _find_product(self, code: str | None) -> Product:
         if code is None:

@@ -44,11 +44,11 @@ class Fate(StrEnum):
     DROPPED = "dropped"
     """Mischief lost it."""
     DELAYED = "delayed"
-    """Mischief lets it wait."""
+    """Mischief lets it wait, or did."""
     REORDERED = "reordered"
-    """Mischief lets it wait for the next one."""
+    """Mischief lets it wait for the next one, or did."""
     DUPLICATED = "duplicated"
-    """Mischief sent it twice."""
+    """Mischief sends it twice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +63,8 @@ class Message:
     body: str
     """The body of the SQS message."""
     sent_at: datetime
-    delivered: bool = True
-    """False if the queue did not take it, or mischief lost it."""
+    delivered: bool = False
+    """Whether it came to the queue, be it late or by being sent again."""
     fate: Fate = Fate.SENT
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
@@ -64,13 +65,21 @@ DONE: Final[Mapping[str, str]] = {
     "answered-as-buyer": "questions answered as to a buyer",
     "token-expired": "tokens expired",
 }
-FATES: Final[Mapping[Fate, str]] = {
-    Fate.SENT: "Delivered",
-    Fate.NOT_TAKEN: "Not taken by the queue",
-    Fate.DROPPED: "Lost by mischief",
-    Fate.DELAYED: "Delayed by mischief",
-    Fate.REORDERED: "Waits for the next one",
-    Fate.DUPLICATED: "Sent twice by mischief",
+_FATES: Final[Mapping[Fate, tuple[str, str]]] = {
+    Fate.SENT: ("On its way", "Delivered"),
+    Fate.NOT_TAKEN: ("Not taken by the queue", "Not taken by the queue"),
+    Fate.DROPPED: ("Lost by mischief", "Lost by mischief, then sent again"),
+    Fate.DELAYED: ("On its way, delayed by mischief", "Delivered late by mischief"),
+    Fate.REORDERED: ("Waits for the next one", "Delivered late by mischief"),
+    Fate.DUPLICATED: ("On its way, twice by mischief", "Sent twice by mischief"),
+}
+"""What is said of a message before it has come to the queue, and after."""
+_TROUBLES: Final[Mapping[Fate, str]] = {
+    Fate.NOT_TAKEN: "not taken by the queue",
+    Fate.DROPPED: "lost by mischief",
+    Fate.DELAYED: "delayed by mischief",
+    Fate.REORDERED: "waiting for the next one",
+    Fate.DUPLICATED: "sent twice by mischief",
 }
 
 _SENTENCES: Final[Sequence[tuple[str, str]]] = (
@@ -167,16 +176,15 @@ def about_messages(outcome: Outcome) -> str:
     """Say what was sent about something that was done."""
     if not outcome.messages:
         return "AWS sends nothing."
-    fates = [message.fate for message in outcome.messages]
-    troubles = {
-        Fate.NOT_TAKEN: "not taken by the queue",
-        Fate.DROPPED: "lost by mischief",
-        Fate.DELAYED: "delayed by mischief",
-        Fate.REORDERED: "waiting for the next one",
-        Fate.DUPLICATED: "sent twice by mischief",
-    }
-    met = [f"{fates.count(fate)} {said}" for fate, said in troubles.items() if fate in fates]
-    return f"Messages sent: {len(fates)}{', of which ' + ', '.join(met) if met else ''}."
+    troubles = Counter(_trouble(message) for message in outcome.messages if message.fate is not Fate.SENT)
+    met = ", ".join(f"{count} {said}" for said, count in troubles.items())
+    return f"Messages sent: {len(outcome.messages)}{', of which ' + met if met else ''}."
+
+
+def fate(message: Message) -> str:
+    """Say what has become of a message."""
+    on_its_way, come = _FATES[message.fate]
+    return come if message.delivered else on_its_way
 
 
 def message_sentence(message: Message) -> str:
@@ -233,6 +241,12 @@ def year_after(at: datetime) -> str:
     # The 29th of February has no anniversary in most years.
     is_leap_day = (the_day.month, the_day.day) == (2, 29)
     return the_day.replace(year=the_day.year + 1, day=28 if is_leap_day else the_day.day).isoformat()
+
+
+def _trouble(message: Message) -> str:
+    if message.fate is Fate.REORDERED and message.delivered:
+        return "overtaken by the next one"
+    return _TROUBLES[message.fate]
 
 
 def _told(message: Message, member: str) -> str:

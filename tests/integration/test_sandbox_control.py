@@ -369,13 +369,16 @@ def test_the_page_makes_mischief_and_stops_it(sandbox: Sandbox) -> None:
     page = ask(sandbox, "GET", "/messages").text
     assert page.count("Lost by mischief") == 2
     assert "Message 1 was sent again." in after(sandbox, submit(sandbox, "/messages/1/send"))
+    assert "Lost by mischief, then sent again" in ask(sandbox, "GET", "/messages").text
     wrong = submit(sandbox, "/mischief", seed="seven", drop="101", delay_least="3", delay_most="1")
     assert wrong.status == 422
     assert "Give a percentage from 0 to 100." in wrong.text
     assert 'value="101"' in wrong.text
     after(sandbox, submit(sandbox, "/mischief", seed="7", delay_least="3600", delay_most="3600"))
     submit(sandbox, f"/contracts/{sandbox.marketplace.contracts[0].agreement_id}/cancel")
+    assert ask(sandbox, "GET", "/messages").text.count("On its way, delayed by mischief") == 2
     assert "2 messages delivered." in after(sandbox, submit(sandbox, "/flush"))
+    assert ask(sandbox, "GET", "/messages").text.count("Delivered late by mischief") == 2
     after(sandbox, submit(sandbox, "/mischief/stop"))
     assert not sandbox.marketplace.mischief.state.plan.is_any
 

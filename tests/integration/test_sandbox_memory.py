@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from consumers.sandbox import Contract, Marketplace, MischiefPlan, Offer, Product, Sandbox, SandboxSettings
+from consumers.sandbox import Contract, Marketplace, MischiefPlan, Notice, Offer, Product, Sandbox, SandboxSettings
 from consumers.sandbox.http_server import PortCannotBeUsedError
 from consumers.sandbox.marketplace import ProductsAreMissingError
 from consumers.sandbox.memory import (
@@ -63,7 +63,12 @@ def test_clock_mischief_and_tokens_go_on_after_a_restart(tmp_path: Path) -> None
         assert again.marketplace.mischief.state == state
         assert again.marketplace.waiting == waiting
         assert again.marketplace.resolve_token(token) == bought[0]
+        on_their_way = again.marketplace.messages
+        assert [message.delivered for message in on_their_way] == [False] * waiting
         assert again.marketplace.flush() == waiting
+        assert all(message.delivered for message in again.marketplace.messages)
+        (notice,) = again.marketplace.give_notice(bought[0].agreement_id, Notice.ADVISORY_ISSUED).messages
+        assert notice.number == on_their_way[0].number + 1
 
 
 def test_a_second_sandbox_by_mistake_loses_nothing(tmp_path: Path) -> None:

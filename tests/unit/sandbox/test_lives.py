@@ -31,7 +31,7 @@ from consumers.sandbox.contracts import (
     SeatsOutOfRangeError,
     StartIsPastError,
 )
-from consumers.sandbox.marketplace import MessageNotFoundError
+from consumers.sandbox.courier import MessageNotFoundError
 from tests.unit.sandbox.story import ANALYTICAL_ENGINES, COMPILERS_INC, END_OF_MAY, END_OF_NEXT_MAY, NOON, Stage
 
 A_YEAR_ON = SuccessorTerms(until=END_OF_NEXT_MAY)

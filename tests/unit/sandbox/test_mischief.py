@@ -118,6 +118,57 @@ def test_a_message_waits_as_long_as_planned() -> None:
     assert (len(stage.sent), stage.marketplace.waiting) == (4, 0)
 
 
+def told(stage: Stage) -> list[tuple[bool, str]]:
+    """Tell what has become of each message, the first sent first."""
+    return [(message.delivered, message.fate) for message in reversed(stage.marketplace.messages)]
+
+
+@pytest.mark.parametrize(
+    ("share", "fate"),
+    [({"delay_seconds": (2, 2)}, "delayed"), ({"reorder": 1}, "reordered")],
+    ids=["late", "overtaken"],
+)
+def test_what_is_on_its_way_is_told_as_delivered_once_it_came(share: dict[str, Any], fate: str) -> None:
+    """Not before; and what the queue did not take then did not come."""
+    stage = on_a_bad_day(**share)
+    assert {message.delivered for message in buy(stage)} == {False}
+    assert told(stage) == [(False, fate)] * 2
+    stage.marketplace.flush()
+    assert told(stage) == [(True, fate)] * 2
+    buy(stage)
+    stage.queue_takes = False
+    stage.marketplace.flush()
+    assert told(stage) == [(True, fate)] * 2 + [(False, "not-taken")] * 2
+
+
+def test_a_message_that_is_sent_again_has_come() -> None:
+    """Whether it was lost or not taken; one that came before has come, whatever becomes of it now."""
+    stage = on_a_bad_day(drop=1)
+    buy(stage)
+    stage.marketplace.mischief.set(MischiefPlan())
+    stage.queue_takes = False
+    buy(stage)
+    assert told(stage) == [(False, "dropped")] * 2 + [(False, "not-taken")] * 2
+    stage.queue_takes = True
+    for number in (1, 2, 3):
+        stage.marketplace.send_again(number)
+    stage.queue_takes = False
+    assert not stage.marketplace.send_again(2).delivered
+    assert told(stage) == [(True, "dropped"), (True, "dropped"), (True, "sent"), (False, "not-taken")]
+
+
+def test_one_copy_that_came_is_enough() -> None:
+    """The message has come, also if the queue did not take the other one."""
+    stage = on_a_bad_day(duplicate=1, delay_seconds=(2, 3))
+    buy(stage)
+    stage.clock.move(timedelta(seconds=2.5))
+    stage.marketplace.tick()
+    assert (sorted(numbers(stage)), stage.marketplace.waiting) == ([1, 2], 2)
+    stage.queue_takes = False
+    stage.marketplace.flush()
+    assert told(stage) == [(True, "duplicated")] * 2
+
+
 def fates(seed: int) -> list[str]:
     """Play two hundred messages on a day of this seed."""
     stage = on_a_bad_day(seed=seed, drop=0.2, duplicate=0.2, reorder=0.2)
