@@ -150,7 +150,7 @@ class Mischief:
             verdict = Verdict(
                 spelling=dice.choice([Spelling.DOCUMENTATION, Spelling.SAMPLES]) if respelled else Spelling.EVENTS,
                 delays=delays[:copies],
-                is_overtaken=overtaken and copies > 0 and not any(delays),
+                is_overtaken=overtaken and copies > 0,
             )
             done = {
                 "dropped": lost,

@@ -87,6 +87,30 @@ def test_a_message_can_be_overtaken_by_the_next_one() -> None:
     assert numbers(stage)[4:] == [5, 6]
 
 
+def test_a_message_can_be_overtaken_and_wait_too() -> None:
+    """It comes behind the next one when both have waited; if none comes, a minute after its own delay."""
+    stage = on_a_bad_day(reorder=1, delay_seconds=(2, 2))
+    buy(stage)
+    stage.marketplace.mischief.set(MischiefPlan(delay_seconds=(3, 3)))
+    buy(stage)
+    assert stage.marketplace.mischief.state.done == {"delayed": 2}
+    stage.clock.move(timedelta(seconds=2))
+    stage.marketplace.tick()
+    assert stage.sent == []
+    stage.clock.move(timedelta(seconds=1))
+    stage.marketplace.tick()
+    assert numbers(stage) == [3, 1, 2, 4]
+    stage.marketplace.mischief.set(MischiefPlan(reorder=1, delay_seconds=(2, 2)))
+    buy(stage)
+    assert stage.marketplace.mischief.state.done == {"delayed": 2, "reordered": 2}
+    stage.clock.move(OVERTAKEN_LONGEST)
+    stage.marketplace.tick()
+    assert len(stage.sent) == 4
+    stage.clock.move(timedelta(seconds=2))
+    stage.marketplace.tick()
+    assert numbers(stage)[4:] == [5, 6]
+
+
 def test_a_license_can_be_spelled_as_documentation_and_samples_do() -> None:
     """The id at its end is the same; other messages name no license and stay as they are."""
     stage = on_a_bad_day(respell=1)
