@@ -315,6 +315,11 @@ class Contract:
         return self.status in _GOES_ON
 
     @property
+    def can_be_followed(self) -> bool:
+        """Whether another agreement can take its place: not if it was broken off."""
+        return self.status not in _BROKEN_OFF
+
+    @property
     def is_told_by_events(self) -> bool:
         """Whether EventBridge tells of it."""
         return self.generation is not Generation.LEGACY
@@ -424,7 +429,7 @@ def succeed(
         StartIsPastError: it would start before it is signed.
         EndNotLaterError: it would end before it begins.
     """
-    if predecessor.status in _BROKEN_OFF:
+    if not predecessor.can_be_followed:
         raise ContractHasEndedError(predecessor)
     starts_at = _read_start(terms.starts_at, at=at)
     if terms.until <= starts_at:

@@ -17,7 +17,14 @@ from flask.typing import ResponseReturnValue
 from marshmallow import ValidationError
 
 from consumers.sandbox import forms, sides, words
-from consumers.sandbox.contracts import Contract, Generation, Intent, MarketplaceRefusedError, Product
+from consumers.sandbox.contracts import (
+    AgreementStatus,
+    Contract,
+    Generation,
+    Intent,
+    MarketplaceRefusedError,
+    Product,
+)
 from consumers.sandbox.control import status_of
 from consumers.sandbox.faults import FaultPlan, Faults
 from consumers.sandbox.ledger_window import LedgerWindow
@@ -45,7 +52,15 @@ class _Problem(NamedTuple):
 
     status: HTTPStatus
     form: str
+    """Empty if it is about the page as a whole."""
     errors: forms.Errors
+
+    def beside(self, offered: frozenset[str]) -> "_Problem":
+        """Tell it at the top of the page where its form is none of those that are offered."""
+        if self.form in offered:
+            return self
+        said = [sentence for sentences in self.errors.values() for sentence in sentences]
+        return self._replace(form="", errors={"": said})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,10 +278,12 @@ class Pages:
         except MarketplaceRefusedError as error:
             return self._contracts_page(_problem("", error))
         (line,) = self._compared([sides.chain_of(market.book, contract)])
+        offered = _offered(contract)
         return self._rendered(
             "contract.html",
-            problem,
+            problem and problem.beside(offered),
             contract=contract,
+            offered=offered,
             product=market.product_of(contract),
             line=line,
             token=market.issue_token(agreement_id) if contract.is_active else None,
@@ -307,6 +324,22 @@ class Pages:
             **shown,
         )
         return rendered, HTTPStatus.OK if problem is None else problem.status
+
+
+def _offered(contract: Contract) -> frozenset[str]:
+    """The acts that the page of a contract has a form for."""
+    offered = {"notices"}
+    if contract.is_active:
+        offered |= {"seats", "extend", "at-end", "expire", "cancel", "terminate"}
+    elif contract.status is not AgreementStatus.ARCHIVED:
+        offered.add("archive")
+    if contract.is_active and not contract.has_started:
+        offered.add("start")
+    if contract.is_active and contract.generation is Generation.LEGACY:
+        offered.add("opt-in")
+    if contract.can_be_followed:
+        offered |= {"renew", "replace"}
+    return frozenset(offered)
 
 
 def _typed() -> forms.Typed:

@@ -457,6 +457,52 @@ def test_the_page_keeps_what_was_typed_and_says_what_is_wrong(sandbox: Sandbox) 
     assert submit(sandbox, f"{path}/explode").status == 404
 
 
+@pytest.mark.parametrize(
+    ("act", "typed"),
+    [
+        ("seats", {"seats.users": "77"}),
+        ("seats", {"seats.users": "many"}),
+        ("renew", {"seats.users": "7", "until": "2999-05-31"}),
+        ("replace", {"seats.users": "7", "until": "2999-05-31"}),
+        ("extend", {"until": "2999-06-30"}),
+        ("at-end", {"at_end": "EXPIRE", "by": "ACCEPTOR"}),
+        ("start", {}),
+        ("opt-in", {}),
+        ("expire", {}),
+        ("cancel", {}),
+        ("terminate", {}),
+    ],
+)
+def test_a_form_that_is_not_offered_any_more_says_what_is_wrong(
+    sandbox: Sandbox, act: str, typed: dict[str, str]
+) -> None:
+    """As when the contract ended in another tab: once, at the top of the page."""
+    agreement_id = bought(sandbox)
+    sandbox.marketplace.cancel(agreement_id)
+    answer = submit(sandbox, f"/contracts/{agreement_id}/{act}", **typed)
+    reason = "Give a whole number" if typed.get("seats.users") == "many" else "This contract has ended (CANCELLED)."
+    assert answer.status == (422 if "number" in reason else 409)
+    assert answer.text.count(f"<strong>Not done.</strong> {reason}") == 1
+    assert answer.text.count(reason) == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"), [("start", "This contract runs since"), ("opt-in", "This contract is concurrent: only a legacy")]
+)
+def test_a_button_that_an_active_contract_lacks_says_what_is_wrong(sandbox: Sandbox, act: str, reason: str) -> None:
+    """As when it was started, or opted in, in another tab."""
+    answer = submit(sandbox, f"/contracts/{bought(sandbox)}/{act}")
+    assert answer.status == 409
+    assert f"<strong>Not done.</strong> {reason}" in answer.text
+
+
+def test_a_form_that_is_offered_says_what_is_wrong_beside_itself(sandbox: Sandbox) -> None:
+    """And nowhere else."""
+    wrong = submit(sandbox, f"/contracts/{bought(sandbox)}/renew", **{"seats.users": "0", "until": "2999-05-31"})
+    assert (wrong.status, "<strong>Not done.</strong>" in wrong.text) == (422, False)
+    assert wrong.text.count("The number of seats must be between") == 1
+
+
 def test_the_page_offers_the_same_day_a_year_later() -> None:
     """The 29th of February has none, and the last year there is has no next one."""
     leap_day = datetime(2028, 2, 29, 12, 0, tzinfo=UTC)
