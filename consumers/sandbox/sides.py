@@ -100,7 +100,9 @@ class _Desk:
 
 def _sides(chain: tuple[Contract, ...], desk: _Desk, *, at: datetime, waiting: int) -> Sides:
     live = tuple(contract for contract in chain if contract.is_live(at=at))
-    shown = _find(chain, desk.licenses_of(chain[0].account_id))
+    # Of what nobody links, such as a partner's renewal, the ledger has a license for each agreement.
+    live_first = (*live, *(contract for contract in chain if contract not in live))
+    shown = _find(live_first, desk.licenses_of(chain[0].account_id))
     if desk.silence is not None and shown is None:
         return Sides(chain=chain, live=live, shown=None, verdict=Verdict.UNKNOWN, reason=desk.silence)
     sides = Sides(chain=chain, live=live, shown=shown, verdict=Verdict.AGREE, reason="")
@@ -117,12 +119,12 @@ def _judged(sides: Sides, verdict: Verdict, reason: str) -> Sides:
 
 
 def _find(chain: Sequence[Contract], licenses: Sequence[ShownLicense]) -> ShownLicense | None:
+    """Find the license of the first agreement that has one."""
     there = [license_ for license_ in licenses if license_.status != "folded"]
-    agreements = {contract.agreement_id for contract in chain}
-    arns = {contract.license_arn for contract in chain}
-    for license_ in there:
-        if license_.agreement_id in agreements or license_.license_arn in arns:
-            return license_
+    for contract in chain:
+        for license_ in there:
+            if license_.agreement_id == contract.agreement_id or license_.license_arn == contract.license_arn:
+                return license_
     if chain[0].generation is Generation.CONCURRENT:
         return None
     # A legacy buyer has one license of a product, whose only name is the buyer's.

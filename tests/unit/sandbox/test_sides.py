@@ -87,6 +87,17 @@ def test_the_larger_number_counts_while_two_agreements_are_live() -> None:
     assert beside(SHOWN, chain=(renewed, CONTRACT)).verdict is Verdict.AGREE
 
 
+def test_a_live_agreement_is_compared_with_the_license_that_it_gives() -> None:
+    """A partner's renewal is another license in the ledger, since nobody is told that it follows: the old one ended."""
+    before = replace(CONTRACT, status=AgreementStatus.RENEWED)
+    renewed = replace(CONTRACT, agreement_id="agmt-renewed", quantities={"users": 9}, license_arn="arn-of-its-own")
+    given = shown(license_id="02", agreement_id="agmt-renewed", license_arn="arn-of-its-own", seats_max=9)
+    sides = beside(shown(status="lapsed"), given, chain=(renewed, before))
+    assert (sides.shown, sides.verdict) == (given, Verdict.AGREE)
+    over = (replace(renewed, status=AgreementStatus.CANCELLED), before)
+    assert beside(shown(status="lapsed"), given, chain=over).shown == given
+
+
 def test_an_end_agrees_once_the_ledger_gives_nothing() -> None:
     """A date that passed without a word differs for a while, and it is said why."""
     over = (replace(CONTRACT, status=AgreementStatus.CANCELLED),)
