@@ -147,10 +147,13 @@ class ContractsOverlapError(MarketplaceRefusedError):
 
 
 class TooManyContractsError(MarketplaceRefusedError):
-    """The sandbox keeps its contracts in memory and has a limit."""
+    """The sandbox has its contracts in memory, and so a limit."""
 
     def __init__(self, contracts_max: int) -> None:
-        super().__init__(f"The sandbox holds {contracts_max} contracts and takes no more. Start it again to empty it.")
+        super().__init__(
+            f"The sandbox holds {contracts_max} contracts and takes no more. "
+            "To begin anew, stop it and remove its file."
+        )
 
 
 class ProductNotFoundError(MarketplaceRefusedError):

@@ -188,12 +188,12 @@ def test_an_unknown_agreement_is_named_in_the_refusal() -> None:
 
 
 def test_a_full_sandbox_takes_no_more_contracts() -> None:
-    """Everything has a limit."""
+    """Everything has a limit; what it keeps is not emptied by starting it again."""
     marketplace = Stage().marketplace
     marketplace.contracts_max = 3
     for _ in range(3):
         marketplace.buy(account_id=ANALYTICAL_ENGINES, seats=1, until=END_OF_MAY)
-    with pytest.raises(TooManyContractsError):
+    with pytest.raises(TooManyContractsError, match=r"stop it and remove its file\.$"):
         marketplace.buy(account_id=ANALYTICAL_ENGINES, seats=1, until=END_OF_MAY)
 
 
