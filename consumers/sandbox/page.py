@@ -320,7 +320,7 @@ class Pages:
             find=market.find,
             window=self._parts.window(),
             misbehaves=self._parts.faults.plan != FaultPlan(),
-            makes_mischief=market.mischief.state.plan.is_any,
+            makes_mischief=market.mischief.state.plan.is_in_force(at=market.now()),
             **shown,
         )
         return rendered, HTTPStatus.OK if problem is None else problem.status

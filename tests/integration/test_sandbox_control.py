@@ -399,10 +399,20 @@ def test_the_page_keeps_mischief_to_its_hours(sandbox: Sandbox) -> None:
     ):
         assert re.search(f'name="{name}" type="(date|time)"( step="1")? value="{value}"', page), name
     assert 'name="hang_seconds" type="number" min="0" max="600" step="any" value="0.5"' in page
+    assert "Mischief is on." not in ask(sandbox, "GET", "/").text
     page = after(sandbox, submit(sandbox, "/mischief", seed="7", drop="100", until="2001-01-01", until_time="12:00"))
     assert "The mischief is over" in page
+    assert "Mischief is on." not in ask(sandbox, "GET", "/").text
     page = after(sandbox, submit(sandbox, "/mischief", seed="7", drop="100"))
     assert (sandbox.marketplace.mischief.state.plan.until, "Mischief is on<" in page) == (None, True)
+    assert "Mischief is on." in ask(sandbox, "GET", "/").text
+
+
+def test_the_form_of_mischief_has_the_seed_that_is_played(sandbox: Sandbox) -> None:
+    """Also 0; where nothing is planned, one to begin with."""
+    assert 'name="seed" type="number" min="0" required value="7"' in ask(sandbox, "GET", "/mischief").text
+    page = after(sandbox, submit(sandbox, "/mischief", seed="0", drop="100"))
+    assert 'name="seed" type="number" min="0" required value="0"' in page
 
 
 def test_a_plan_of_mischief_is_taken_as_it_is_told(sandbox: Sandbox) -> None:
