@@ -290,9 +290,9 @@ def _read_time(value: str) -> datetime:
 def _read_sort(sort: object, party: str) -> _Sort:
     asked = sort if isinstance(sort, dict) else {}
     by, order = asked.get("sortBy", "EndTime"), asked.get("sortOrder", "ASCENDING")
-    if by not in _TIMES or (party == _ACCEPTOR and by != "EndTime"):
+    if not isinstance(by, str) or by not in _TIMES or (party == _ACCEPTOR and by != "EndTime"):
         raise _invalid("INVALID_SORT_BY", "sort", f"An {party} can't sort by {by}.")
-    if order not in {"ASCENDING", "DESCENDING"}:
+    if not isinstance(order, str) or order not in {"ASCENDING", "DESCENDING"}:
         raise _invalid("INVALID_SORT_ORDER", "sort", "sortOrder must be ASCENDING or DESCENDING.")
     return _Sort(by=by, order=order)
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from flask import Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from consumers.sandbox import wire
 from consumers.sandbox.control import ControlApi, problem, problem_of
@@ -20,6 +20,7 @@ from consumers.sandbox.page import PageParts, Pages
 from consumers.sandbox.signing import SigningKey
 
 BODY_BYTES_MAX = 1_000_000
+_INTERNAL = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def make_app(
@@ -93,11 +94,17 @@ def make_app(
         response.headers["Cache-Control"] = "no-store"
         return response
 
+    @app.errorhandler(RecursionError)
+    def nested_too_deeply(_error: RecursionError) -> ResponseReturnValue:
+        return failed(BadRequest("The request is nested too deeply."))
+
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> ResponseReturnValue:
+        if "X-Amz-Target" in request.headers:
+            return {"__type": error.name.replace(" ", ""), "message": error.description}, error.code or _INTERNAL
         if request.path.startswith("/sandbox/"):
             return problem_of(error)
-        return render_template("error.html", error=error), error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+        return render_template("error.html", error=error), error.code or _INTERNAL
 
     return app
 

@@ -60,7 +60,7 @@ def read_page_token(token: object, question: str, *, kinds: tuple[type, ...]) ->
     """
     try:
         asked, *place = json.loads(base64.urlsafe_b64decode(str(token)))
-    except (ValueError, TypeError, binascii.Error):
+    except (ValueError, TypeError, RecursionError, binascii.Error):
         raise PageTokenIsMadeUpError from None
     if asked != question or [type(value) for value in place] != list(kinds):
         raise PageTokenIsMadeUpError

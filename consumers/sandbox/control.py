@@ -304,12 +304,15 @@ class ControlApi:
 
     def show_faults(self) -> Response:
         """Tell the plan of faults in force."""
-        return jsonify(asdict(self._faults.plan))
+        return _faults(self._faults.plan)
 
     def set_faults(self) -> Response:
         """Put another plan of faults in force."""
-        self._faults.set(FaultPlan(**FaultPlanSchema().load(request.get_json())))
-        return self.show_faults()
+        plan = FaultPlan(**FaultPlanSchema().load(request.get_json()))
+        # What can't be told, since a row of it is nested too deeply, is not set either.
+        told = _faults(plan)
+        self._faults.set(plan)
+        return told
 
     def clear_faults(self) -> Response:
         """Behave again."""
@@ -383,6 +386,10 @@ def _happening(happening: Happening) -> dict[str, Any]:
         "successor_id": outcome.contract.agreement_id if outcome.predecessor else None,
         "messages": [message.title for message in outcome.messages],
     }
+
+
+def _faults(plan: FaultPlan) -> Response:
+    return jsonify(asdict(plan))
 
 
 def _message(message: Message) -> dict[str, Any]:

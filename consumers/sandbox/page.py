@@ -4,12 +4,12 @@ Every button does what a buyer or AWS would do. Nothing needs a script; where th
 looked at again by itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from itertools import islice
+from math import ceil
 from typing import Any, Final, NamedTuple
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -70,6 +70,17 @@ class _Journey:
     start: datetime
     end: datetime
     happened: tuple[Happening, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sheet:
+    """One of the pages of a long list."""
+
+    items: Sequence[Any]
+    number: int
+    """From 1 on."""
+    last: int
+    """The number of the last one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -255,17 +266,15 @@ class Pages:
 
     def _contracts_page(self, problem: _Problem | None = None) -> ResponseReturnValue:
         market = self._marketplace
-        number = max(1, request.args.get("page", default=1, type=int))
-        first = (number - 1) * CHAINS_PER_PAGE
         firsts = list(dict.fromkeys(contract.initial_agreement_id for contract in reversed(market.contracts)))
-        shown = [market.find(one) for one in islice(firsts, first, first + CHAINS_PER_PAGE)]
+        sheet = _sheet(firsts, size=CHAINS_PER_PAGE)
+        shown = [market.find(one) for one in sheet.items]
         return self._rendered(
             "contracts.html",
             problem,
             product=self._product(),
             lines=self._compared([sides.chain_of(market.book, contract) for contract in shown]),
-            number=number,
-            has_more=len(firsts) > first + CHAINS_PER_PAGE,
+            sheet=sheet,
             generations=Generation,
             defaults={"account_id": _ACCOUNT_IN_EXAMPLES, "until": words.year_after(market.now())},
             environment=self._parts.environment(),
@@ -340,6 +349,13 @@ def _offered(contract: Contract) -> frozenset[str]:
     if contract.can_be_followed:
         offered |= {"renew", "replace"}
     return frozenset(offered)
+
+
+def _sheet(items: Sequence[Any], *, size: int) -> _Sheet:
+    """Take the page that is asked for, or the last one if there are not as many."""
+    last = max(1, ceil(len(items) / size))
+    number = min(max(1, request.args.get("page", default=1, type=int)), last)
+    return _Sheet(items=items[(number - 1) * size : number * size], number=number, last=last)
 
 
 def _typed() -> forms.Typed:

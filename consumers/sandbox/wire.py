@@ -87,7 +87,7 @@ def _failed(operation: _Operation) -> WireError:
 def _parse(payload: bytes) -> Json:
     try:
         request = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise WireError("SerializationException", "The request is not JSON.") from None
     if not isinstance(request, dict):
         raise WireError("SerializationException", "The request is not a JSON object.")

@@ -15,6 +15,7 @@ import boto3
 import pytest
 
 from consumers.sandbox import FaultPlan, Sandbox, SandboxSettings
+from consumers.sandbox.app import BODY_BYTES_MAX
 
 FULFILLMENT = "http://ledger.test:8080/marketplace/register"
 ANALYTICAL_ENGINES = "111122223333"
@@ -175,6 +176,29 @@ def test_errors_of_http_itself_are_problems_too(sandbox: Sandbox) -> None:
     assert (wrong_method.status, wrong_method.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
     assert "POST" in wrong_method.headers["Allow"]
     assert ask(sandbox, "GET", "/sandbox/nothing").json()["code"] == "NOT_FOUND"
+
+
+def test_json_that_is_nested_too_deeply_is_a_bad_request(sandbox: Sandbox) -> None:
+    """Also where it can be read and not be told again: then nothing has changed."""
+    for body in ("[" * 200_000, '{"rows": {"agmt-1": [{"Value": ' + '{"x":' * 700 + "1" + "}" * 700 + "}]}}"):
+        answer = ask(sandbox, "PUT", "/sandbox/faults", body)
+        assert (answer.status, answer.json()["code"]) == (400, "BAD_REQUEST")
+        assert sandbox.faults.plan == FaultPlan()
+
+
+def test_a_client_of_aws_gets_json_whatever_is_wrong(sandbox: Sandbox) -> None:
+    """Also where the request is refused before it is read."""
+    call = {"X-Amz-Target": "AWSMPEntitlementService.GetEntitlements"}
+    answer = ask(sandbox, "POST", "/", "x" * (BODY_BYTES_MAX + 1), **call)
+    assert (answer.status, answer.json()["__type"]) == (413, "RequestEntityTooLarge")
+
+
+def test_a_page_behind_the_last_one_is_the_last_one(sandbox: Sandbox) -> None:
+    """Whatever the number is."""
+    bought(sandbox)
+    for number in ("0", "2", "99999999999999999999", "many"):
+        answer = ask(sandbox, "GET", f"/?page={number}")
+        assert (answer.status, answer.text.count("<article")) == (200, 1)
 
 
 def test_a_plan_of_faults_is_set_counted_down_and_ended(sandbox: Sandbox) -> None:

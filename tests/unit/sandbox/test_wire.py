@@ -54,7 +54,7 @@ def test_an_operation_that_is_not_there_is_unknown() -> None:
         assert (answer.status, answer.body["__type"]) == (400, "UnknownOperationException")
 
 
-@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'"x"', b"\xff\xfe{}"])
+@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'"x"', b"\xff\xfe{}", b"[" * 200_000])
 def test_what_is_no_json_object_is_refused(payload: bytes) -> None:
     """Before anything is looked up."""
     answer = wire.answer(target=ENTITLEMENTS, payload=payload, marketplace=Stage().marketplace, faults=Faults())
@@ -81,6 +81,7 @@ def test_what_is_no_json_object_is_refused(payload: bytes) -> None:
         {"ProductCode": SOFTPHONE.code, "NextToken": base64.b64encode(b"[]").decode()},
         {"ProductCode": SOFTPHONE.code, "NextToken": base64.b64encode(b"7").decode()},
         {"ProductCode": SOFTPHONE.code, "NextToken": "ä"},
+        {"ProductCode": SOFTPHONE.code, "NextToken": base64.b64encode(b"[" * 200_000).decode()},
     ],
 )
 def test_a_wrong_question_about_entitlements_is_an_invalid_parameter(request_: dict[str, Any]) -> None:
