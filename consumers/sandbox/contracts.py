@@ -200,6 +200,13 @@ class StartIsPastError(MarketplaceRefusedError):
         super().__init__(f"The start must not be before {_moment(now)}.")
 
 
+class TrialEndOutsideError(MarketplaceRefusedError):
+    """A free trial is a part of its contract."""
+
+    def __init__(self, starts_at: datetime, until: datetime) -> None:
+        super().__init__(f"A free trial must end after {_moment(starts_at)}, and not after {_moment(until)}.")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Product:
     """A listing of the seller: what is sold, and the dimensions by which its seats are counted."""
@@ -388,12 +395,15 @@ def sign(
         SeatsOutOfRangeError: fewer than one seat in all, or more than AWS can count.
         StartIsPastError: it would start before it is signed.
         EndNotLaterError: it would end before it begins.
+        TrialEndOutsideError: its free trial would end before it begins, or later than it ends itself.
     """
     if not _ACCOUNT_ID.fullmatch(buyer.account_id):
         raise AccountIdMalformedError
     starts_at = _read_start(offer.starts_at, at=at)
     if until <= starts_at:
         raise EndNotLaterError(starts_at)
+    if offer.trial_ends_at is not None and not starts_at < offer.trial_ends_at <= until:
+        raise TrialEndOutsideError(starts_at, until)
     at_end = offer.at_end or AtEnd.RENEW
     return Contract(
         agreement_id=ids.agreement_id,

@@ -40,6 +40,7 @@ _FIELD_OF_REFUSAL: Final[Mapping[type[MarketplaceRefusedError], str]] = {
     contracts.SeatsOutOfRangeError: "seats",
     contracts.StartIsPastError: "starts_at",
     contracts.EndNotLaterError: "until",
+    contracts.TrialEndOutsideError: "trial_ends_at",
     ClockGoesForwardError: "to",
 }
 _STEPS: Final[Mapping[str, timedelta]] = {

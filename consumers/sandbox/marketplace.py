@@ -168,6 +168,7 @@ class Marketplace:
             SeatsOutOfRangeError: fewer than one seat, or more than AWS can count.
             StartIsPastError: it would start before it is signed.
             EndNotLaterError: it would end before it begins.
+            TrialEndOutsideError: its free trial would end before it begins, or later than it ends itself.
             AnotherContractIsActiveError: the listing is a legacy one, and this buyer has a contract.
             TooManyContractsError: the sandbox is full.
         """

@@ -62,13 +62,15 @@ def buy(world: World) -> None:
     again = bool(before) and not is_legacy and dice.random() < 0.3
     account_id = dice.choice(before) if again else f"{len(world.lives) + 1:012d}"
     starts_at = at + timedelta(hours=dice.randint(1, 72)) if not is_legacy and dice.random() < 0.2 else None
-    trial_ends_at = (starts_at or at) + timedelta(days=7) if dice.random() < 0.2 else None
+    has_trial = dice.random() < 0.2
     life = world.begin(account_id=account_id, is_legacy=is_legacy, via_partner=via_partner)
+    seats, until = dice.randint(1, 9), (starts_at or at) + world.some_days()
+    trial_ends_at = min((starts_at or at) + timedelta(days=7), until) if has_trial else None
     world.tell(f"{buy.__doc__} Legacy: {is_legacy}, by a partner: {via_partner}, trial until {trial_ends_at}.")
     outcome = world.sandbox.marketplace.buy(
         account_id=account_id,
-        seats=dice.randint(1, 9),
-        until=(starts_at or at) + world.some_days(),
+        seats=seats,
+        until=until,
         generation=Generation.LEGACY if is_legacy else Generation.CONCURRENT,
         offer=Offer(starts_at=starts_at, trial_ends_at=trial_ends_at, via_partner=via_partner),
     )

@@ -481,6 +481,11 @@ def test_the_page_keeps_what_was_typed_and_says_what_is_wrong(sandbox: Sandbox) 
     assert 'aria-describedby="error-buy-seats"' in answer.text
     assert 'value="many"' in answer.text
     assert '<option value="legacy" selected>' in answer.text
+    terms = {"account_id": ANALYTICAL_ENGINES, "seats.users": "5", "until": "2999-05-31"}
+    answer = submit(sandbox, "/buy", **terms, trial_ends_at="2999-06-01")
+    assert re.search(
+        'id="error-buy-trial_ends_at">A free trial must end after .*, and not after 31 May 2999', answer.text
+    )
     path = f"/contracts/{bought(sandbox)}"
     answer = submit(sandbox, f"{path}/extend", until="2001-01-01")
     assert answer.status == 422

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from consumers.sandbox import AgreementStatus, Generation, Marketplace, Message
+from consumers.sandbox import AgreementStatus, Generation, Marketplace, Message, Offer
 from consumers.sandbox.contracts import (
     SEATS_MAX,
     AccountIdMalformedError,
@@ -17,6 +17,7 @@ from consumers.sandbox.contracts import (
     EndNotLaterError,
     SeatsOutOfRangeError,
     TooManyContractsError,
+    TrialEndOutsideError,
 )
 from consumers.sandbox.tokens import TOKEN_LIFETIME, TokenHasExpiredError, TokenIsInvalidError
 from tests.unit.sandbox.story import (
@@ -31,6 +32,7 @@ from tests.unit.sandbox.story import (
     numbered_ids,
 )
 
+DAY = timedelta(days=1)
 FIVE_SEATS = {"account_id": ANALYTICAL_ENGINES, "seats": 5, "until": END_OF_MAY}
 
 
@@ -154,6 +156,9 @@ def test_a_contract_past_its_date_keeps_that_date_when_it_is_let_expire() -> Non
         ({"seats": -1}, SeatsOutOfRangeError),
         ({"seats": SEATS_MAX + 1}, SeatsOutOfRangeError),
         ({"until": NOON}, EndNotLaterError),
+        ({"offer": Offer(trial_ends_at=NOON)}, TrialEndOutsideError),
+        ({"offer": Offer(trial_ends_at=NOON + DAY, starts_at=NOON + 2 * DAY)}, TrialEndOutsideError),
+        ({"offer": Offer(trial_ends_at=END_OF_NEXT_MAY)}, TrialEndOutsideError),
         ({"account_id": "12345678901"}, AccountIdMalformedError),
         ({"account_id": "１" * 12}, AccountIdMalformedError),  # noqa: RUF001  full-width digits are the point
     ],
