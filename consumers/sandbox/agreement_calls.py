@@ -158,7 +158,7 @@ def _summary(contract: Contract, marketplace: Marketplace) -> Json:
 
 def _has_license(contract: Contract, marketplace: Marketplace) -> bool:
     """Whether its license exists: that of a future-dated agreement comes with its start."""
-    return contract.starts_at <= marketplace.now()
+    return contract.gives_license and contract.starts_at <= marketplace.now()
 
 
 def _end_time_behavior(contract: Contract) -> Json:

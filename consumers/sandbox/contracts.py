@@ -320,6 +320,11 @@ class Contract:
         return self.status is AgreementStatus.ACTIVE
 
     @property
+    def gives_license(self) -> bool:
+        """Whether there is a license from its start on: one that ended before gives none."""
+        return self.has_started or self.starts_at < self.ends_at
+
+    @property
     def goes_on(self) -> bool:
         """Whether it has not ended, or another one has taken its place."""
         return self.status in _GOES_ON
@@ -542,13 +547,13 @@ def opt_in(contract: Contract) -> Contract:
 
 
 def end(contract: Contract, *, status: AgreementStatus, at: datetime) -> Contract:
-    """End the agreement now, or on its own date if that is past.
+    """End the agreement now, or on its own date if that is past; one that has not started ends as it would start.
 
     Raises:
         ContractHasEndedError: it ended before.
     """
     _require_active(contract)
-    return replace(contract, status=status, ends_at=min(contract.ends_at, at))
+    return replace(contract, status=status, ends_at=_cut_short(contract, at=at))
 
 
 def archive(contract: Contract, *, at: datetime) -> Contract:
@@ -559,12 +564,16 @@ def archive(contract: Contract, *, at: datetime) -> Contract:
     """
     if contract.status is AgreementStatus.ARCHIVED:
         raise ContractHasEndedError(contract)
-    return replace(contract, status=AgreementStatus.ARCHIVED, ends_at=min(contract.ends_at, at))
+    return replace(contract, status=AgreementStatus.ARCHIVED, ends_at=_cut_short(contract, at=at))
 
 
 def _require_active(contract: Contract) -> None:
     if not contract.is_active:
         raise ContractHasEndedError(contract)
+
+
+def _cut_short(contract: Contract, *, at: datetime) -> datetime:
+    return max(contract.starts_at, min(contract.ends_at, at))
 
 
 def _read_start(starts_at: datetime | None, *, at: datetime) -> datetime:

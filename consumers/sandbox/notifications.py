@@ -125,6 +125,7 @@ class Announcements:
     def of_end(self, contract: Contract, *, license_gone: bool, at: datetime) -> tuple[Message, ...]:
         """Say that the agreement ended and its license is gone, unless another agreement gives the same license.
 
+        Of a contract that ended before its start there was no license, and no legacy buyer was told of it.
         A legacy contract that expires is told by `entitlement-updated` alone; the unsubscribe messages are those of a
         buyer who leaves before.
         """
@@ -172,10 +173,12 @@ class Announcements:
         )
 
     def _license_gone(self, contract: Contract, *, at: datetime, if_: bool) -> tuple[Message, ...]:
-        return (self._license(contract, "Deprovisioned", at=at),) if if_ and contract.is_told_by_events else ()
+        if not (if_ and contract.gives_license and contract.is_told_by_events):
+            return ()
+        return (self._license(contract, "Deprovisioned", at=at),)
 
     def _legacy_end(self, contract: Contract, *, at: datetime) -> tuple[Message, ...]:
-        if not contract.is_told_by_notifications:
+        if not (contract.gives_license and contract.is_told_by_notifications):
             return ()
         if contract.status not in _LEFT:
             return (self._entitlement(contract, at=at),)

@@ -188,6 +188,41 @@ def test_a_future_dated_contract_has_its_license_from_its_start() -> None:
         stage.marketplace.start(contract.agreement_id)
 
 
+@pytest.mark.parametrize(
+    ("generation", "told"), [(Generation.CONCURRENT, [ENDED]), (Generation.LEGACY, []), (Generation.OPTED_IN, [ENDED])]
+)
+def test_a_contract_that_ends_before_its_start_never_had_a_license(generation: Generation, told: list[str]) -> None:
+    """None is deprovisioned, nobody unsubscribes who never subscribed, and it does not end before it starts."""
+    stage = Stage()
+    contract = bought(stage, generation, Offer(starts_at=NEW_YEAR))
+    ended = stage.marketplace.cancel(contract.agreement_id).contract
+    assert (ended.starts_at, ended.ends_at) == (NEW_YEAR, NEW_YEAR)
+    assert titles(stage) == told
+    away = stage.marketplace.archive(bought(stage, offer=Offer(starts_at=NEW_YEAR)).agreement_id).contract
+    assert (away.starts_at, away.ends_at) == (NEW_YEAR, NEW_YEAR)
+
+
+def test_a_renewal_that_is_replaced_before_its_start_never_had_a_license() -> None:
+    """Another agreement takes its place; the one that runs is not concerned."""
+    stage = Stage()
+    first = bought(stage)
+    second = stage.marketplace.succeed(
+        first.agreement_id, SuccessorTerms(until=END_OF_NEXT_MAY, starts_at=END_OF_MAY)
+    ).contract
+    stage.sent.clear()
+    stage.marketplace.succeed(second.agreement_id, SuccessorTerms(until=END_OF_NEXT_MAY, intent=Intent.REPLACE))
+    assert titles(stage) == [ENDED, CREATED, UPDATED]
+
+
+def test_a_contract_whose_day_came_had_a_license() -> None:
+    """Though nobody was told of its start."""
+    stage = Stage()
+    contract = bought(stage, offer=Offer(starts_at=NEW_YEAR))
+    stage.clock.at = NEW_YEAR + timedelta(days=1)
+    assert stage.marketplace.cancel(contract.agreement_id).contract.ends_at == stage.clock.at
+    assert titles(stage) == [ENDED, GONE]
+
+
 def test_a_renewal_can_be_signed_ahead() -> None:
     """The old one runs on to its date, with no message but that of the signature."""
     stage = Stage()

@@ -224,6 +224,19 @@ def test_a_wrong_search_is_a_validation_error_with_its_reason(request_: dict[str
     assert (answer.status, answer.body["__type"], answer.body["reason"]) == (400, "ValidationException", reason)
 
 
+def test_an_agreement_that_ended_before_its_start_gave_no_license() -> None:
+    """Not on the day on which it would have begun either."""
+    stage = Stage()
+    contract = bought(stage, offer=Offer(starts_at=NEW_YEAR))
+    stage.marketplace.cancel(contract.agreement_id)
+    for at in (NOON, NEW_YEAR + timedelta(days=1)):
+        stage.clock.at = at
+        (summary,) = search(stage)
+        assert "entitlements" not in summary
+        assert summary["endTime"] == summary["startTime"]
+        assert found_ids(stage, LicenseArn=contract.license_arn) == []
+
+
 def test_an_opted_in_row_has_both_names() -> None:
     """CustomerIdentifier and LicenseArn; a legacy one is not found by an ARN that AWS does not show."""
     stage = Stage()
