@@ -18,7 +18,7 @@ from consumers.sandbox.aws_json import (
     write_page_token,
 )
 from consumers.sandbox.book import Place, place
-from consumers.sandbox.contracts import AtEnd, Contract, ContractNotFoundError, Party
+from consumers.sandbox.contracts import AtEnd, Contract, ContractNotFoundError, NoRenewal, Party
 from consumers.sandbox.marketplace import Marketplace
 from consumers.sandbox.notices import SELLER_ACCOUNT_ID
 
@@ -168,7 +168,7 @@ def _end_time_behavior(contract: Contract) -> Json:
     if contract.at_end is AtEnd.REPLACE:
         return {"type": "REPLACE"}
     if contract.opted_out_by is None:
-        return {"type": "EXPIRE", "reasonCode": "NO_RENEWAL_TERM"}
+        return {"type": "EXPIRE", "reasonCode": contract.no_renewal or NoRenewal.NO_RENEWAL_TERM}
     return {"type": "EXPIRE", "reasonCode": _opted_out(contract.opted_out_by), **offer}
 
 

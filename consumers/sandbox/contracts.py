@@ -86,6 +86,15 @@ class Party(StrEnum):
     PROPOSER = "PROPOSER"
 
 
+class NoRenewal(StrEnum):
+    """Why an agreement can't renew, though nobody opted out (AWS's `reasonCode`)."""
+
+    NO_RENEWAL_TERM = "NO_RENEWAL_TERM"
+    """Its offer has no renewal."""
+    RENEWAL_LIMIT_EXHAUSTED = "RENEWAL_LIMIT_EXHAUSTED"
+    """It was renewed as often as its offer allows."""
+
+
 class PredecessorEnds(StrEnum):
     """When the agreement before ends, once another one takes its place."""
 
@@ -303,6 +312,8 @@ class Contract:
     """Who does not want it to renew."""
     has_started: bool
     """Whether it was told that there is a license: a future-dated agreement waits for its day."""
+    no_renewal: NoRenewal | None = None
+    """Why it can't renew, though nobody opted out."""
 
     @property
     def seats(self) -> int:
@@ -510,14 +521,22 @@ def renew(contract: Contract, *, until: datetime) -> Contract:
     return replace(contract, ends_at=until)
 
 
-def decide_end(contract: Contract, *, at_end: AtEnd, by: Party) -> Contract:
-    """Decide what becomes of a contract at its end; `by` is who opts out, if it is to expire.
+def decide_end(contract: Contract, *, at_end: AtEnd, by: Party, reason: NoRenewal | None) -> Contract:
+    """Decide what becomes of a contract at its end.
+
+    Args:
+        contract: which one.
+        at_end: what becomes of it.
+        by: who opts out, if it is to expire.
+        reason: why it is to expire though nobody opts out.
 
     Raises:
         ContractHasEndedError: the contract is over.
     """
     _require_active(contract)
-    return replace(contract, at_end=at_end, opted_out_by=by if at_end is AtEnd.EXPIRE else None)
+    if at_end is not AtEnd.EXPIRE:
+        return replace(contract, at_end=at_end, opted_out_by=None, no_renewal=None)
+    return replace(contract, at_end=at_end, opted_out_by=by if reason is None else None, no_renewal=reason)
 
 
 def start(contract: Contract, *, at: datetime) -> Contract:

@@ -9,7 +9,7 @@
 | `POST …/{agreement_id}/successor` | 201: another agreement takes its place: terms of a successor, below |
 | `POST …/{agreement_id}/seats` | `{"seats"}`: the buyer has that many from now on |
 | `POST …/{agreement_id}/renew` | `{"until"}`: the same agreement goes on to a later date |
-| `POST …/{agreement_id}/at-end` | `{"at_end", "by"}`: somebody decides what becomes of it at its end |
+| `POST …/{agreement_id}/at-end` | `{"at_end", "by", "reason"}`: somebody decides what becomes of it at its end |
 | `POST …/{agreement_id}/start` | the day of a future-dated contract comes now |
 | `POST …/{agreement_id}/opt-in` | a legacy contract gets a license ARN: Concurrent Agreements |
 | `POST …/{agreement_id}/cancel` | the buyer cancels |
@@ -55,7 +55,8 @@ seconds.
 Changes answer `{"contract", "messages", "predecessor"}`: the contract as it now is, what was sent about it (`fate` is
 `not-taken` for a message that the queue did not take), and the agreement whose place it took.
 
-`by` is `ACCEPTOR` (the buyer, if absent) or `PROPOSER`. `notice` is one of `ending` (with `days` 180, 120, 90, 60 or
+`by` is `ACCEPTOR` (the buyer, if absent) or `PROPOSER`; with the `reason` `NO_RENEWAL_TERM` or
+`RENEWAL_LIMIT_EXHAUSTED` it is nobody. `notice` is one of `ending` (with `days` 180, 120, 90, 60 or
 30), `renewal-upcoming`, `renewal-terms-finalized`, `advisory-issued`, `advisory-resolved`, `cancellation-pending`,
 `cancellation-approved`, `cancellation-rejected`, `cancellation-withdrawn`, `cancellation-invalid`, `refund-completed`,
 `refund-failed`.

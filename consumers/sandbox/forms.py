@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from consumers.sandbox import contracts
 from consumers.sandbox.clock import ClockGoesForwardError
-from consumers.sandbox.contracts import MarketplaceRefusedError, Product
+from consumers.sandbox.contracts import MarketplaceRefusedError, NoRenewal, Product
 from consumers.sandbox.mischief import HANG_SECONDS, MischiefPlan
 from consumers.sandbox.schemas import MischiefSchema, read_start
 
@@ -103,7 +103,9 @@ def end(typed: Typed) -> dict[str, Any]:
 
 
 def decision(typed: Typed) -> dict[str, Any]:
-    """Read what becomes of a contract at its end, for its schema."""
+    """Read what becomes of a contract at its end, for its schema: somebody opts out, or there is a reason."""
+    if typed.get("by") in [*NoRenewal]:
+        return _present(typed, ("at_end",)) | {"reason": typed["by"]}
     return _present(typed, ("at_end", "by"))
 
 

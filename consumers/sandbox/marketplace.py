@@ -23,6 +23,7 @@ from consumers.sandbox.contracts import (
     ContractIds,
     Generation,
     Intent,
+    NoRenewal,
     Offer,
     Party,
     PredecessorEnds,
@@ -236,8 +237,16 @@ class Marketplace:
             self._require_alone(after)
             return self._amend(before, after)
 
-    def decide_end(self, agreement_id: str, *, at_end: AtEnd, by: Party = Party.ACCEPTOR) -> Outcome:
+    def decide_end(
+        self, agreement_id: str, *, at_end: AtEnd, by: Party = Party.ACCEPTOR, reason: NoRenewal | None = None
+    ) -> Outcome:
         """Let the buyer, or the seller, decide what becomes of a contract at its end.
+
+        Args:
+            agreement_id: which contract.
+            at_end: what becomes of it.
+            by: who opts out, if it is to expire.
+            reason: why it is to expire though nobody opts out.
 
         Raises:
             ContractNotFoundError: there is no such contract.
@@ -246,7 +255,7 @@ class Marketplace:
         with self._changing:
             at = self.now()
             before = self.find(agreement_id)
-            after = contracts.decide_end(before, at_end=at_end, by=by)
+            after = contracts.decide_end(before, at_end=at_end, by=by, reason=reason)
             if after == before:
                 return Outcome(contract=before, messages=())
             return self._settle(after, lambda about, settled: about.of_decision(settled, at=at), at=at)

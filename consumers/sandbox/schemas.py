@@ -13,6 +13,7 @@ from consumers.sandbox.contracts import (
     AtEnd,
     Generation,
     Intent,
+    NoRenewal,
     Offer,
     Party,
     PredecessorEnds,
@@ -160,6 +161,7 @@ class DecisionSchema(StrictSchema):
 
     at_end = fields.Enum(AtEnd, by_value=True, required=True)
     by = fields.Enum(Party, by_value=True, load_default=Party.ACCEPTOR)
+    reason = fields.Enum(NoRenewal, by_value=True, allow_none=True, load_default=None)
 
 
 class EndSchema(StrictSchema):

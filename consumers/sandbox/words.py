@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from consumers.sandbox.agenda import Due, Event
-from consumers.sandbox.contracts import AgreementStatus, AtEnd, Contract, Generation, Intent
+from consumers.sandbox.contracts import AgreementStatus, AtEnd, Contract, Generation, Intent, NoRenewal, Party
 from consumers.sandbox.mischief import MischiefPlan
 from consumers.sandbox.notifications import Fate, Message
 from consumers.sandbox.outcomes import Happening, Outcome
@@ -22,6 +22,12 @@ ENDS: Final[Mapping[str, str]] = {
     AtEnd.RENEW.value: "it renews",
     AtEnd.EXPIRE.value: "it ends",
     AtEnd.REPLACE.value: "another offer replaces it",
+}
+DECIDED_BY: Final[Mapping[str, str]] = {
+    Party.ACCEPTOR.value: "the buyer",
+    Party.PROPOSER.value: "the seller",
+    NoRenewal.NO_RENEWAL_TERM.value: "nobody: its offer has no renewal",
+    NoRenewal.RENEWAL_LIMIT_EXHAUSTED.value: "nobody: it was renewed often enough",
 }
 NOTICES: Final[Mapping[str, str]] = {
     **{f"ending-{days}": f"The agreement ends in {days} days" for days in (180, 120, 90, 60, 30)},

@@ -262,6 +262,7 @@ def test_calls_that_hang_are_answered_when_the_sandbox_behaves_again(sandbox: Sa
         ("POST", "contracts/{id}/successor", {"until": "2999-12-31", "seats": {"users": "many"}}),
         ("POST", "contracts/{id}/successor", {"until": "2999-12-31", "predecessor_ends": "soon"}),
         ("POST", "contracts/{id}/at-end", {"at_end": "LATER"}),
+        ("POST", "contracts/{id}/at-end", {"at_end": "EXPIRE", "reason": "TIRED"}),
         ("POST", "contracts/{id}/end", {"status": "ACTIVE"}),
         ("POST", "contracts/{id}/notices", {"notice": "ending", "days": 7}),
         ("POST", "contracts/{id}/notices", {"notice": "birthday"}),
@@ -342,6 +343,8 @@ def test_the_page_plays_a_whole_life_by_forms(sandbox: Sandbox) -> None:
     path = f"/contracts/{second.agreement_id}"
     page = after(sandbox, submit(sandbox, f"{path}/at-end", at_end="RENEW", by="PROPOSER"))
     assert "at its end it renews." in page
+    after(sandbox, submit(sandbox, f"{path}/at-end", at_end="EXPIRE", by="NO_RENEWAL_TERM"))
+    assert sandbox.marketplace.find(second.agreement_id).no_renewal == "NO_RENEWAL_TERM"
     assert "is as before. Messages sent: 1." in after(sandbox, submit(sandbox, f"{path}/notices", notice="ending-30"))
     page = after(sandbox, submit(sandbox, f"{path}/cancel"))
     assert "is cancelled. Messages sent: 2." in page

@@ -212,6 +212,10 @@ def test_every_change_has_its_call(sandbox: Sandbox) -> None:
     first = bought(sandbox)
     decided = ask(sandbox, "POST", f"contracts/{first}/at-end", {"at_end": "EXPIRE", "by": "PROPOSER"})["contract"]
     assert (decided["auto_renews"], decided["opted_out_by"]) == (False, "PROPOSER")
+    decided = ask(
+        sandbox, "POST", f"contracts/{first}/at-end", {"at_end": "EXPIRE", "reason": "RENEWAL_LIMIT_EXHAUSTED"}
+    )["contract"]
+    assert (decided["opted_out_by"], decided["no_renewal"]) == (None, "RENEWAL_LIMIT_EXHAUSTED")
     noticed = ask(sandbox, "POST", f"contracts/{first}/notices", {"notice": "ending", "days": 60})
     (message,) = noticed["messages"]
     assert message["title"] == "Purchase Agreement Ending - Proposer"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consumers.sandbox import AtEnd, Contract, Faults, Generation, Offer, Party, SuccessorTerms, wire
+from consumers.sandbox import AtEnd, Contract, Faults, Generation, NoRenewal, Offer, Party, SuccessorTerms, wire
 from consumers.sandbox.wire import WireAnswer
 from tests.unit.sandbox.story import ANALYTICAL_ENGINES, COMPILERS_INC, END_OF_MAY, END_OF_NEXT_MAY, NOON, Stage
 
@@ -182,6 +182,22 @@ def test_an_agreement_tells_what_becomes_of_it_at_its_end(at_end: AtEnd, behavio
     assert summary.get("endTimeBehaviorReasonCode") == behavior.get("reasonCode")
     stage.marketplace.expire(contract.agreement_id)
     assert "endTimeBehaviorType" not in search(stage)[0]
+
+
+@pytest.mark.parametrize("reason", NoRenewal)
+def test_an_agreement_can_end_though_nobody_opted_out(reason: NoRenewal) -> None:
+    """Its offer has no renewal, or it was renewed as often as it can be; until somebody decides otherwise."""
+    stage = Stage()
+    contract = bought(stage)
+    stage.marketplace.decide_end(contract.agreement_id, at_end=AtEnd.EXPIRE, reason=reason)
+    described = ask(stage, "DescribeAgreement", {"agreementId": contract.agreement_id}).body
+    assert described["endTimeBehavior"] == {"type": "EXPIRE", "reasonCode": reason}
+    assert found_ids(stage, EndTimeBehaviorReasonCode=reason) == [contract.agreement_id]
+    assert stage.bodies()[-1]["detail"]["renewalSummary"]["disabledBy"] is None
+    for decided, behavior in ((AtEnd.EXPIRE, "ACCEPTOR_RENEW_OPTED_OUT"), (AtEnd.RENEW, None)):
+        stage.marketplace.decide_end(contract.agreement_id, at_end=decided)
+        described = ask(stage, "DescribeAgreement", {"agreementId": contract.agreement_id}).body
+        assert described["endTimeBehavior"].get("reasonCode") == behavior
 
 
 @pytest.mark.parametrize(
