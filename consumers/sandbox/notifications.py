@@ -148,9 +148,11 @@ class Announcements:
         if not contract.is_told_by_events:
             return ()
         agreement = _agreement(contract, intent=contract.intent)
-        detail: dict[str, Any] = {"offer": {"id": contract.offer_id}, "resaleAuthorization": _resale(contract)}
+        detail: dict[str, Any] = {"offer": {"id": contract.offer_id}}
         # Who is only the manufacturer is not told which agreement came before.
-        if contract.previous_agreement_id is not None and not contract.via_partner:
+        if contract.previous_agreement_id is None or contract.via_partner:
+            detail["resaleAuthorization"] = _resale(contract)
+        else:
             agreement["previousAgreementId"] = contract.previous_agreement_id
             detail["product"] = {"id": self.product.id, "title": self.product.title}
             detail["proposer"] = {"name": SELLER_NAME, "accountId": SELLER_ACCOUNT_ID}

@@ -88,6 +88,7 @@ def test_a_renewal_is_told_by_the_old_end_the_new_agreement_and_both_licenses() 
     assert created["agreement"]["intent"] == "RENEW"
     assert created["agreement"]["previousAgreementId"] == first.agreement_id
     assert created["product"]["id"] == "prod-k35yywhyj4eqg"
+    assert "resaleAuthorization" not in created
     assert updated["license"] == {"arn": second.license_arn}
     assert gone["license"] == {"arn": first.license_arn}
 
