@@ -42,6 +42,9 @@ from consumers.sandbox.schemas import (
 
 CHAINS_PER_PAGE: Final = 20
 HAPPENINGS_SHOWN: Final = 200
+MESSAGES_PER_PAGE: Final = 25
+MESSAGES_BESIDE: Final = 10
+"""So many of the messages about a contract stand on its page."""
 _ACCOUNT_IN_EXAMPLES: Final = "111122223333"
 
 Act = Callable[[str], Outcome]
@@ -190,7 +193,11 @@ class Pages:
         except MarketplaceRefusedError as error:
             return self._messages_page(_problem("", error))
         flash(f"Message {number} was sent again." if sent.delivered else f"The queue did not take message {number}.")
-        return _to("page.messages")
+        asked = request.args
+        return redirect(
+            url_for("page.messages", page=asked.get("page"), agreement_id=asked.get("agreement_id")),
+            HTTPStatus.SEE_OTHER,
+        )
 
     def mischief(self) -> ResponseReturnValue:
         """Show the plan of mischief, and what came of it."""
@@ -299,6 +306,7 @@ class Pages:
             fulfillment_url=self._parts.fulfillment_url,
             next_end=words.year_after(contract.ends_at),
             sent=[message for message in market.messages if message.agreement_id == agreement_id],
+            beside=MESSAGES_BESIDE,
         )
 
     def _compared(self, chains: list[tuple[Contract, ...]]) -> list[sides.Sides]:
@@ -310,7 +318,9 @@ class Pages:
         return self._rendered("clock.html", problem, journey=self._journey, shown_max=HAPPENINGS_SHOWN)
 
     def _messages_page(self, problem: _Problem | None = None) -> ResponseReturnValue:
-        return self._rendered("messages.html", problem, messages=self._marketplace.messages)
+        about = request.args.get("agreement_id")
+        messages = [one for one in self._marketplace.messages if about in {None, one.agreement_id}]
+        return self._rendered("messages.html", problem, about=about, sheet=_sheet(messages, size=MESSAGES_PER_PAGE))
 
     def _mischief_page(self, problem: _Problem | None = None) -> ResponseReturnValue:
         state = self._marketplace.mischief.state

@@ -20,6 +20,8 @@ from consumers.sandbox.app import BODY_BYTES_MAX
 FULFILLMENT = "http://ledger.test:8080/marketplace/register"
 ANALYTICAL_ENGINES = "111122223333"
 """The AWS account of the company where Ada works."""
+COMPILERS_INC = "444422221111"
+"""That of the company where Grace works."""
 FIVE_SEATS = {"account_id": ANALYTICAL_ENGINES, "seats": 5, "until": "2999-05-31"}
 SETTINGS = SandboxSettings(
     product_code="74az0btybm649octamy0sktos",
@@ -385,6 +387,34 @@ def test_what_is_due_can_be_let_happen_when_its_moment_is_past(sandbox: Sandbox,
         answer = post(sandbox, "/sandbox/clock", {"advance": "PT0S"})
         assert [one["event"] for one in answer.json()["happened"]] == ["ends"]
     assert market.find(contract.agreement_id).status == "EXPIRED"
+
+
+def test_messages_name_the_buyer_and_come_page_by_page(sandbox: Sandbox) -> None:
+    """Newest first; the page of a contract has the newest about it, and a way to all of them."""
+    first = bought(sandbox)
+    for seats in range(6, 19):
+        post(sandbox, f"/sandbox/contracts/{first}/seats", {"seats": seats})
+    post(sandbox, "/sandbox/contracts", FIVE_SEATS | {"account_id": COMPILERS_INC})
+
+    def numbers(path: str) -> list[int]:
+        return [
+            int(number)
+            for number in re.findall(r'aria-label="Send message (\d+) again"', ask(sandbox, "GET", path).text)
+        ]
+
+    assert numbers("/messages") == list(range(30, 5, -1))
+    assert numbers("/messages?page=2") == list(range(5, 0, -1))
+    assert "Page 2 of 2" in ask(sandbox, "GET", "/messages?page=2").text
+    page = ask(sandbox, "GET", "/messages").text
+    assert (page.count(f"account {COMPILERS_INC}"), page.count(f"account {ANALYTICAL_ENGINES}")) == (2, 23)
+    assert numbers(f"/contracts/{first}") == list(range(28, 18, -1))
+    assert (
+        f'<a href="/messages?agreement_id={first}">All 28 messages about it</a>'
+        in ask(sandbox, "GET", f"/contracts/{first}").text
+    )
+    assert numbers(f"/messages?agreement_id={first}&page=2") == [3, 2, 1]
+    answer = submit(sandbox, f"/messages/2/send?agreement_id={first}&page=2")
+    assert answer.headers["Location"] == f"/messages?page=2&agreement_id={first}"
 
 
 def test_the_page_makes_mischief_and_stops_it(sandbox: Sandbox) -> None:
