@@ -121,8 +121,8 @@ class KafkaSource:
         return bool(records)
 
     def _store(self, reader: Reader, inbox: Inbox, records: Sequence[InRecord]) -> None:
-        messages = [read(record) for record in records]
         try:
+            messages = [read(record) for record in records]
             self._copy_dead(inbox, records, messages)
             inbox.store(messages)
         except BaseException:

@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
+import structlog
+
 from consumers.marketplace import names
 from consumers.marketplace.agreement import LOST, SUCCEEDED, Agreement, AgreementStatus, status_of
 from consumers.marketplace.names import Name, NameIsMalformedError
+from consumers.marketplace.showing import shown
 from ledger.license.events import KeyKind, RenewalIntent
 
 Json: TypeAlias = Mapping[str, Any]
@@ -155,7 +158,7 @@ _ACTIONS: Final = frozenset(
         PokeKind.UNSUBSCRIBE_SUCCESS,
     }
 )
-_SHOWN_LENGTH_MAX: Final = 80
+_LOGGER: Final = structlog.get_logger(__name__)
 
 
 class _NotUnderstoodError(Exception):
@@ -163,7 +166,7 @@ class _NotUnderstoodError(Exception):
 
 
 def parse(body: str, *, transport_id: str) -> Parsed:
-    """Read the body of an SQS message.
+    """Read the body of an SQS message, whatever it is.
 
     Args:
         body: as it lay in the queue.
@@ -177,6 +180,10 @@ def parse(body: str, *, transport_id: str) -> Parsed:
         return _parse(document, message_id=message_id)
     except (_NotUnderstoodError, NameIsMalformedError) as error:
         return NotUnderstood(message_id=message_id, reason=str(error))
+    except Exception as error:
+        # It is not stored yet, and what came with it must not wait or be lost behind it.
+        _LOGGER.exception("a message could not be read", message_id=message_id)
+        return NotUnderstood(message_id=message_id, reason=f"The program failed over it: {type(error).__name__}.")
 
 
 def _json(text: str) -> object:
@@ -217,7 +224,7 @@ def _parse_event(event: Json, *, message_id: str) -> Parsed:
         return _parse_notice(event, known_as, message_id=message_id)
     kind = _EVENTS.get(known_as)
     if kind is None:
-        raise _NotUnderstoodError(f"The detail-type {_shown(detail_type)} is not known.")
+        raise _NotUnderstoodError(f"The detail-type {shown(detail_type)} is not known.")
     detail = _object(event.get("detail"), what="The member detail")
     of_license = kind in {PokeKind.LICENSE_UPDATED, PokeKind.LICENSE_DEPROVISIONED}
     sent_at = _time(event.get("time"))
@@ -378,7 +385,7 @@ def _parse_notification(said: Json, *, message_id: str, sent_at: datetime | None
     if action is None:
         raise _NotUnderstoodError("The message has neither a detail-type nor an action.")
     if not isinstance(action, str) or action not in _ACTIONS:
-        raise _NotUnderstoodError(f"The action {_shown(action)} is not known.")
+        raise _NotUnderstoodError(f"The action {shown(action)} is not known.")
     code = names.product_code(_either(said, "product-code", "ProductCode"))
     identifier = _either(said, "customer-identifier", "CustomerIdentifier")
     return Poke(
@@ -406,12 +413,6 @@ def _time(text: object) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return None if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return None if at.tzinfo is None else at.astimezone(UTC)
-
-
-def _shown(value: object) -> str:
-    """A value from outside as it can stand in a sentence: short and printable."""
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN_LENGTH_MAX else f"{text[:_SHOWN_LENGTH_MAX]}…"

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
+import structlog
+
+from consumers.marketplace.showing import shown
 from ledger.inbox import Sentence
 
 Json: TypeAlias = Mapping[str, Any]
@@ -14,6 +17,7 @@ _SHOWN_MAX: Final = 100
 _ID_SHOWN_MAX: Final = 16
 _NO_END: Final = 9999
 """The year that AWS writes for an agreement without an end."""
+_LOGGER: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,15 +34,23 @@ class Told:
 
 
 def tell(body: str, *, whole: bool = True) -> Told:
-    """What a message says.
+    """What a message says, whatever it is: many are told on one page, and none may keep the others from it.
 
     Args:
         body: as it came.
         whole: whether this is all of it; where it is not, it is longer than any message of AWS Marketplace.
     """
+    try:
+        return _tell(body, whole=whole)
+    except Exception:
+        _LOGGER.exception("it could not be told what a message says")
+        return Told(says=("What it says can't be told.",))
+
+
+def _tell(body: str, *, whole: bool) -> Told:
     document = _object(body) if whole else None
     if document is None:
-        return Told(says=(f"It is no message of AWS Marketplace. It begins with {_shown(body)}.",))
+        return Told(says=(f"It is no message of AWS Marketplace. It begins with {shown(body)}.",))
     message = document.get("Message")
     # AWS's own sample code sends an object where SNS has a text.
     inner = _object(message) if isinstance(message, str) else message
@@ -206,7 +218,7 @@ _ACTIONS: Final[Mapping[str, str]] = {
 
 
 def _unknown(name: object) -> Sentence:
-    return (f"It is {_shown(name)}, which this version of the ledger does not know.",)
+    return (f"It is {shown(name)}, which this version of the ledger does not know.",)
 
 
 def _license(detail: Json) -> str:
@@ -278,8 +290,3 @@ def _object(text: str) -> Json | None:
     except (ValueError, RecursionError):
         return None
     return read if isinstance(read, dict) else None
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"

@@ -259,7 +259,8 @@ def test_what_is_no_message_is_kept_and_does_not_hold_up_the_others(stage: Stage
     bodies = stage.held_back()
     unknown = changed(bodies[0], **{"id": "unknown", "detail-type": "Purchase Agreement Sung - Proposer"})
     nameless = changed(bodies[0], id="nameless", detail={})
-    stage.send("not JSON", "[]", "{}", "x" * 100_000, unknown, nameless, *bodies)
+    timeless = changed(bodies[0], id="timeless", time="9999-12-31T23:59:59-08:00", detail={"agreement": {"id": "a b"}})
+    stage.send("not JSON", "[]", "{}", "x" * 100_000, unknown, nameless, timeless, *bodies)
     stage.consume()
     assert stage.inbox() == [
         ("failed", "The message is not JSON."),
@@ -268,6 +269,7 @@ def test_what_is_no_message_is_kept_and_does_not_hold_up_the_others(stage: Stage
         ("failed", "The message is not JSON."),
         ("failed", 'The detail-type "Purchase Agreement Sung - Proposer" is not known.'),
         ("failed", "The member detail.agreement.id is missing."),
+        ("failed", "The agreement's id is not of the form that AWS gives it."),
         ("done", None),
         ("done", None),
     ]

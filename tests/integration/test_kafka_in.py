@@ -11,6 +11,7 @@ from kafka.structs import OffsetAndMetadata
 from sqlalchemy.exc import SQLAlchemyError
 
 from consumers.kafka import KafkaInSettings, KafkaSource
+from consumers.kafka import source as kafka_source
 from consumers.marketplace import Consumer
 from consumers.marketplace.inbox import Inbox
 from consumers.marketplace.sources import SourceFailedError
@@ -150,6 +151,10 @@ BAD_MESSAGES: dict[str, tuple[bytes | None, str]] = {
     "too long": (b"x" * (2 * MEBIBYTE), "The message is longer than any of AWS Marketplace."),
     "much too long": (b"x" * (5 * MEBIBYTE), "The message is longer than any of AWS Marketplace."),
     "unknown": (b'{"action": "grow"}', 'The action "grow" is not known.'),
+    "of no calendar": (
+        b'{"Message": "{}", "Timestamp": "9999-12-31T23:59:59-08:00"}',
+        "The message has neither a detail-type nor an action.",
+    ),
 }
 
 
@@ -225,6 +230,23 @@ def test_nothing_is_committed_that_is_not_stored(stage: Stage, topics: Topics) -
     assert topics.committed() == 2
     stage.consume()
     assert stage.events() == BOUGHT
+
+
+def test_nothing_is_committed_over_which_the_program_fails(
+    stage: Stage, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch is read again; what comes behind it does not carry it off unread."""
+    stage.buy(seats=5)
+    topics.put_all(stage.held_back())
+    source = KafkaSource.open(topics.settings)
+    inbox = Inbox(stage.ledger, stage.settings, stage.lineages, observe=lambda *_: True)
+    with monkeypatch.context() as broken:
+        broken.setattr(kafka_source, "read", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            wait_for(lambda: source.take(inbox, wait_seconds=1))
+    wait_for(lambda: source.take(inbox, wait_seconds=1))
+    source.close()
+    assert (len(stage.inbox()), topics.committed()) == (2, 2)
 
 
 def test_a_topic_that_is_made_again_is_read_from_its_beginning(

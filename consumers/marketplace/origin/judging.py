@@ -8,13 +8,14 @@ from typing import Any, Final, TypeAlias
 
 from consumers.marketplace.messages import Form, form_of
 from consumers.marketplace.origin.signatures import (
+    ADDRESS_SHOWN_MAX,
     SignatureIsWrongError,
     SigningCertificate,
     check_signature,
     read_signature,
-    shown,
 )
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.showing import shown
 
 _NO_OBJECT: Final = "The message is not a JSON object."
 _RAW: Final = (
@@ -105,7 +106,8 @@ def _look_at_account(event: Mapping[str, Any], settings: MarketplaceSettings) ->
 def _look_at_topic(envelope: Mapping[str, Any], settings: MarketplaceSettings) -> None:
     topic_arn = envelope.get("TopicArn")
     if not _is_one_of(topic_arn, settings.sns_topic_arns):
-        raise _RefusedError(f"The message is of the topic {shown(topic_arn)}, which is not in LEDGER_SNS_TOPIC_ARNS.")
+        topic = shown(topic_arn, length_max=ADDRESS_SHOWN_MAX)
+        raise _RefusedError(f"The message is of the topic {topic}, which is not in LEDGER_SNS_TOPIC_ARNS.")
 
 
 def _look_at_raw(settings: MarketplaceSettings) -> None:

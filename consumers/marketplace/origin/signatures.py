@@ -7,7 +7,6 @@ the address that a message asks to be confirmed at. What is left to do is one te
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
+from consumers.marketplace.showing import shown
 from ledger.times import written
 
 CLOCKS_DIFFER_MAX: Final = timedelta(days=1)
@@ -40,7 +40,7 @@ _CERTIFICATE_URL: Final = re.compile(
 )
 # Everywhere `sns.amazonaws.com`, but in some regions with the region in it.
 _CERTIFIED_NAME: Final = re.compile(r"sns[a-z0-9.-]*\.amazonaws\.com(?:\.cn)?")
-_SHOWN_LENGTH_MAX: Final = 300
+ADDRESS_SHOWN_MAX: Final = 300
 """An address or an ARN stands in a sentence as a whole."""
 
 
@@ -113,9 +113,8 @@ def path_of(certificate_url: str) -> str:
     """
     found = _CERTIFICATE_URL.fullmatch(certificate_url)
     if found is None:
-        raise SignatureIsWrongError(
-            f"The certificate of its signature is at no address of SNS: {shown(certificate_url)}."
-        )
+        address = shown(certificate_url, length_max=ADDRESS_SHOWN_MAX)
+        raise SignatureIsWrongError(f"The certificate of its signature is at no address of SNS: {address}.")
     return found["path"]
 
 
@@ -208,9 +207,3 @@ def _certified_names(certificate: x509.Certificate) -> list[str]:
 
 def _day(at: datetime) -> str:
     return written(at, timespec="seconds")
-
-
-def shown(value: object) -> str:
-    """A value from outside as it can stand in a sentence: short and printable."""
-    text = "a list or an object" if isinstance(value, list | dict) else json.dumps(value)
-    return text if len(text) <= _SHOWN_LENGTH_MAX else f"{text[:_SHOWN_LENGTH_MAX]}…"

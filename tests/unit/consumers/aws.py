@@ -1,6 +1,8 @@
 """Messages in AWS's own shapes, as its documentation prints them and as they were captured."""
 
 import json
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 AGREEMENT = "agmt-2nehijlqfz9g7f2v6imgyjhmu"
@@ -134,3 +136,9 @@ def wrapped(message: object) -> dict[str, object]:
 def body(document: object) -> str:
     """The body of an SQS message."""
     return json.dumps(document)
+
+
+def nested_ever_deeper() -> Iterator[str]:
+    """Lists in lists, from some that every program reads to some that none does."""
+    for depth in range(sys.getrecursionlimit() - 300, sys.getrecursionlimit() + 1):
+        yield "[" * depth + "]" * depth

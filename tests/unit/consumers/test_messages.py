@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from consumers.marketplace import messages
 from consumers.marketplace.agreement import Agreement, AgreementStatus
 from consumers.marketplace.messages import NotUnderstood, Poke, PokeKind, Unrelated, parse
 from ledger.license.events import KeyKind
@@ -198,10 +199,10 @@ def test_the_names_of_very_old_notifications_are_understood() -> None:
         ("{}", "The message has neither a detail-type nor an action."),
         (json.dumps({"text": "x" * 100_000}), "The message has neither a detail-type nor an action."),
         (aws.body(aws.event("Purchase Agreement Sung", {})), 'The detail-type "Purchase Agreement Sung" is not known.'),
-        (aws.body({"detail-type": ["License Updated"]}), 'The detail-type ["License Updated"] is not known.'),
+        (aws.body({"detail-type": ["License Updated"]}), "The detail-type a list or an object is not known."),
         (aws.body({"detail-type": None}), "The detail-type null is not known."),
         (aws.body(aws.notification("dance")), 'The action "dance" is not known.'),
-        (aws.body({"action": {"a": 1}}), 'The action {"a": 1} is not known.'),
+        (aws.body({"action": {"a": 1}}), "The action a list or an object is not known."),
         (without(aws.license_event(), "detail"), "The member detail is not a JSON object."),
         (aws.body(aws.event("License Updated", {}) | {"detail": []}), "The member detail is not a JSON object."),
         (without(aws.license_event(), "detail", "license"), "The member detail.license.arn is missing."),
@@ -262,6 +263,22 @@ def test_what_is_no_message_of_aws_is_told_in_words(body: str, reason: str) -> N
     assert reason_against(body) == reason
 
 
+def test_at_no_depth_does_a_message_take_the_program_with_it() -> None:
+    """From one on it can't be read; just before that it could not be written again."""
+    reasons = {reason_against(f'{{"detail-type": {nested}}}') for nested in aws.nested_ever_deeper()}
+    assert reasons == {"The detail-type a list or an object is not known.", "The message is not JSON."}
+
+
+def test_a_message_over_which_the_program_fails_is_one_that_is_not_understood(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is told of by its id, and keeps nothing from what came with it."""
+    monkeypatch.setattr(messages, "form_of", lambda _: 1 / 0)
+    parsed = parse(aws.body(aws.CREATED), transport_id=aws.TRANSPORT_ID)
+    assert parsed == NotUnderstood(message_id=aws.EVENT_ID, reason="The program failed over it: ZeroDivisionError.")
+    assert "a message could not be read" in capsys.readouterr().out
+
+
 def test_an_odd_name_beside_the_one_that_counts_is_left_out() -> None:
     """The message is still understood by its ARN."""
     poke = understood(aws.license_event(agreement={"id": 5}, acceptor=None, product={"code": aws.PRODUCT_CODE}))
@@ -274,7 +291,13 @@ def test_an_id_that_is_none_is_replaced_by_the_id_of_the_delivery(found: object)
     assert understood(aws.license_event() | {"id": found}).message_id == aws.TRANSPORT_ID
 
 
-@pytest.mark.parametrize("time", [None, 5, "yesterday", "2026-08-20T14:24:23"])
+@pytest.mark.parametrize(
+    "time",
+    [
+        *(None, 5, "yesterday", "2026-08-20T14:24:23"),
+        *("9999-12-31T23:59:59-08:00", "0001-01-01T00:00:00+01:00"),
+    ],
+)
 def test_a_time_that_is_none_is_left_out(time: object) -> None:
-    """Only the order of messages hangs on it."""
+    """Only the order of messages hangs on it. No calendar has the first and the last hours, seen from elsewhere."""
     assert understood(aws.license_event() | {"time": time}).sent_at is None

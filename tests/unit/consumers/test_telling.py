@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from consumers.marketplace import telling
 from consumers.marketplace.messages import PokeKind
 from consumers.marketplace.telling import tell
 from tests.unit.consumers import aws
@@ -120,9 +121,9 @@ def test_what_is_said_beside_the_seats_is_a_notice(document: object, sentence: s
         ("[" * 100_000, "It is no message of AWS Marketplace."),
         ("{}", "It is no message of AWS Marketplace: it has neither a detail-type nor an action."),
         ('{"detail-type": "Purchase Agreement Sung", "detail": 7}', 'It is "Purchase Agreement Sung", which this'),
-        ('{"detail-type": ["x"]}', 'It is ["x"], which this version of the ledger does not know.'),
+        ('{"detail-type": ["x"]}', "It is a list or an object, which this version of the ledger does not know."),
         ('{"detail-type": "License Updated"}', "Something about a license has changed."),
-        ('{"action": {"x": 1}}', 'It is {"x": 1}, which this version of the ledger does not know.'),
+        ('{"action": {"x": 1}}', "It is a list or an object, which this version of the ledger does not know."),
         ('{"action": "subscribe-success"}', "A customer subscribed."),
         ('{"Type": "SubscriptionConfirmation", "Message": "You have chosen"}', "SNS asks whether this queue"),
         ('{"Type": "UnsubscribeConfirmation", "Message": "You have chosen"}', "SNS tells that this queue gets no more"),
@@ -138,6 +139,21 @@ def test_what_is_odd_is_told_all_the_same(body: str, sentence: str) -> None:
     says = tell(body).says
     assert "".join(map(str, says)).startswith(sentence)
     assert sum(len(str(part)) for part in says) < 400
+
+
+def test_at_no_depth_does_one_message_keep_the_others_from_a_page() -> None:
+    """From one on it can't be read; just before that it could not be written again."""
+    said = {str(tell(f'{{"detail-type": {nested}}}').says[0])[:40] for nested in aws.nested_ever_deeper()}
+    assert said == {"It is a list or an object, which this ve", "It is no message of AWS Marketplace. It "}
+
+
+def test_a_message_over_which_the_program_fails_keeps_no_others_from_a_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has a sentence too."""
+    monkeypatch.setattr(telling, "shown", lambda _: 1 / 0)
+    assert tell("not JSON").says == ("What it says can't be told.",)
+    assert "it could not be told what a message says" in capsys.readouterr().out
 
 
 def test_the_beginning_of_an_endless_message_is_told_as_none_of_aws() -> None:
