@@ -320,8 +320,8 @@ class Inbox:
     def _settle(self, message: _New) -> None:
         poke = message.parsed
         if not isinstance(poke, Poke):
-            # Stored by a version of this program that understood it, or could not say so.
-            self._write(message.number, Settled(status=MessageStatus.FAILED, reason=poke.reason))
+            # It began anew, or was stored by a version of this program that understood it, or could not say so.
+            self._write(message.number, Settled(status=_unread(poke), reason=poke.reason))
             return
         try:
             settled = self._settle_poke(message.number, poke, attempts=message.attempts)
@@ -685,10 +685,13 @@ def _row(message: Received, *, at: datetime) -> dict[str, Any]:
                 "agreement_id": value_of(said.names, KeyKind.AGREEMENT),
                 "request_id": said.request_id,
             }
-        case Unrelated():
-            return row | {"status": MessageStatus.IGNORED, "reason": said.reason}
-        case NotUnderstood():
-            return row | {"status": MessageStatus.FAILED, "reason": said.reason}
+        case Unrelated() | NotUnderstood():
+            return row | {"status": _unread(said), "reason": said.reason}
+
+
+def _unread(said: Unrelated | NotUnderstood) -> MessageStatus:
+    """How a message stands after which there is nothing to read."""
+    return MessageStatus.IGNORED if isinstance(said, Unrelated) else MessageStatus.FAILED
 
 
 def _write_settled(transaction: Transaction, number: int, settled: Settled) -> None:

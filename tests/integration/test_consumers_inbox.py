@@ -254,6 +254,17 @@ def test_a_message_that_failed_begins_anew(stage: Stage) -> None:
     assert again.reason
 
 
+def test_an_ignored_message_that_begins_anew_needs_no_look(stage: Stage) -> None:
+    """Nothing hangs on a notice that names no agreement, and nothing does when it is looked at once more."""
+    stage.send(json.dumps({"detail-type": "Purchase Agreement Ending - Proposer", "detail": {}}))
+    stage.consume()
+    ignored = newest(stage)
+    assert (ignored.status, ignored.needs_look) == (MessageStatus.IGNORED, False)
+    MarketplaceInbox(stage.ledger).retry(ignored.number, caller=OPERATOR)
+    stage.consume()
+    assert newest(stage) == ignored
+
+
 def test_a_message_that_an_older_version_did_not_understand_is_understood_when_it_begins_anew(stage: Stage) -> None:
     """What is kept of it beside its text is read again, and its license is found."""
     stage.buy()
