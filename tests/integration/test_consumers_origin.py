@@ -13,12 +13,22 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from consumers.marketplace import Consumer, MarketplaceSettings
+from consumers.marketplace import Consumer, MarketplaceInbox, MarketplaceSettings
 from consumers.marketplace.origin import SigningCertificates
 from consumers.marketplace.origin.verifying import ABSENT_FOR
 from consumers.sandbox import Generation
 from consumers.sandbox.signing import SignatureVersion, passing_key
-from tests.integration.consumers_stage import ENGINES, MINUTE, PRODUCT_CODE, UNLIMITED, Stage, database, staged
+from ledger.inbox import InboxQuery
+from tests.integration.consumers_stage import (
+    ADMIN,
+    ENGINES,
+    MINUTE,
+    PRODUCT_CODE,
+    UNLIMITED,
+    Stage,
+    database,
+    staged,
+)
 from tests.integration.ledgers import until
 from tests.sns import CertificateHost, certificate_host, document, forgers_key, signed
 
@@ -167,6 +177,20 @@ def test_a_raw_message_is_failed_with_what_to_do(tmp_path: Path) -> None:
         assert reason is not None
         assert "Turn raw message delivery off" in reason
         assert stage.licenses() == []
+
+
+def test_a_subscription_that_is_to_be_confirmed_says_what_to_do_also_when_it_is_retried(alone: Stage) -> None:
+    """SNS signed it, and it carries no message of AWS Marketplace."""
+    asked = signed("You have chosen to subscribe.", Type="SubscriptionConfirmation", SubscribeURL="", Token="2336412f")
+    alone.send(json.dumps(asked))
+    alone.consume()
+    ((status, reason),) = alone.inbox()
+    assert (status, str(reason)[:40]) == ("failed", "SNS asks to confirm a subscription of th")
+    inbox = MarketplaceInbox(alone.ledger)
+    (message,) = inbox.list(InboxQuery(), after=None, limit=1).items
+    inbox.retry(message.number, caller=ADMIN)
+    alone.consume()
+    assert alone.inbox() == [(status, reason)]
 
 
 def test_a_message_of_another_topic_or_account_is_failed(alone: Stage) -> None:

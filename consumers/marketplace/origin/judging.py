@@ -118,9 +118,9 @@ def _look_at_raw(settings: MarketplaceSettings) -> None:
 
 
 def _look_at_what_is_inside(envelope: Mapping[str, Any], settings: MarketplaceSettings) -> None:
-    """An event of EventBridge can come through a topic of SNS."""
+    """An event of EventBridge can come through a topic of SNS; what is no JSON is none, whatever else it may be."""
     said = envelope["Message"]
-    inner = _object(said) if isinstance(said, str) else said
+    inner = _json(said) if isinstance(said, str) else said
     if isinstance(inner, dict) and form_of(inner) is Form.EVENT:
         _look_at_account(inner, settings)
 
@@ -130,10 +130,18 @@ def _is_one_of(found: object, asked_for: frozenset[str] | None) -> bool:
 
 
 def _object(text: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _RefusedError(_NO_OBJECT) from None
+    found = _json(text)
     if not isinstance(found, dict):
         raise _RefusedError(_NO_OBJECT)
     return found
+
+
+def _json(text: str) -> object:
+    """What a text says in JSON; null where it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+    except RecursionError:
+        # Where less was read before it, another look may just read it.
+        raise _RefusedError(_NO_OBJECT) from None

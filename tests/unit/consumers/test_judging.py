@@ -95,6 +95,15 @@ def test_an_event_that_comes_through_sns_is_verified_too() -> None:
     assert isinstance(judged(aws.body(altered)), Refused)
 
 
+def test_a_message_that_holds_a_mere_text_is_judged_by_its_signature() -> None:
+    """What to do about a subscription that is to be confirmed is said by whoever reads it."""
+    asked = signed(
+        "You have chosen to subscribe to the topic.", Type="SubscriptionConfirmation", Token="1", SubscribeURL=""
+    )
+    assert judged(aws.body(asked)) == Admitted()
+    assert isinstance(judged(aws.body(asked | {"Token": "2"})), Refused)
+
+
 @pytest.mark.parametrize("body", [SIGNED, aws.body(NEWS), aws.body(aws.wrapped(NEWS)), SIGNED_EVENT])
 def test_unverified_anything_is_admitted(body: str) -> None:
     """LEDGER_SNS_VERIFY is off."""
