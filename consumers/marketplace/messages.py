@@ -227,7 +227,7 @@ def _parse_event(event: Json, *, message_id: str) -> Parsed:
         raise _NotUnderstoodError(f"The detail-type {shown(detail_type)} is not known.")
     detail = _object(event.get("detail"), what="The member detail")
     of_license = kind in {PokeKind.LICENSE_UPDATED, PokeKind.LICENSE_DEPROVISIONED}
-    sent_at = _time(event.get("time"))
+    sent_at = time_of(event.get("time"))
     known_by = _license_names(detail) if of_license else _agreement_names(detail)
     return Poke(
         message_id=message_id,
@@ -251,7 +251,7 @@ def _parse_notice(event: Json, title: str, *, message_id: str) -> Poke | Unrelat
         known_by = ()
     if not known_by or not isinstance(detail, dict):
         return Unrelated(message_id=message_id, reason=f"{title} changes no seats.")
-    sent_at = _time(event.get("time"))
+    sent_at = time_of(event.get("time"))
     return Poke(
         message_id=message_id,
         kind=PokeKind.NOTICE,
@@ -277,8 +277,8 @@ def _agreement(detail: Json, known_by: tuple[Name, ...], *, source: str, sent_at
         previous_agreement_id=names.value_of(previous, KeyKind.AGREEMENT),
         license_arn=names.value_of(known_by, KeyKind.LICENSE_ARN),
         status=status_of(status) if isinstance(status, str) else None,
-        starts_at=_time(_find(detail, "agreement", "startTime")),
-        ends_at=_time(_find(detail, "agreement", "endTime")),
+        starts_at=time_of(_find(detail, "agreement", "startTime")),
+        ends_at=time_of(_find(detail, "agreement", "endTime")),
         renewal=renewal,
         renewal_source=None if renewal is None else source,
         renewal_told_at=None if renewal is None else sent_at,
@@ -374,7 +374,7 @@ def _parse_envelope(envelope: Json, *, message_id: str) -> Parsed:
     message = envelope["Message"]
     # AWS's own sample code sends an object where SNS has a text.
     inner = _object(_json(message) if isinstance(message, str) else message, what="The member Message")
-    sent_at = _time(envelope.get("Timestamp"))
+    sent_at = time_of(envelope.get("Timestamp"))
     if "detail-type" in inner:
         return _parse_event(inner, message_id=_message_id(inner) or message_id)
     return _parse_notification(inner, message_id=message_id, sent_at=sent_at)
@@ -407,7 +407,7 @@ def _either(said: Json, name: str, older_name: str) -> object:
 # -- what both have ----------------------------------------------------------------------------------------------------
 
 
-def _time(text: object) -> datetime | None:
+def time_of(text: object) -> datetime | None:
     """A time of AWS, in whole seconds or with fractions; only the order of messages hangs on it."""
     if not isinstance(text, str):
         return None

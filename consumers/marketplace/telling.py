@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 import structlog
 
+from consumers.marketplace.messages import time_of
 from consumers.marketplace.showing import shown
 from ledger.inbox import Sentence
 
@@ -276,12 +277,7 @@ def _text(document: Json, *path: str) -> str | None:
 
 
 def _time(document: Json, *path: str) -> datetime | None:
-    found = _find(document, *path)
-    try:
-        at = datetime.fromisoformat(found) if isinstance(found, str) else None
-        return None if at is None or at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return time_of(_find(document, *path))
 
 
 def _object(text: str) -> Json | None:

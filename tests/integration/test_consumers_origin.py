@@ -17,12 +17,13 @@ from consumers.marketplace import Consumer, MarketplaceInbox, MarketplaceSetting
 from consumers.marketplace.origin import SigningCertificates
 from consumers.marketplace.origin.verifying import ABSENT_FOR
 from consumers.sandbox import Generation
-from consumers.sandbox.signing import SignatureVersion, passing_key
+from consumers.sandbox.signing import SignatureVersion, SigningKey, passing_key
 from ledger.inbox import InboxQuery
 from tests.integration.consumers_stage import (
     ADMIN,
     ENGINES,
     MINUTE,
+    NOON,
     PRODUCT_CODE,
     UNLIMITED,
     Stage,
@@ -191,6 +192,20 @@ def test_a_subscription_that_is_to_be_confirmed_says_what_to_do_also_when_it_is_
     inbox.retry(message.number, caller=ADMIN)
     alone.consume()
     assert alone.inbox() == [(status, reason)]
+
+
+def test_a_message_counts_whose_certificate_expired_while_the_ledger_was_away(
+    alone: Stage, host: CertificateHost
+) -> None:
+    """It lay in the queue for ten days."""
+    key = SigningKey.make(valid_from=NOON - timedelta(days=300), valid_until=NOON + timedelta(days=1))
+    said = json.loads(news(alone))
+    host.holds(key)
+    alone.clock.move(timedelta(days=10))
+    with consuming(alone, host.url) as consumer:
+        alone.send(json.dumps(key.sign(said)))
+        work_off(consumer)
+    assert alone.inbox() == [("done", None)]
 
 
 def test_a_message_of_another_topic_or_account_is_failed(alone: Stage) -> None:

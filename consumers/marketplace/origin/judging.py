@@ -93,7 +93,7 @@ def _look_at_signature(
     certificate = find(signature.certificate_url)
     if certificate is None:
         return Wanting(certificate_url=signature.certificate_url)
-    check_signature(signature, certificate, at=received_at)
+    check_signature(signature, certificate, received_at=received_at)
     return Admitted()
 
 

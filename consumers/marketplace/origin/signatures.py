@@ -19,11 +19,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
+from consumers.marketplace.messages import time_of
 from consumers.marketplace.showing import shown
 from ledger.times import written
 
 CLOCKS_DIFFER_MAX: Final = timedelta(days=1)
 """By how much the clocks of AWS and of the ledger may differ where the dates of a certificate are looked at."""
+QUEUED_MAX: Final = timedelta(days=14)
+"""How long ago a message may have been signed and still be judged by that time: SQS keeps it so long."""
 
 _OF_CONFIRMATION: Final = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 _SIGNED_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -73,12 +76,14 @@ class Signature:
 
     Attributes:
         signed: the bytes that it is about.
+        signed_at: when SNS says that it was made; null if it says no time.
         value: its own bytes.
         algorithm: the hash of its version.
         certificate_url: an address of SNS's where its certificate lies.
     """
 
     signed: bytes
+    signed_at: datetime | None
     value: bytes
     algorithm: hashes.HashAlgorithm
     certificate_url: str
@@ -134,23 +139,26 @@ def read_signature(envelope: Mapping[str, Any]) -> Signature:
     path_of(certificate_url)
     return Signature(
         signed=_signed(envelope),
+        signed_at=time_of(envelope.get("Timestamp")),
         value=_value(_text(envelope, "Signature")),
         algorithm=algorithm,
         certificate_url=certificate_url,
     )
 
 
-def check_signature(signature: Signature, certificate: SigningCertificate, *, at: datetime) -> None:
+def check_signature(signature: Signature, certificate: SigningCertificate, *, received_at: datetime) -> None:
     """See whether a signature is right.
 
     Args:
         signature: of a message.
-        certificate: from the address that the message names.
-        at: when the message came, aware UTC.
+        certificate: from the address that the message names. It has to have been valid when the message was signed, or
+            when it came, if it says to be older than any queue keeps it.
+        received_at: when the message came, aware UTC.
 
     Raises:
         SignatureIsWrongError: it is not.
     """
+    at = _signed_at(signature, received_at=received_at)
     if at < certificate.valid_from - CLOCKS_DIFFER_MAX:
         raise SignatureIsWrongError(
             f"The certificate of its signature is not valid before {_day(certificate.valid_from)}."
@@ -161,6 +169,11 @@ def check_signature(signature: Signature, certificate: SigningCertificate, *, at
         certificate.key.verify(signature.value, signature.signed, padding.PKCS1v15(), signature.algorithm)
     except InvalidSignature:
         raise SignatureIsWrongError("The signature does not fit the message: SNS never sent it like this.") from None
+
+
+def _signed_at(signature: Signature, *, received_at: datetime) -> datetime:
+    told = signature.signed_at
+    return received_at if told is None or not received_at - QUEUED_MAX <= told <= received_at else told
 
 
 def _algorithm(version: object) -> hashes.HashAlgorithm:

@@ -33,7 +33,7 @@ PEM = "/SimpleNotificationService-9c6465fa7f48f5cacd23014631ec1136.pem"
 
 def check(envelope: dict[str, str], *, key: SigningKey | None = None, at: datetime = NOON) -> None:
     """See whether an envelope is signed by the holder of a key."""
-    check_signature(read_signature(envelope), read_certificate((key or passing_key()).pem), at=at)
+    check_signature(read_signature(envelope), read_certificate((key or passing_key()).pem), received_at=at)
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def test_what_is_signed_of_a_confirmation(type_: str) -> None:
 def test_a_subject_that_is_null_is_none() -> None:
     """Some write the absent subject out."""
     envelope: dict[str, object] = {**signed(SAID), "Subject": None}
-    check_signature(read_signature(envelope), read_certificate(passing_key().pem), at=NOON)
+    check_signature(read_signature(envelope), read_certificate(passing_key().pem), received_at=NOON)
 
 
 def test_what_is_not_signed_may_differ() -> None:
@@ -285,16 +285,33 @@ def _pem_of(der: bytes) -> bytes:
 
 
 def test_a_certificate_that_has_expired_is_not_taken() -> None:
-    """Reckoned when the message came; a day is left for clocks that differ."""
+    """A day is left for clocks that differ."""
     key = SigningKey.make(valid_from=NOON - 365 * DAY, valid_until=NOON - DAY)
-    envelope = signed(SAID, key=key)
-    check(envelope, key=key)
+    check(signed(SAID, key=key), key=key)
     with pytest.raises(SignatureIsWrongError, match=r"expired on 2026-11-23T12:00:00Z\."):
-        check(envelope, key=key, at=NOON + timedelta(seconds=1))
+        check(signed(SAID, key=key, Timestamp="2026-11-24T12:00:01.000Z"), key=key, at=NOON + timedelta(seconds=1))
+
+
+def test_a_certificate_may_expire_while_the_message_waits() -> None:
+    """It was valid when SNS signed, and SQS keeps a message for 14 days; who says to be older is not believed."""
+    key = SigningKey.make(valid_from=NOON - 365 * DAY, valid_until=NOON)
+    envelope = signed(SAID, key=key)
+    check(envelope, key=key, at=NOON + 14 * DAY)
+    with pytest.raises(SignatureIsWrongError, match=r"expired on 2026-11-24T12:00:00Z\."):
+        check(envelope, key=key, at=NOON + 14 * DAY + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("told", ["soon", "2026-11-24T12:00:00.000", "9999-12-31T23:59:59-08:00"])
+def test_what_says_no_time_of_its_signature_is_judged_by_when_it_came(told: str) -> None:
+    """SNS always says one."""
+    key = SigningKey.make(valid_from=NOON - 365 * DAY, valid_until=NOON)
+    check(signed(SAID, key=key, Timestamp=told), key=key, at=NOON + DAY)
+    with pytest.raises(SignatureIsWrongError, match="expired on"):
+        check(signed(SAID, key=key, Timestamp=told), key=key, at=NOON + DAY + timedelta(seconds=1))
 
 
 def test_a_certificate_of_the_future_is_not_taken() -> None:
-    """The same at its beginning."""
+    """A day is left at its beginning, too."""
     key = SigningKey.make(valid_from=NOON + DAY, valid_until=NOON + 365 * DAY)
     envelope = signed(SAID, key=key)
     check(envelope, key=key)
