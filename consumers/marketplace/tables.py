@@ -47,6 +47,8 @@ INBOX = Table(
     Index("marketplace_inbox_license", "license_id", "status"),
     Index("marketplace_inbox_agreement", "agreement_id", "status"),
     Index("marketplace_inbox_request", "request_id"),
+    # A number that was removed is not given again: what names it would mean another one.
+    sqlite_autoincrement=True,
 )
 
 # rows: GetEntitlements' rows as AWS answered them, in JSON. agreements: what AWS told of agreements, in JSON; null if
@@ -62,6 +64,8 @@ READINGS = Table(
     Column("outcome", Text, nullable=False),
     Column("reason", Text),
     Index("marketplace_readings_license", "license_id", "number"),
+    # As for the inbox, whose messages name readings that were removed before them.
+    sqlite_autoincrement=True,
 )
 
 # What AWS told of each agreement, as `agreement.Agreement` has it. heard_at: when it was first heard of.

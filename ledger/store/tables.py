@@ -7,7 +7,7 @@ themselves where they are missing; the others are primary data.
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
 
 METADATA = MetaData()
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # Snapshots of another format are not read: the state is made from the events, and a new snapshot written.
 SNAPSHOT_FORMAT = 4
 

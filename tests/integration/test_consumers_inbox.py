@@ -16,6 +16,7 @@ from consumers.marketplace import MarketplaceInbox, upkeep
 from consumers.marketplace.tables import INBOX, READINGS
 from consumers.marketplace.upkeep import Upkeep
 from consumers.sandbox import Contract, FaultPlan
+from consumers.sandbox.contracts import AgreementStatus
 from ledger.inbox import (
     DismissalReason,
     InboxMessage,
@@ -422,6 +423,22 @@ def test_settled_messages_and_readings_are_removed_when_they_are_old(stage: Stag
     assert [one.status for one in messages(stage)] == [MessageStatus.FAILED]
     assert count_of_readings(stage) == 0
     assert stage.license().seats_max == 5
+
+
+def test_the_number_of_a_removed_reading_is_no_other_readings(stage: Stage) -> None:
+    """A parked message outlives the reading of its license, and does not show somebody else's for it."""
+    contract = stage.bought()
+    stage.sandbox.marketplace.end(contract.agreement_id, status=AgreementStatus.REPLACED)
+    stage.consume()
+    parked, *_ = messages(stage, InboxQuery(status=MessageStatus.PARKED))
+    inbox = MarketplaceInbox(stage.ledger)
+    assert inbox.get(parked.number).reading is not None
+    Upkeep(stage.ledger, retention=15 * DAY).forget_old(at=NOON + 16 * DAY)
+    for seats in (6, 7, 8):
+        stage.buy(seats, account_id=COMPILERS_INC)
+        stage.consume()
+    assert count_of_readings(stage) >= 3
+    assert inbox.get(parked.number).reading is None
 
 
 def test_a_dismissed_message_is_removed_when_its_dismissal_is_old(stage: Stage) -> None:

@@ -96,7 +96,7 @@ ALTER TABLE ONLY public.stored_events ALTER COLUMN notification_id SET DEFAULT n
 INSERT INTO public.directory VALUES ('6f0c4e0a-53a5-4c4e-9d4b-0a4a2f7f7d10', '\x3800c18b5ea9e99ebdc2720efd84411f', '29801495-f4b2-477e-a883-0d12e8f632de', 14);
 INSERT INTO public.directory VALUES ('6f0c4e0a-53a5-4c4e-9d4b-0a4a2f7f7d10', '\x89df9fcb97bb589b39e891aa93c01978', '35cf1540-816c-483a-8ab5-16b685cf802d', 7);
 INSERT INTO public.directory VALUES ('6f0c4e0a-53a5-4c4e-9d4b-0a4a2f7f7d10', '\xfd106180ac4cfdead86b560fbfd4b632', '3258d9f0-6300-440a-9154-93100970133b', 9);
-INSERT INTO public.head VALUES (1, 3, 'cef4c23d-2aaa-4b8e-8190-cb216f9817b9', 16, 1795608120000002);
+INSERT INTO public.head VALUES (1, 4, 'cef4c23d-2aaa-4b8e-8190-cb216f9817b9', 16, 1795608120000002);
 INSERT INTO public.license_keys VALUES ('agreement', 'agmt-7qk2m3x5a9c1e8g4i6k0mabcd', '6f0c4e0a-53a5-4c4e-9d4b-0a4a2f7f7d10');
 INSERT INTO public.license_keys VALUES ('license-arn', 'arn:aws:license-manager::294406891311:license:l-0f1e2d3c4b5a', '6f0c4e0a-53a5-4c4e-9d4b-0a4a2f7f7d10');
 INSERT INTO public.secrets VALUES ('directory', '\x8a4a4d2a700cc47d2adf279a38b5a860764a303af034ceef70243034729f91dd');

@@ -34,7 +34,7 @@ CREATE TABLE head (
 	recorded_at_microseconds BIGINT NOT NULL, 
 	PRIMARY KEY (one)
 );
-INSERT INTO "head" VALUES(1,3,'cef4c23d-2aaa-4b8e-8190-cb216f9817b9',16,1795608120000002);
+INSERT INTO "head" VALUES(1,4,'cef4c23d-2aaa-4b8e-8190-cb216f9817b9',16,1795608120000002);
 CREATE TABLE idempotency (
 	key_hash BLOB NOT NULL, 
 	request_hash BLOB NOT NULL, 
