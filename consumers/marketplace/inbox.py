@@ -29,7 +29,7 @@ from consumers.marketplace.messages import NotUnderstood, Parsed, Poke, PokeKind
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.pauses import LICENSE, OUTAGE
 from consumers.marketplace.settings import MarketplaceSettings
-from consumers.marketplace.standing import NOT_DISMISSED, MessageStatus, standing
+from consumers.marketplace.standing import NOT_DISMISSED, MessageStatus, anew, standing
 from consumers.marketplace.succession import ContradictionError, PredecessorIsTakenError, announce, joins_licenses
 from consumers.marketplace.tables import AGREEMENTS, INBOX
 from ledger.errors import QueueIsFullError, UnavailableError
@@ -275,8 +275,7 @@ class Inbox:
             return False
 
         def decide(transaction: Transaction) -> None:
-            values = {"status": MessageStatus.NEW, "due_at": microseconds(transaction.at)}
-            transaction.rows.execute(sqlalchemy.update(INBOX).where(awake).values(values))
+            transaction.rows.execute(sqlalchemy.update(INBOX).where(awake).values(anew(transaction)))
 
         self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
         return True
@@ -673,6 +672,7 @@ def _row(message: Received, *, at: datetime) -> dict[str, Any]:
         "reason": None,
         "due_at": None,
         "verified_at": None,
+        "anew_at": None,
         **NOT_DISMISSED,
     }
     match said:

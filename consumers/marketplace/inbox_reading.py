@@ -13,7 +13,7 @@ from consumers.marketplace import telling
 from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.messages import Parsed, Poke, PokeKind, parse
 from consumers.marketplace.names import value_of
-from consumers.marketplace.standing import NOT_DISMISSED
+from consumers.marketplace.standing import NOT_DISMISSED, anew
 from consumers.marketplace.standing import MessageStatus as Stored
 from consumers.marketplace.tables import INBOX, OBSERVATIONS, READINGS
 from ledger.inbox import (
@@ -168,10 +168,9 @@ class MarketplaceInbox:
             settled = sqlalchemy.or_(*map(_stands, RETRIED))
             values = understood | {
                 **NOT_DISMISSED,
-                "status": Stored.NEW,
+                **anew(transaction),
                 "reason": None,
                 "attempts": 0,
-                "due_at": microseconds(transaction.at),
                 "parked_at": None,
                 "verified_at": None,
             }
@@ -266,13 +265,14 @@ def _is_parked_long(at: datetime) -> ColumnElement[bool]:
 
 
 def _waits_long(at: datetime) -> ColumnElement[bool]:
-    return INBOX.c.status.in_(_STORED[MessageStatus.WAITING]) & (INBOX.c.received_at <= microseconds(at - LONG))
+    since = sqlalchemy.func.coalesce(INBOX.c.anew_at, INBOX.c.received_at)
+    return INBOX.c.status.in_(_STORED[MessageStatus.WAITING]) & (since <= microseconds(at - LONG))
 
 
 def _message(row: Row[Any], *, at: datetime) -> InboxMessage:
     dismissal = _dismissal(row)
     status = _SHOWN[Stored(row.status)] if dismissal is None else MessageStatus.DISMISSED
-    since = _moment(row.parked_at) or moment(row.received_at)
+    since = _moment(row.parked_at if status is MessageStatus.PARKED else row.anew_at) or moment(row.received_at)
     unsettled = status in (MessageStatus.PARKED, MessageStatus.WAITING)
     return InboxMessage(
         number=row.number,

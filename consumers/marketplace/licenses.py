@@ -13,7 +13,6 @@ from ledger.errors import TooManyLicensesError
 from ledger.license import decisions
 from ledger.license.events import KeyKind, LicenseEvent, LicenseId
 from ledger.license.holding import Holding
-from ledger.times import microseconds
 from ledger.transaction import CLAIMING_KINDS, Transaction
 
 
@@ -218,5 +217,5 @@ def _wake_parked(transaction: Transaction, names: Sequence[Name]) -> None:
     transaction.rows.execute(
         sqlalchemy.update(INBOX)
         .where(INBOX.c.agreement_id.in_(agreements), INBOX.c.status == "parked", INBOX.c.license_id.is_(None))
-        .values(status="new", due_at=microseconds(transaction.at))
+        .values(standing.anew(transaction))
     )

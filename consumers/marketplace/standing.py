@@ -39,6 +39,12 @@ def standing(transaction: Transaction, status: MessageStatus) -> dict[str, Any]:
     return {"status": status, **NOT_DISMISSED}
 
 
+def anew(transaction: Transaction) -> dict[str, Any]:
+    """As a message stands that is to be looked at once more, from now on."""
+    now = microseconds(transaction.at)
+    return {"status": MessageStatus.NEW, "due_at": now, "anew_at": now}
+
+
 def tell(transaction: Transaction, numbers: Sequence[int], status: MessageStatus, *, reason: str | None = None) -> None:
     """Say where these messages stand now."""
     if numbers:

@@ -15,6 +15,7 @@ METADATA = MetaData()
 # repeats: how often the same message came again. request_id: AWS's own id of what the message tells of.
 # first_position, last_position: the events of the decision that it led to. reading: the one that it was done with.
 # verified_at: when it was found to come from where it may come from; a new message without it is not worked on.
+# anew_at: when it began anew, by a retry or because what it was parked for became known; null if it never did.
 # dismissed_*: who said when and why that nobody need look at it any more while it is `failed` or `parked`.
 INBOX = Table(
     "marketplace_inbox",
@@ -39,6 +40,7 @@ INBOX = Table(
     Column("last_position", BigInteger),
     Column("reading", BigInteger),
     Column("parked_at", BigInteger),
+    Column("anew_at", BigInteger),
     Column("dismissed_at", BigInteger),
     Column("dismissed_by", Text),
     Column("dismissed_reason", Text),

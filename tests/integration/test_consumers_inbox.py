@@ -243,6 +243,28 @@ def test_a_parked_message_begins_anew(stage: Stage, wait: timedelta) -> None:
     assert (parked_again.status, parked_again.parked_at) == (MessageStatus.PARKED, NOON + wait)
 
 
+def test_a_message_that_begins_anew_has_not_waited_yet(stage: Stage) -> None:
+    """However old it is: it waits from its retry on, or from the moment in which it woke."""
+    stage.buy()
+    created, updated = stage.held_back()
+    stage.send(created)
+    stage.consume()
+    stage.clock.move(2 * DAY)
+    inbox = MarketplaceInbox(stage.ledger)
+    retried = inbox.retry(newest(stage).number, caller=OPERATOR)
+    assert (retried.status, retried.needs_look, inbox.counts().need_look) == (MessageStatus.WAITING, False, 0)
+    stage.consume()
+    stage.clock.move(2 * DAY)
+    assert inbox.counts().need_look == 1
+    stage.sandbox.faults.set(FaultPlan(rows={newest(stage).agreement_id or "": (ODD_ROW,)}))
+    stage.send(updated)
+    stage.consume()
+    assert [one.status for one in messages(stage)] == [MessageStatus.WAITING, MessageStatus.WAITING]
+    assert (inbox.counts().need_look, messages(stage, NEEDS_LOOK)) == (0, [])
+    stage.clock.move(DAY)
+    assert (inbox.counts().waiting_long, len(messages(stage, NEEDS_LOOK))) == (2, 2)
+
+
 def test_a_message_that_failed_begins_anew(stage: Stage) -> None:
     """As if it had come just now: it fails again if nothing was mended."""
     stage.send("not JSON")
