@@ -15,6 +15,7 @@ from api.pages import cursors, words
 from api.pages.blueprint import PAGES
 from api.pages.days import read_day
 from api.pages.gate import reached_license
+from api.pages.typed import typed
 from api.parts import current_parts
 from ledger.times import written
 from ledger.users import InvalidTextError, parse_user
@@ -101,7 +102,7 @@ def _read_filter() -> _Filter:
     arguments = flask.request.args
     type_, actor = arguments.get("type", ""), arguments.get("actor", "")
     return _Filter(
-        user=arguments.get("user", "").strip(),
+        user=typed("user"),
         type=type_ if type_ in words.EVENT_KINDS else "",
         actor=actor if actor in words.ACTORS else "",
         since=arguments.get("since", ""),

@@ -14,6 +14,7 @@ from api.pages import cursors, history, inbox_words
 from api.pages.blueprint import PAGES
 from api.pages.days import read_day
 from api.pages.gate import caller, require
+from api.pages.typed import typed
 from api.parts import current_parts
 from api.principal import Permission
 from api.v1.fields import is_uuid
@@ -106,7 +107,7 @@ def _read_filter() -> _Filter:
         kind=kind if kind in inbox_words.KINDS else "",
         since=arguments.get("since", ""),
         until=arguments.get("until", ""),
-        q=arguments.get("q", "").strip(),
+        q=typed("q"),
         needs_look="1" if arguments.get("needs_look") else "",
     )
 

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from api.pages import cursors
 from api.pages.blueprint import PAGES
 from api.pages.gate import caller, reached_license, require
+from api.pages.typed import typed
 from api.parts import current_parts
 from api.principal import Permission, Principal
 from ledger.license.access import LicenseStatus
@@ -27,7 +28,7 @@ def licenses() -> ResponseReturnValue:
     """The licenses that one may see; who has just one goes to it."""
     who = require(Permission.READ)
     parts = current_parts()
-    q, status = flask.request.args.get("q", "").strip(), flask.request.args.get("status", "")
+    q, status = typed("q"), flask.request.args.get("status", "")
     query = LicenseQuery(
         customer_ids=() if who.scope.customer_id is None else (who.scope.customer_id,),
         product_id=who.scope.product_id,

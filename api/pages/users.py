@@ -12,8 +12,10 @@ from flask.typing import ResponseReturnValue
 from api.pages import cursors, words
 from api.pages.blueprint import PAGES
 from api.pages.gate import caller, reached_license, wait_for_views
+from api.pages.typed import typed
 from api.parts import current_parts
 from api.principal import Permission
+from api.v1.fields import is_uuid
 from ledger.errors import RefusedError
 from ledger.license import decisions
 from ledger.license.decisions import SeatIsNotFoundError
@@ -44,7 +46,7 @@ class _Search:
 def _search() -> _Search:
     status = flask.request.values.get("status", "")
     return _Search(
-        q=flask.request.values.get("q", "").strip(),
+        q=typed("q"),
         status=SeatStatus(status) if status in set(SeatStatus) else None,
         cursor=flask.request.values.get("cursor", ""),
     )
@@ -122,10 +124,10 @@ class _Form:
 def _form() -> _Form:
     values = flask.request.values
     change = values.get("change", "")
-    seat_ids = dict.fromkeys(values.getlist("seat_id"))
+    seat_ids = [*dict.fromkeys(filter(is_uuid, values.getlist("seat_id")))]
     return _Form(
         change=Change(change) if change in set(Change) else Change.ACTIVATE,
-        seat_ids=tuple(SeatId(seat_id) for seat_id in list(seat_ids)[:CHANGES_MAX]),
+        seat_ids=tuple(SeatId(seat_id) for seat_id in seat_ids[:CHANGES_MAX]),
         reason=values.get("reason", ""),
         note=values.get("note", ""),
     )

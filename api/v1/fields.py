@@ -17,6 +17,7 @@ _UUID: Final = re.compile(UUID_PATTERN.removesuffix("$") + r"\Z")
 _REFUSED: Final = r"\u0000-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069"
 _SPACES: Final = r"\s\u0085\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000"
 LINE_PATTERN: Final = f"^[^{_REFUSED}]*[^{_REFUSED}{_SPACES}][^{_REFUSED}]*$"
+TEXT_PATTERN: Final = r"^[^\u0000]*$"
 NOTE_PATTERN: Final = rf"^([^{_REFUSED}]|\t|\n|\r\n)*$"
 
 _RFC_3339: Final = re.compile(
@@ -66,12 +67,22 @@ class WholeInQuery(Whole):
 
 
 class Text(fields.String):
-    """Text of a limited length without unpaired surrogates."""
+    """Text of a limited length, with such characters alone as a database keeps."""
 
-    def __init__(self, *, length_max: int, length_min: int = 0, **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        *,
+        length_max: int,
+        length_min: int = 0,
+        metadata: Mapping[str, Any] | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
         """Keep the limits."""
         sentence = f"Give {length_min} to {length_max} characters."
-        super().__init__(validate=validate.Length(length_min, length_max, error=sentence), **options)
+        described = {"pattern": TEXT_PATTERN, **(metadata or {})}
+        super().__init__(
+            validate=validate.Length(length_min, length_max, error=sentence), metadata=described, **options
+        )
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> str:  # noqa: ANN401, ARG002
         if not isinstance(value, str):
@@ -80,6 +91,8 @@ class Text(fields.String):
             value.encode()
         except UnicodeEncodeError as error:
             raise ValidationError("Remove the unpaired surrogates.") from error
+        if "\0" in value:
+            raise ValidationError("Remove the NUL characters.")
         return value
 
 

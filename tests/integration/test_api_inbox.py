@@ -163,7 +163,11 @@ def test_messages_are_found_by_what_they_are_about(door: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["status=new", "license_id=1", "kind=", "since=today", "q=%00&q=1", "cursor=abc", "limit=0", "sung=1"]
+    "query",
+    [
+        *("status=new", "license_id=1", "kind=", "since=today", "q=%00&q=1", "cursor=abc", "limit=0", "sung=1"),
+        *("q=%00", "kind=license%00"),
+    ],
 )
 def test_what_is_no_filter_is_refused(door: Door, query: str) -> None:
     """With the field's name."""

@@ -364,6 +364,14 @@ def test_a_seat_of_another_license_is_not_changed(story: Story, reader: Reader) 
     assert story.ledger.past.license_now(story.dusk).seats[foreign].status == "active"
 
 
+def test_what_names_no_seat_is_not_looked_up(reader: Reader) -> None:
+    """No database is asked for what may stand in an address: it is as if no user was chosen."""
+    reader.sign_in("admin")
+    chosen = reader.get(f"/licenses/{reader.story.noon}/users/confirm?change=block&seat_id=%00&seat_id=Ada")
+    nobody = reader.get(f"/licenses/{reader.story.noon}/users/confirm?change=block")
+    assert (chosen.status_code, text_of(chosen)) == (nobody.status_code, text_of(nobody))
+
+
 def test_the_key_of_a_client_program_opens_no_pages(reader: Reader) -> None:
     """It says which keys do."""
     answer = reader.sign_in("client")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from api.v1.fields import LINE_PATTERN, NOTE_PATTERN, Time, is_uuid, line, note, user
+from api.v1.fields import LINE_PATTERN, NOTE_PATTERN, TEXT_PATTERN, Text, Time, is_uuid, line, note, user
 from ledger.users import NAME_LENGTH_MAX, parse_user
 from tests.stories import LICENSE
 
@@ -36,6 +36,12 @@ def _agree(field: object, pattern: str, text: str) -> None:
     except ValidationError:
         taken = False
     assert taken is described
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=3) | st.sampled_from(["\0", "a\0b", "\n", "a\nb"]))
+def test_text_is_taken_if_its_pattern_says_so(text: str) -> None:
+    """No database keeps a NUL."""
+    _agree(Text(length_max=3), TEXT_PATTERN, text)
 
 
 def test_a_name_has_its_length_after_it_was_stripped() -> None:
