@@ -14,7 +14,7 @@ from ledger.inbox import (
 )
 from ledger.license.events import ActorRole, LicenseId
 from ledger.transaction import Caller
-from projections.history import HistoryEntry, HistoryQuery
+from projections.history import HistoryEntry
 from projections.page import Page
 from projections.views import Views
 
@@ -92,7 +92,5 @@ def led_to(views: Views, message: InboxMessage, *, limit: int) -> Sequence[Histo
         return ()
     first, last = message.positions
     views.wait_for(last, timeout_seconds=_VIEW_WAIT_SECONDS)
-    # Between two decisions that it led to, others may have been made.
-    query = HistoryQuery(actor=ActorRole.MARKETPLACE, order="asc")
-    page = views.history.list(message.license_id, query, after=(first - 1,), limit=limit)
-    return [entry for entry in page.items if entry.position <= last]
+    # Between two decisions that it led to, others may have been made. What it issued may be a twin by now.
+    return views.history.between(message.license_id, first=first, last=last, actor=ActorRole.MARKETPLACE, limit=limit)

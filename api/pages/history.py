@@ -130,17 +130,17 @@ def _query(filter_: _Filter) -> tuple[HistoryQuery, dict[str, str]]:
 
 
 def items_of(entries: Sequence[HistoryEntry], *, of_user: bool = False) -> Sequence[Item]:
-    """Events of one license as the decisions that they belong to.
+    """Events as the decisions that they belong to.
 
     Args:
         entries: as they were listed.
         of_user: whether they were asked for as those of one user.
     """
     appends = current_parts().views.history.appends(entries)
-    grouped = itertools.groupby(entries, key=lambda entry: entry.append)
+    grouped = itertools.groupby(entries, key=lambda entry: entry.begins_at)
     return [
-        _item(sorted(group, key=lambda entry: entry.position), appends[append], of_user=of_user)
-        for append, group in grouped
+        _item(sorted(group, key=lambda entry: entry.position), appends[begins_at], of_user=of_user)
+        for begins_at, group in grouped
     ]
 
 

@@ -68,6 +68,11 @@ class HistoryEntry:
     data: Mapping[str, Any]
     append: tuple[int, int]
 
+    @property
+    def begins_at(self) -> int:
+        """The position of the first event of its append, whose events stand one after the other."""
+        return self.position - (self.version - self.append[0])
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppendPart:
@@ -112,8 +117,33 @@ class HistoryView:
                 position=reading.position,
             )
 
-    def appends(self, entries: Iterable[HistoryEntry]) -> Mapping[tuple[int, int], Sequence[AppendPart]]:
-        """The whole appends that events of one license belong to, by first and last version.
+    def between(
+        self, license_id: LicenseId, *, first: int, last: int, actor: ActorRole, limit: int
+    ) -> Sequence[HistoryEntry]:
+        """What somebody caused of a license, and of those that were folded into it, at some positions, the first first.
+
+        Args:
+            license_id: whose.
+            first: the first position.
+            last: the last position.
+            actor: who caused it.
+            limit: how many events at most.
+
+        Raises:
+            StoreError: the views can't be read.
+        """
+        with self._database.reading() as reading:
+            history = reading.tables.history
+            selected = _told(reading.tables).where(
+                history.c.license_key.in_(_keys_of_one(reading.tables, license_id)),
+                history.c.position.between(first, last),
+                history.c.actor_role == actor,
+            )
+            rows = reading.connection.execute(selected.order_by(history.c.position).limit(limit)).all()
+        return [_entry(row) for row in rows]
+
+    def appends(self, entries: Iterable[HistoryEntry]) -> Mapping[int, Sequence[AppendPart]]:
+        """The whole appends that events belong to, by the positions of their first events.
 
         A filter or the end of a page may have left the others of an append out.
 
@@ -123,20 +153,17 @@ class HistoryView:
         Raises:
             StoreError: the views can't be read.
         """
-        # The events of an append stand at consecutive positions.
-        begins = {entry.append: entry.position - (entry.version - entry.append[0]) for entry in entries}
-        if not begins:
+        ends = {entry.begins_at: entry.begins_at + entry.append[1] - entry.append[0] for entry in entries}
+        if not ends:
             return {}
         with self._database.reading() as reading:
             history = reading.tables.history
-            ranges = (
-                history.c.position.between(begin, begin + last - first) for (first, last), begin in begins.items()
-            )
+            ranges = (history.c.position.between(begin, end) for begin, end in ends.items())
             kinds = (
                 sqlalchemy.select(sqlalchemy.func.min(history.c.position).label("first"))
                 .add_columns(sqlalchemy.func.count().label("number"))
                 .where(sqlalchemy.or_(*ranges))
-                .group_by(history.c.append_first, history.c.type)
+                .group_by(history.c.license_key, history.c.append_first, history.c.type)
                 .subquery()
             )
             rows = reading.connection.execute(
@@ -144,11 +171,22 @@ class HistoryView:
                 .join(kinds, history.c.position == kinds.c.first)
                 .order_by(history.c.position)
             ).all()
-        found: dict[tuple[int, int], list[AppendPart]] = {append: [] for append in begins}
+        found: dict[int, list[AppendPart]] = {begin: [] for begin in ends}
         for row in rows:
             first = _entry(row)
-            found[first.append].append(AppendPart(first=first, number=row.number))
+            found[first.begins_at].append(AppendPart(first=first, number=row.number))
         return found
+
+
+def _keys_of_one(tables: Tables, license_id: LicenseId) -> "Select[int]":
+    """The numbers of a license and of those that were folded into it, and into these, and so on."""
+    licenses = tables.licenses
+    own = sqlalchemy.select(licenses.c.license_key, licenses.c.license_id).where(licenses.c.license_id == license_id)
+    one = own.cte("one", recursive=True)
+    twins = sqlalchemy.select(licenses.c.license_key, licenses.c.license_id).where(
+        licenses.c.folded_into == one.c.license_id
+    )
+    return sqlalchemy.select(one.union(twins).c.license_key)
 
 
 def _select(tables: Tables, license_id: LicenseId, query: HistoryQuery, *, after: PageKey | None) -> Select[Any]:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 import sqlalchemy
 from structlog.testing import capture_logs
 
+from api.inbox import led_to
 from consumers.marketplace import MarketplaceInbox, upkeep
 from consumers.marketplace.tables import INBOX, READINGS
 from consumers.marketplace.upkeep import Upkeep
-from consumers.sandbox import Contract, FaultPlan
+from consumers.sandbox import Contract, FaultPlan, SuccessorTerms
 from consumers.sandbox.contracts import AgreementStatus
 from ledger.inbox import (
     DismissalReason,
@@ -27,10 +29,13 @@ from ledger.inbox import (
     NothingToRetryError,
 )
 from ledger.license.events import Actor, ActorRole, LicenseId
+from ledger.store.url import DatabaseUrl
 from ledger.times import microseconds
 from ledger.transaction import Caller, Transaction, Work
+from projections.views import Views, ViewsSettings
 from tests.integration.consumers_stage import (
     COMPILERS_INC,
+    END_OF_NEXT_MAY,
     ENGINES,
     MINUTE,
     NOON,
@@ -39,6 +44,7 @@ from tests.integration.consumers_stage import (
     database,
     staged,
 )
+from tests.integration.test_consumers_succession import says_it_follows, succeed
 
 OPERATOR = Caller(Actor(ActorRole.OPERATOR, "key-o1"), "c0ffee00-0f5d-4c84-9f0e-2f0c5a0b9d04")
 DAY = timedelta(days=1)
@@ -102,6 +108,41 @@ def test_a_message_is_shown_with_what_it_led_to(stage: Stage) -> None:
         {"IntegerValue": 5},
         "2027-05-31T23:59:59.999000Z",
     )
+
+
+@contextmanager
+def views_beside(stage: Stage, folder: Path) -> Iterator[Views]:
+    """Views of the ledger in the same kind of database, to be brought up to date by the test."""
+    url = DatabaseUrl.of_file(folder / "ledger.views") if stage.url.sqlite_path else stage.url
+    views = Views.open(ViewsSettings(url=url), stage.ledger)
+    try:
+        yield views
+    finally:
+        views.stop()
+
+
+def test_what_a_message_led_to_is_shown_also_when_its_license_has_become_anothers(stage: Stage, tmp_path: Path) -> None:
+    """The message that issued the twin, and the one that folded it; nothing of another purchase between them."""
+    contract = stage.bought(seats=5)
+    stage.clock.move(DAY)
+    renewal = succeed(stage, contract, SuccessorTerms(until=END_OF_NEXT_MAY, seats=6, is_linked=False))
+    stage.buy(account_id=COMPILERS_INC)
+    stage.consume()
+    issued = next(one for one in messages(stage) if one.positions and one.agreement_id == renewal.agreement_id)
+    inbox = MarketplaceInbox(stage.ledger)
+    with views_beside(stage, tmp_path) as views:
+        views.run_once()
+        before = [entry.type for entry in led_to(views, issued, limit=100)]
+        assert before[:2] == ["license.license-issued", "license.license-identified"]
+        stage.send(says_it_follows(stage, renewal, contract))
+        stage.consume()
+        views.run_once()
+        issued, folded = inbox.get(issued.number).message, newest(stage)
+        assert issued.license_id == folded.license_id == stage.licenses()[0].license_id
+        assert [entry.type for entry in led_to(views, issued, limit=100)] == before
+        assert led_to(views, issued, limit=2) == led_to(views, issued, limit=100)[:2]
+        told = [entry.type for entry in led_to(views, folded, limit=100)]
+        assert {"license.license-folded", "license.twin-absorbed"} < set(told)
 
 
 def test_a_message_that_changed_nothing_says_so(stage: Stage) -> None:

@@ -293,10 +293,10 @@ def test_an_append_is_told_whole_from_any_of_its_events(story: Story) -> None:
         entries(story, HistoryQuery(type="license.seat-limit-lowered")) + entries(story, HistoryQuery())[:1]
     )
     found = story.views.history.appends([lowered, alone])
-    assert set(found) == {lowered.append, alone.append}
-    told = [(part.first.type, part.first.user, part.number) for part in found[lowered.append]]
+    assert set(found) == {lowered.begins_at, alone.begins_at} == {lowered.position - 3, alone.position}
+    told = [(part.first.type, part.first.user, part.number) for part in found[lowered.begins_at]]
     assert told == [("license.seat-deleted", "Ada", 3), ("license.seat-limit-lowered", None, 1)]
-    assert [(part.first, part.number) for part in found[alone.append]] == [(alone, 1)]
+    assert [(part.first, part.number) for part in found[alone.begins_at]] == [(alone, 1)]
 
 
 def test_what_was_said_of_a_time_is_said_again_later(story: Story) -> None:
