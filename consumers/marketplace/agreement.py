@@ -46,6 +46,7 @@ class Agreement:
         initial_agreement_id: the first of its chain of renewals and replacements.
         previous_agreement_id: the one that it follows.
         license_arn: of the license that it gives, in the ledger's form.
+        product_ids: the products that it is about, in the order of their ids.
         status: how it stands.
         starts_at: from when; it may be signed long before.
         ends_at: until when.
@@ -62,6 +63,7 @@ class Agreement:
     initial_agreement_id: str | None = None
     previous_agreement_id: str | None = None
     license_arn: str | None = None
+    product_ids: tuple[str, ...] | None = None
     status: AgreementStatus | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
@@ -99,6 +101,9 @@ class Agreement:
             told.pop("status")
         if self.has_ended and self.ends_at is not None and heard.ends_at is not None and heard.ends_at > self.ends_at:
             told.pop("ends_at")
+        if self.product_ids is not None and heard.product_ids is not None:
+            # A message names one of several.
+            told["product_ids"] = tuple(sorted({*self.product_ids, *heard.product_ids}))
         if heard.renewal is not None and not self._believes(heard):
             told = {name: value for name, value in told.items() if name not in _RENEWAL}
         return replace(self, **told)

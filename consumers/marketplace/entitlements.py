@@ -245,6 +245,7 @@ def _agreement(told: Mapping[str, Any], *, end: object, at: datetime, source: st
         account_id=_account(told.get("acceptor")),
         initial_agreement_id=_id(told.get("initialAgreementId")),
         license_arn=_only_arn(told.get("entitlements")),
+        product_ids=_product_ids(told.get("proposalSummary")),
         status=status_of(str(told.get("status"))),
         starts_at=_moment(told.get("startTime")),
         ends_at=_moment(told.get("endTime")),
@@ -278,6 +279,16 @@ def _only_arn(entitlements: object) -> str | None:
         except (AttributeError, NameIsMalformedError):
             continue
     return found.pop() if len(found) == 1 else None
+
+
+def _product_ids(proposal: object) -> tuple[str, ...] | None:
+    """All products that an agreement is about; null if one of them can't be read."""
+    resources = proposal.get("resources") if isinstance(proposal, dict) else None
+    try:
+        found = {names.product_id(one.get("id")) for one in resources or ()}
+    except (AttributeError, TypeError, NameIsMalformedError):
+        return None
+    return tuple(sorted(found)) or None
 
 
 def _moment(told: object) -> datetime | None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import sqlalchemy
 import structlog
 
-from consumers.marketplace import known_agreements, legacy, observations
+from consumers.marketplace import known_agreements, legacy, observations, products
 from consumers.marketplace.agreement import LOST, Agreement
 from consumers.marketplace.budget import Priority
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
@@ -51,6 +51,8 @@ BODY_MAX: Final = 1_048_576
 TOO_LONG: Final = "The message is longer than any of AWS Marketplace."
 
 SETTLED_AT_ONCE: Final = 100
+AGREEMENTS_WOKEN_MAX: Final = 1_000
+"""Of how many agreements messages wake at once because they wait in vain; the next look goes on."""
 _SHOWN_MAX: Final = 1_000
 # No database keeps all of them, and no message of AWS has any.
 _NOT_KEPT: Final = re.compile("[\x00\ud800-\udfff]")
@@ -129,6 +131,7 @@ GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AME
 """After one of these, and with seats shown, an earlier end is over."""
 _NO_TEXT: Final = "The message holds characters that are none of a text."
 _NOT_OURS: Final = "The product is not one of those that this ledger serves."
+_OF_OTHERS: Final = "Its agreement is about a product that is not one of those that this ledger serves."
 _SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
 _AGREEMENT_UNKNOWN: Final = "Nothing is known of the agreement yet. It waits for a message that names its license."
 _NOTHING_ENDS: Final = "It says that something has ended that this ledger never heard of."
@@ -258,7 +261,7 @@ class Inbox:
         return len(messages)
 
     def wake_parked(self) -> bool:
-        """Look again whether the keys became known for which messages wait; whether any did.
+        """Look again whether the keys became known for which messages wait, or that they never will; whether any wakes.
 
         Raises:
             LedgerError: the database can't be written.
@@ -268,8 +271,14 @@ class Inbox:
             .where(LICENSE_KEYS.c.kind == KeyKind.AGREEMENT.value)
             .union(sqlalchemy.select(AGREEMENTS.c.agreement_id).where(AGREEMENTS.c.license_id.is_not(None)))
         )
-        awake = (INBOX.c.status == MessageStatus.PARKED) & INBOX.c.license_id.is_(None) & named
+        parked = (INBOX.c.status == MessageStatus.PARKED) & INBOX.c.license_id.is_(None)
+        # Those with a due time wait for an answer of AWS.
+        for_a_key = parked & INBOX.c.due_at.is_(None)
         with self._ledger.reading.connect() as reading:
+            waited_for = known_agreements.among(reading, sqlalchemy.select(INBOX.c.agreement_id).where(for_a_key))
+            others = products.of_others(reading, waited_for, served=self._settings.product_codes)
+            in_vain = INBOX.c.agreement_id.in_([one.agreement_id for one in others[:AGREEMENTS_WOKEN_MAX]])
+            awake = (parked & named) | (for_a_key & in_vain)
             found = reading.scalar(sqlalchemy.select(INBOX.c.number).where(awake).limit(1))
         if found is None:
             return False
@@ -547,8 +556,11 @@ def settle(
     Raises:
         ContradictionError: it contradicts what is known.
     """
+    product_id = value_of(poke.names, KeyKind.PRODUCT)
+    if product_id is not None and poke.product_code is not None:
+        products.note(transaction.rows, product_id, product_code=poke.product_code)
     if poke.product_code is not None and poke.product_code not in settings.product_codes:
-        return Settled(status=MessageStatus.IGNORED, reason=_NOT_OURS)
+        return _settle_other(transaction, poke)
     for heard in (*told, *([poke.agreement] if poke.agreement else [])):
         known_agreements.note(transaction, heard)
     is_news = poke.agreement is not None and poke.agreement.previous_agreement_id is not None
@@ -558,6 +570,8 @@ def settle(
         return Settled(status=MessageStatus.REPEATED, reason=_SAME_EVENT, license_id=license_id, reads=True)
     if poke.kind is PokeKind.NOTICE:
         return _settle_notice(transaction, poke, license_id)
+    if license_id is None and _is_of_others(transaction, poke, settings=settings):
+        return Settled(status=MessageStatus.IGNORED, reason=_OF_OTHERS)
     if poke.ends or poke.awaits_successor:
         return _settle_end(transaction, poke, license_id)
     if license_id is None:
@@ -570,6 +584,22 @@ def _joins_licenses(transaction: Transaction, poke: Poke) -> bool:
     agreement_id = value_of(poke.names, KeyKind.AGREEMENT)
     known = None if agreement_id is None else known_agreements.find(transaction.rows, agreement_id)
     return known is not None and joins_licenses(transaction, known, product_code=poke.product_code)
+
+
+def _settle_other(transaction: Transaction, poke: Poke) -> Settled:
+    """Keep of a product that is not served which agreement is about it: other messages about that name none."""
+    if poke.agreement is not None:
+        about = Agreement(agreement_id=poke.agreement.agreement_id, product_ids=poke.agreement.product_ids)
+        known_agreements.note(transaction, about)
+    return Settled(status=MessageStatus.IGNORED, reason=_NOT_OURS)
+
+
+def _is_of_others(transaction: Transaction, poke: Poke, *, settings: MarketplaceSettings) -> bool:
+    """Whether a message that names no product code is about an agreement on products that are not served."""
+    if poke.product_code is not None or poke.agreement is None:
+        return False
+    known = known_agreements.find(transaction.rows, poke.agreement.agreement_id)
+    return known is not None and bool(products.of_others(transaction.rows, [known], served=settings.product_codes))
 
 
 def _settle_notice(transaction: Transaction, poke: Poke, license_id: LicenseId | None) -> Settled:

@@ -45,6 +45,12 @@ def relatives(rows: Connection, agreement: Agreement) -> tuple[Agreement, ...]:
     return _read(rows, _RELATED, {"value": agreement.agreement_id, "before": [*before], "links": [*links]})
 
 
+def among(rows: Connection, agreement_ids: "Select[str]") -> tuple[Agreement, ...]:
+    """Those of some agreements that were heard of, in no order."""
+    query = sqlalchemy.select(AGREEMENTS).where(AGREEMENTS.c.agreement_id.in_(agreement_ids))
+    return tuple(map(_agreement, rows.execute(query)))
+
+
 def followers(rows: Connection, agreement_id: str) -> tuple[Agreement, ...]:
     """The agreements that claim to follow this one, the earliest first."""
     return _read(rows, _BY_PREVIOUS, {"value": agreement_id})
@@ -141,6 +147,7 @@ def _place(one: Agreement) -> tuple[datetime, bool, bool]:
 def _agreement(row: "sqlalchemy.Row[Any]") -> Agreement:
     told = {name: getattr(row, name) for name in _NAMES}
     told |= {name: None if told[name] is None else moment(told[name]) for name in _TIMES}
+    told["product_ids"] = None if row.product_ids is None else tuple(row.product_ids.split())
     told["status"] = None if row.status is None else AgreementStatus(row.status)
     told["renewal"] = None if row.renewal is None else RenewalIntent(row.renewal)
     return Agreement(**told)
@@ -148,4 +155,5 @@ def _agreement(row: "sqlalchemy.Row[Any]") -> Agreement:
 
 def _values(agreement: Agreement) -> dict[str, Any]:
     told = {name: getattr(agreement, name) for name in _NAMES}
+    told["product_ids"] = None if agreement.product_ids is None else " ".join(agreement.product_ids)
     return told | {name: None if told[name] is None else microseconds(told[name]) for name in _TIMES}

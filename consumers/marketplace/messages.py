@@ -270,12 +270,14 @@ def _agreement(detail: Json, known_by: tuple[Name, ...], *, source: str, sent_at
         return None
     previous = _optional(KeyKind.AGREEMENT, names.agreement_id, detail, "agreement", "previousAgreementId")
     status = _find(detail, "agreement", "status")
+    product_id = names.value_of(known_by, KeyKind.PRODUCT)
     renewal = _renewal(detail, source=source)
     return Agreement(
         agreement_id=agreement_id,
         account_id=names.value_of(known_by, KeyKind.ACCOUNT),
         previous_agreement_id=names.value_of(previous, KeyKind.AGREEMENT),
         license_arn=names.value_of(known_by, KeyKind.LICENSE_ARN),
+        product_ids=None if product_id is None else (product_id,),
         status=status_of(status) if isinstance(status, str) else None,
         starts_at=time_of(_find(detail, "agreement", "startTime")),
         ends_at=time_of(_find(detail, "agreement", "endTime")),

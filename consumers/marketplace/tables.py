@@ -70,7 +70,8 @@ READINGS = Table(
     sqlite_autoincrement=True,
 )
 
-# What AWS told of each agreement, as `agreement.Agreement` has it. heard_at: when it was first heard of.
+# What AWS told of each agreement, as `agreement.Agreement` has it. heard_at: when it was first heard of. product_ids:
+# with spaces between them.
 AGREEMENTS = Table(
     "marketplace_agreements",
     METADATA,
@@ -80,6 +81,7 @@ AGREEMENTS = Table(
     Column("initial_agreement_id", Text),
     Column("previous_agreement_id", Text),
     Column("license_arn", Text),
+    Column("product_ids", Text),
     Column("status", Text),
     Column("starts_at", BigInteger),
     Column("ends_at", BigInteger),
@@ -92,6 +94,14 @@ AGREEMENTS = Table(
     Index("marketplace_agreements_initial", "initial_agreement_id"),
     Index("marketplace_agreements_previous", "previous_agreement_id"),
     Index("marketplace_agreements_arn", "license_arn"),
+)
+
+# What AWS told of the seller's products, those that this ledger does not serve too.
+PRODUCTS = Table(
+    "marketplace_products",
+    METADATA,
+    Column("product_id", Text, primary_key=True),
+    Column("product_code", Text, nullable=False),
 )
 
 # observation: the number that fences readings: only the reading that raised it last may decide.

@@ -1,4 +1,4 @@
-"""Rows of GetEntitlements: which of them count users, and which make the whole reading none."""
+"""What AWS answers: which rows of GetEntitlements count users, which make a reading none, what agreements are about."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from consumers.marketplace.entitlements import LiveRow, NoAnswerError, NoObservationError, Question, ask, live_rows
+from consumers.marketplace.agreement import Agreement
+from consumers.marketplace.entitlements import (
+    LiveRow,
+    NoAnswerError,
+    NoObservationError,
+    Question,
+    agreements_found,
+    ask,
+    live_rows,
+)
 from ledger.license.events import KeyKind
 from tests.unit.consumers import aws
 
@@ -168,3 +177,35 @@ def test_what_is_no_answer_is_told_in_words(error: Exception, reason: str) -> No
 def test_a_refused_question_is_not_an_outage() -> None:
     """To ask it again at once would help nobody."""
     assert not isinstance(asked(client_error("InvalidParameterException")), NoAnswerError)
+
+
+# -- agreements --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("proposal", "product_ids"),
+    [
+        ({"resources": [{"id": "prod-b", "type": "SaaSProduct"}, {"id": "prod-a"}]}, ("prod-a", "prod-b")),
+        ({"resources": [{"id": "prod-a"}, {"id": "prod a"}]}, None),
+        ({"resources": [{"id": "prod-a"}, "prod-b"]}, None),
+        ({"resources": []}, None),
+        ({"resources": 5}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_an_agreement_is_about_all_its_products_or_it_is_not_known_what_about(
+    proposal: object, product_ids: tuple[str, ...] | None
+) -> None:
+    """One that can't be read may be one of the ledger's."""
+    told = {"agreementId": aws.AGREEMENT, "proposalSummary": proposal}
+    [agreement] = agreements_found({"agreementViewSummaries": [told]}, at=NOON)
+    assert agreement.product_ids == product_ids
+
+
+def test_what_a_message_names_is_one_of_an_agreements_products() -> None:
+    """It replaces none of those that are known already."""
+    known = Agreement(agreement_id=aws.AGREEMENT, product_ids=("prod-a", "prod-b"))
+    for named in (("prod-b",), ("prod-a",), None):
+        assert known.and_heard(replace(known, product_ids=named)) == known
+    assert known.and_heard(replace(known, product_ids=("prod-aa",))).product_ids == ("prod-a", "prod-aa", "prod-b")

@@ -58,7 +58,12 @@ def test_a_license_event_names_the_license_in_every_way(what: str, kind: PokeKin
         product_code=aws.PRODUCT_CODE,
         sent_at=datetime(2026, 8, 20, 14, 24, 23, tzinfo=UTC),
         license_arn_heard=aws.LICENSE_ARN,
-        agreement=Agreement(agreement_id=aws.AGREEMENT, account_id=aws.ACCOUNT, license_arn=aws.LICENSE_ARN),
+        agreement=Agreement(
+            agreement_id=aws.AGREEMENT,
+            account_id=aws.ACCOUNT,
+            license_arn=aws.LICENSE_ARN,
+            product_ids=(aws.PRODUCT_ID,),
+        ),
         request_id="9838714e-0000-4000-8000-000000000001",
     )
 
