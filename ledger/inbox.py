@@ -174,7 +174,7 @@ class MessageReading:
         read_at: when.
         outcome: `observed`, or `no-observation` if the answer does not tell how many seats there are.
         reason: why it does not, in words.
-        rows: those of GetEntitlements, as answered.
+        rows: those of GetEntitlements, as far as they were answered.
         agreements: as the calls about agreements answered; null if they were not asked.
     """
 

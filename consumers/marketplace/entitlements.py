@@ -5,7 +5,8 @@ A reading counts only if it is complete: to the last page, and with nothing odd 
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -42,12 +43,18 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.]{1,100}", re.ASCII)
 
 
 class NoObservationError(Exception):
-    """AWS's answer does not tell how many seats there are; the text says why. Nothing changes by it."""
+    """AWS's answer does not tell how many seats there are; the text says why. Nothing changes by it.
+
+    Attributes:
+        reason: why, in words.
+        answered: the rows that AWS had answered by then.
+    """
 
     def __init__(self, reason: str) -> None:
         """Keep the reason."""
         super().__init__(reason)
         self.reason = reason
+        self.answered: Sequence[AwsRow] = ()
 
 
 class NoAnswerError(NoObservationError):
@@ -104,6 +111,16 @@ class LiveRow:
         return names.value_of(self.names, KeyKind.LICENSE_ARN)
 
 
+@contextmanager
+def after_reading(rows: Sequence[AwsRow]) -> Iterator[None]:
+    """Let an error that is raised over these rows carry them, so that people can see what was wrong with them."""
+    try:
+        yield
+    except NoObservationError as error:
+        error.answered = tuple(rows)
+        raise
+
+
 def read_rows(clients: Clients, question: Question, *, budget: Budget) -> Sequence[AwsRow]:
     """All rows of GetEntitlements, to the last page. Pages may be empty, and `Entitlements` absent.
 
@@ -112,8 +129,9 @@ def read_rows(clients: Clients, question: Question, *, budget: Budget) -> Sequen
         NoObservationError: AWS refuses the question, or there is no end of pages.
     """
     rows: list[AwsRow] = []
-    for page in _pages(clients, question.product_code, question.filter, budget=budget):
-        rows.extend(page)
+    with after_reading(rows):
+        for page in _pages(clients, question.product_code, question.filter, budget=budget):
+            rows.extend(page)
     return rows
 
 

@@ -272,12 +272,13 @@ class Observer:
             raise NoObservationError(_NO_KEY)
         dimensions = self._dimensions_of(license_)
         answered = entitlements.read_rows(self._clients, question, budget=self._budget)
-        shown = entitlements.live_rows(answered, question=question, dimensions=dimensions, at=at)
-        issued_at = None
-        if question.customer is not None and not question.license_arns:
-            issued_at = legacy.issued_at(self._ledger, license_.license_id)
-            shown = self._of_unclaimed(claim, shown, issued_at=issued_at)
-        rows, strangers = _of_license(shown, question)
+        with entitlements.after_reading(answered):
+            shown = entitlements.live_rows(answered, question=question, dimensions=dimensions, at=at)
+            issued_at = None
+            if question.customer is not None and not question.license_arns:
+                issued_at = legacy.issued_at(self._ledger, license_.license_id)
+                shown = self._of_unclaimed(claim, shown, issued_at=issued_at)
+            rows, strangers = _of_license(shown, question)
         told = self._ask_about_agreements(claim, rows)
         reading = _Reading(answered=answered, rows=rows, told=told, strangers=strangers, issued_at=issued_at)
         if rows:
@@ -627,7 +628,7 @@ class Observer:
             if isinstance(error, SeveralLicensesError):
                 observations.note_several(transaction.rows, license_id)
             if not isinstance(error, NoAnswerError):
-                number = readings.keep_refused(transaction, license_id, reason=error.reason)
+                number = readings.keep_refused(transaction, license_id, rows=error.answered, reason=error.reason)
                 readings.of_messages(transaction, _numbers(claim.messages), number)
             then = self._put_off_until(transaction, error, observation, priority=priority)
             observations.conclude(transaction.rows, license_id, then)

@@ -1,6 +1,7 @@
 """The readings of AWS that led to something, kept as AWS answered them."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -37,9 +38,14 @@ def keep(
     )
 
 
-def keep_refused(transaction: Transaction, license_id: LicenseId, *, reason: str) -> int:
-    """Keep that a reading was none, and why; returns its number."""
-    return _insert(transaction, {"license_id": license_id, "rows": "[]", "outcome": "no-observation", "reason": reason})
+def keep_refused(
+    transaction: Transaction, license_id: LicenseId, *, rows: Sequence[Mapping[str, Any]], reason: str
+) -> int:
+    """Keep that a reading was none, why, and the rows that AWS had answered by then; returns its number."""
+    return _insert(
+        transaction,
+        {"license_id": license_id, "rows": _json(rows), "outcome": "no-observation", "reason": reason},
+    )
 
 
 def of_messages(transaction: Transaction, numbers: Sequence[int], reading: int) -> None:
@@ -55,10 +61,22 @@ def _insert(transaction: Transaction, values: Mapping[str, Any]) -> int:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, default=_readable)
+    return json.dumps(_readable(value))
 
 
 def _readable(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return str(value)
+    """A value as every reader of JSON takes it: an odd row may hold what boto3 takes and others do not."""
+    match value:
+        case dict():
+            return {str(name): _readable(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_readable(inner) for inner in value]
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case None | bool() | int():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case _:
+            # A half of a surrogate pair stands in no UTF-8.
+            return str(value).encode(errors="replace").decode()

@@ -1,6 +1,7 @@
 """The inbox as people see it: every message with what became of it, what needs a look, and for how long it is kept."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from api.inbox import led_to
 from consumers.marketplace import MarketplaceInbox, upkeep
 from consumers.marketplace.tables import INBOX, READINGS
 from consumers.marketplace.upkeep import Upkeep
-from consumers.sandbox import Contract, FaultPlan, SuccessorTerms
+from consumers.sandbox import Contract, FaultPlan, Generation, SuccessorTerms
 from consumers.sandbox.contracts import AgreementStatus
 from ledger.inbox import (
     DismissalReason,
@@ -50,7 +51,8 @@ OPERATOR = Caller(Actor(ActorRole.OPERATOR, "key-o1"), "c0ffee00-0f5d-4c84-9f0e-
 DAY = timedelta(days=1)
 EVERYTHING = InboxQuery()
 NEEDS_LOOK = InboxQuery(needs_look=True)
-ODD_ROW = {"Value": {"IntegerValue": -1}, "ExpirationDate": (NOON + 9 * DAY).timestamp()}
+GOOD_ROW = {"Value": {"IntegerValue": 5}, "ExpirationDate": (NOON + 9 * DAY).timestamp()}
+ODD_ROW = GOOD_ROW | {"Value": {"IntegerValue": -1}}
 
 
 @pytest.fixture(params=ENGINES)
@@ -179,6 +181,45 @@ def test_what_waits_says_what_for(stage: Stage) -> None:
     assert waiting.due_at is not None
     assert waiting.due_at > NOON
     assert not waiting.needs_look
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason", "shown"),
+    [
+        ((ODD_ROW,), "negative number", [{"IntegerValue": -1}]),
+        ((GOOD_ROW, ODD_ROW), "negative number", [{"IntegerValue": 5}, {"IntegerValue": -1}]),
+        ((GOOD_ROW | {"Value": {"StringValue": "Unlimited"}},), "no whole number", [{"StringValue": "Unlimited"}]),
+        # No JSON that others read, and no UTF-8, but boto3 takes them.
+        ((GOOD_ROW | {"Value": {"DoubleValue": math.inf}},), "no whole number", [{"DoubleValue": "inf"}]),
+        ((GOOD_ROW | {"Value": {"StringValue": "\ud800"}},), "no whole number", [{"StringValue": "?"}]),
+    ],
+)
+def test_rows_that_tell_nothing_are_kept_as_aws_answered_them(
+    stage: Stage, rows: tuple[Any, ...], reason: str, shown: list[Any]
+) -> None:
+    """Whoever looks into it sees what was odd, and the good rows beside it."""
+    contract = stage.buy()
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: rows}))
+    stage.consume()
+    reading = MarketplaceInbox(stage.ledger).get(newest(stage).number).reading
+    assert reading is not None
+    assert reading.outcome == "no-observation"
+    assert reason in str(reading.reason)
+    assert [row["Value"] for row in reading.rows] == shown
+    assert {row["Dimension"] for row in reading.rows} == {"users"}
+
+
+def test_rows_of_several_licenses_at_first_sight_are_kept(stage: Stage) -> None:
+    """An operator finds there which of them the legacy customer's license may be."""
+    contract = stage.buy(generation=Generation.LEGACY)
+    arns = [f"arn:aws:license-manager::294406891311:license:l-{digit * 32}" for digit in "ab"]
+    rows = tuple(GOOD_ROW | {"LicenseArn": arn} for arn in arns)
+    stage.sandbox.faults.set(FaultPlan(rows={contract.agreement_id: rows}))
+    stage.consume()
+    reading = MarketplaceInbox(stage.ledger).get(newest(stage).number).reading
+    assert reading is not None
+    assert "seats of several licenses" in str(reading.reason)
+    assert [row["LicenseArn"] for row in reading.rows] == arns
 
 
 def test_what_failed_needs_a_look_at_once_and_what_is_parked_or_waits_after_a_day(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """The inbox as operators read it at three in the morning: first what needs them, then everything else."""
 
+import html
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from consumers.sandbox import FaultPlan
 from ledger.inbox import MessageStatus
 from tests.e2e.pages.drift_story import bad_night
 from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
@@ -148,11 +150,30 @@ def test_a_message_that_is_done_shows_what_it_led_to_and_what_aws_answered(opera
 
 
 def test_a_message_that_waits_says_what_for_and_when_it_is_looked_at(operator: Reader, night: InboxStory) -> None:
-    """AWS answered with a number that can't be."""
+    """AWS answered with a number that can't be, which is shown as it was answered."""
     waiting = night.found(status=MessageStatus.WAITING)
-    text = operator.text(f"/inbox/{waiting.number}")
+    page = operator.get(f"/inbox/{waiting.number}")
+    text = text_of(page)
     assert "A row of a dimension that counts users has a negative number." in text
     assert "It is looked at again on" in text
+    assert "users -1 3 Dec 2026" in text
+    assert "AWS showed no row" not in text
+    assert '"IntegerValue": -1' in html.unescape(page.text)
+
+
+def test_a_reading_that_came_to_nothing_does_not_say_that_aws_showed_none(tonight: InboxStory) -> None:
+    """There were pages without end: nobody knows what stands on the next one."""
+    operator = Reader(tonight)
+    operator.sign_in("operator")
+    stage = tonight.told.stage
+    stage.buy(account_id="999900001111")
+    stage.sandbox.faults.set(FaultPlan(empty_pages=10_000))
+    stage.consume()
+    waiting = tonight.found(status=MessageStatus.WAITING)
+    text = operator.text(f"/inbox/{waiting.number}")
+    assert "GetEntitlements has more than 100 pages for one license." in text
+    assert "No row was answered." in text
+    assert "AWS showed no row" not in text
 
 
 def test_a_message_that_is_no_json_is_shown_as_it_came(operator: Reader, night: InboxStory) -> None:
