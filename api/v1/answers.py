@@ -8,8 +8,35 @@ from api.problems import problem_of
 from ledger.license.access import SENTENCES, AccessCode
 from ledger.license.decisions import UserIsBlockedError
 from ledger.seats import AccessAnswer, Change, ChangeResult, ChangesAnswer, Preview, SeatAnswer, SeatChange, SeatRecord
+from projections.license_information import LicenseInformation
 
 CHECK_AGAIN_IF_REFUSED: Final = timedelta(minutes=1)
+
+
+def license_information(information: LicenseInformation) -> dict[str, object]:
+    """What is told about one license."""
+    return {
+        "license_id": information.license_id,
+        "customer_id": information.customer_id,
+        "product_id": information.product_id,
+        "product_code": information.product_code,
+        "company_name": information.company_name,
+        "seats_max": information.seats_max,
+        "seats_active": information.seats_active,
+        "seats_blocked": information.seats_blocked,
+        "seats_available": information.seats_available,
+        "status": information.status,
+        "lapse_reason": information.lapse_reason,
+        "renewal_date": information.renewal_date,
+        "renewal": information.renewal,
+        "usable_until": information.usable_until,
+        "license_arn": information.license_arn,
+        "agreement_id": information.agreement_id,
+        "folded_into": information.folded_into,
+        "version": information.version,
+        "position": information.position,
+        "as_of": information.as_of,
+    }
 
 
 def seat(record: SeatRecord, **more: Any) -> dict[str, object]:  # noqa: ANN401

@@ -6,7 +6,7 @@ import flask
 from flask_smorest import Blueprint
 
 from api.principal import Permission
-from api.v1 import schemas
+from api.v1 import answers, schemas
 from api.v1.cursors import Cursors
 from api.v1.operation import Call, Operation, operation, respond
 from ledger.errors import LicenseIsNotFoundError
@@ -51,7 +51,13 @@ def list_licenses(call: Call) -> flask.Response:
         limit=query["limit"],
         at=call.parts.ledger.now(),
     )
-    return respond({"items": page.items, "next": cursors.write(page.next), "position": page.position})
+    return respond(
+        {
+            "items": [answers.license_information(information) for information in page.items],
+            "next": cursors.write(page.next),
+            "position": page.position,
+        }
+    )
 
 
 @operation(
@@ -70,7 +76,7 @@ def get_license(call: Call, license_id: LicenseId) -> flask.Response:
     """License Information of one license, now or at a moment."""
     call.wait_for_position()
     information = _information(call, license_id)
-    return respond(information, version=information.version)
+    return respond(answers.license_information(information), version=information.version)
 
 
 def license_in_view(call: Call, license_id: LicenseId) -> LicenseInformation:
