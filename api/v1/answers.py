@@ -27,6 +27,7 @@ def license_information(information: LicenseInformation) -> dict[str, object]:
         "seats_available": information.seats_available,
         "status": information.status,
         "lapse_reason": information.lapse_reason,
+        "ended_at": information.ended_at,
         "renewal_date": information.renewal_date,
         "renewal": information.renewal,
         "usable_until": information.usable_until,

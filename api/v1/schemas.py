@@ -334,6 +334,9 @@ class LicenseInformation(Schema):
     seats_available = _number()
     status = fields.Enum(LicenseStatus, by_value=True, required=True)
     lapse_reason = fields.Enum(LapseReason, by_value=True, required=True, allow_none=True)
+    ended_at = fields.DateTime(
+        required=True, allow_none=True, metadata={"description": "When the contract ended; null unless it is lapsed."}
+    )
     renewal_date = _time_or_null()
     renewal = fields.Nested(Renewal, required=True, allow_none=True)
     usable_until = _time_or_null()

@@ -21,6 +21,7 @@ class _License(msgspec.Struct, frozen=True, gc=False):
     seats_blocked: int
     seats_available: int
     lapse_reason: str | None
+    ended_at: datetime | None
     renewal_date: datetime | None
     license_arn: str | None
     agreement_id: str | None
@@ -42,6 +43,7 @@ def license_information(facts: Facts, *, position: int) -> bytes:
     """
     subscription = facts.subscription
     seats_max = subscription.seats_max if subscription else 0
+    lapse = subscription.lapse if subscription else None
     return _ENCODE(
         _License(
             license_id=facts.license_id,
@@ -53,7 +55,8 @@ def license_information(facts: Facts, *, position: int) -> bytes:
             seats_active=facts.seats_active,
             seats_blocked=facts.seats_blocked,
             seats_available=max(0, seats_max - facts.seats_active),
-            lapse_reason=subscription.lapse.reason if subscription and subscription.lapse else None,
+            lapse_reason=lapse.reason if lapse else None,
+            ended_at=lapse.ended_at if lapse else None,
             renewal_date=subscription.renews_at if subscription else None,
             license_arn=facts.names.license_arn,
             agreement_id=facts.names.agreement,

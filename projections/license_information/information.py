@@ -32,6 +32,7 @@ class LicenseInformation:
         seats_available: how many seats are free.
         status: where the license stands at `as_of`.
         lapse_reason: why the contract is over; null unless AWS said so.
+        ended_at: when it ended; null unless it did.
         renewal_date: when the contract renews or ended; null before the subscription started.
         renewal: what AWS told of what becomes of it then; null if nothing yet.
         usable_until: from when nobody may use the client; null before the subscription started.
@@ -56,6 +57,7 @@ class LicenseInformation:
     seats_available: int
     status: LicenseStatus
     lapse_reason: LapseReason | None
+    ended_at: datetime | None
     renewal_date: datetime | None
     renewal: Renewal | None
     usable_until: datetime | None
@@ -144,6 +146,7 @@ def inform(facts: Facts, *, policy: AccessPolicy, position: int, at: datetime) -
     """Tell the facts by a clock: what depends on it is computed here and stored nowhere."""
     subscription = facts.subscription
     seats_max = subscription.seats_max if subscription else 0
+    lapse = subscription.lapse if subscription else None
     return LicenseInformation(
         license_id=facts.license_id,
         customer_id=facts.names.holder.customer_id,
@@ -157,7 +160,8 @@ def inform(facts: Facts, *, policy: AccessPolicy, position: int, at: datetime) -
         seats_blocked=facts.seats_blocked,
         seats_available=max(0, seats_max - facts.seats_active),
         status=access.status(subscription, folded=facts.folded_into is not None, policy=policy, at=at),
-        lapse_reason=subscription.lapse.reason if subscription and subscription.lapse else None,
+        lapse_reason=lapse.reason if lapse else None,
+        ended_at=lapse.ended_at if lapse else None,
         renewal_date=subscription.renews_at if subscription else None,
         renewal=facts.renewal,
         usable_until=access.usable_until(subscription, policy=policy),

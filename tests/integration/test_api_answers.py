@@ -151,6 +151,19 @@ def test_a_lapsed_license_refuses_seats_and_still_shows_them(stage: Stage) -> No
     assert (information["status"], information["lapse_reason"], information["seats_max"]) == ("lapsed", "cancelled", 3)
 
 
+def test_a_lapsed_license_says_when_it_ended(stage: Stage) -> None:
+    """The earlier of its date and the moment at which that was heard; the past says what was so then."""
+    assert stage.get(IT)["ended_at"] is None
+    running = stage.get(IT)["version"]
+    stage.clock.at += timedelta(days=9)
+    lapse(stage.ledger, reason=LapseReason.EXPIRED)
+    information = stage.get(IT)
+    assert (information["lapse_reason"], information["ended_at"]) == ("expired", "2026-12-03T12:00:00Z")
+    assert information["renewal_date"] > information["ended_at"]
+    assert stage.get(f"{IT}?version={information['version']}")["ended_at"] == information["ended_at"]
+    assert stage.get(f"{IT}?version={running}")["ended_at"] is None
+
+
 def test_a_client_key_that_brings_too_many_new_users(stage: Stage) -> None:
     """429 until the next hour; who is known already still comes in, and the operator is not limited."""
     users = ["Ada", "Grace", "Katherine"]

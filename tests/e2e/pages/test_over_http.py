@@ -7,7 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from api.pages import errors
-from ledger.license.events import SeatActivated, SeatBlocked
+from consumers.marketplace import MarketplaceOperating
+from ledger.license.events import LapseReason, SeatActivated, SeatBlocked
 from ledger.seats import Change
 from ledger.system.events import KeyRole
 from tests.e2e.pages.reader import Reader, text_of
@@ -78,6 +79,21 @@ def test_an_ended_license_says_that_users_keep_their_seats(story: Story, reader:
     reader.sign_in("operator")
     text = reader.text(f"/licenses/{story.night}")
     assert "Nobody can use the client. Users keep their seats for when it is bought again." in text
+
+
+def test_a_contract_that_ended_before_its_date_says_when_it_ended(story: Story, reader: Reader) -> None:
+    """Whatever the reason is called; and nobody is invoiced any more."""
+    MarketplaceOperating(story.ledger).lapse(story.dusk, reason=LapseReason.EXPIRED, caller=OPERATOR)
+    story.caught_up()
+    today = story.clock()
+    reader.sign_in("operator")
+    text = reader.text(f"/licenses/{story.dusk}")
+    assert f"Ended on {today.day} {today:%B %Y}" in text
+    assert f"Until then the contract was to run; it ended on {today.day} {today:%B %Y}." in text
+    assert "The number of user licenses that the contract had when it ended." in text
+    assert "You are invoiced" not in text
+    assert "If you buy it again with fewer than 73 in AWS Marketplace, all 73 active users are deleted" in text
+    assert "You are invoiced for this number" in reader.text(f"/licenses/{story.noon}")
 
 
 def test_counts_are_the_same_on_every_page(story: Story, reader: Reader) -> None:

@@ -27,6 +27,7 @@ ITS: LicenseInformation = LicenseInformation(
     seats_available=0,
     status=LicenseStatus.PENDING,
     lapse_reason=None,
+    ended_at=None,
     renewal_date=None,
     renewal=None,
     usable_until=None,
