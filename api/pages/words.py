@@ -339,11 +339,11 @@ def _subscription_sentence(entry: HistoryEntry) -> Sentence:
     match entry.type:
         case events.SubscriptionStarted.TYPE:
             seats = counted(data["seats_max"], "seat")
-            return (f"The subscription started with {seats}, and renews on ", _time(data["renews_at"]), ".")
+            return (f"The subscription started with {seats}, until ", _time(data["renews_at"]), ".")
         case events.SubscriptionRenewed.TYPE:
             return ("The contract was renewed until ", _time(data["renews_at_after"]), ".")
         case events.SubscriptionShortened.TYPE:
-            return ("The contract was shortened: it renews on ", _time(data["renews_at_after"]), " already.")
+            return ("The contract was shortened until ", _time(data["renews_at_after"]), ".")
         case events.SubscriptionLapsed.TYPE:
             return ("The contract ended on ", _time(data["ended_at"]), f": {_ENDS[data['reason']]}.")
         case events.SubscriptionResumed.TYPE:

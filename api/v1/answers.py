@@ -7,6 +7,8 @@ from typing import Any, Final
 from api.problems import problem_of
 from ledger.license.access import SENTENCES, AccessCode
 from ledger.license.decisions import UserIsBlockedError
+from ledger.license.events import RenewalIntent
+from ledger.license.state import Renewal
 from ledger.seats import AccessAnswer, Change, ChangeResult, ChangesAnswer, Preview, SeatAnswer, SeatChange, SeatRecord
 from projections.license_information import LicenseInformation
 
@@ -29,7 +31,7 @@ def license_information(information: LicenseInformation) -> dict[str, object]:
         "lapse_reason": information.lapse_reason,
         "ended_at": information.ended_at,
         "renewal_date": information.renewal_date,
-        "renewal": information.renewal,
+        "renewal": _renewal(information.renewal),
         "usable_until": information.usable_until,
         "license_arn": information.license_arn,
         "agreement_id": information.agreement_id,
@@ -38,6 +40,13 @@ def license_information(information: LicenseInformation) -> dict[str, object]:
         "position": information.position,
         "as_of": information.as_of,
     }
+
+
+def _renewal(told: Renewal | None) -> dict[str, object]:
+    """What becomes of the contract at its date, which is not known before AWS tells it."""
+    if told is None:
+        return {"intent": RenewalIntent.UNKNOWN, "source": None, "announced_at": None}
+    return {"intent": told.intent, "source": told.source, "announced_at": told.announced_at}
 
 
 def seat(record: SeatRecord, **more: Any) -> dict[str, object]:  # noqa: ANN401

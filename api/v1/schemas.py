@@ -313,11 +313,14 @@ class Actor(Schema):
 
 
 class Renewal(Schema):
-    """What AWS told of what becomes of a contract at its renewal date."""
+    """What becomes of a contract at its renewal date; unknown as long as AWS has not told it."""
 
     intent = fields.Enum(RenewalIntent, by_value=True, required=True)
-    source = _text(metadata={"description": "The message or call of AWS Marketplace that told it."})
-    announced_at = _time()
+    source = _text(
+        allow_none=True,
+        metadata={"description": "The message or call of AWS Marketplace that told it; null if none did."},
+    )
+    announced_at = _time_or_null()
 
 
 class LicenseInformation(Schema):
@@ -338,7 +341,7 @@ class LicenseInformation(Schema):
         required=True, allow_none=True, metadata={"description": "When the contract ended; null unless it is lapsed."}
     )
     renewal_date = _time_or_null()
-    renewal = fields.Nested(Renewal, required=True, allow_none=True)
+    renewal = fields.Nested(Renewal, required=True)
     usable_until = _time_or_null()
     license_arn = _text(allow_none=True)
     agreement_id = _text(allow_none=True)

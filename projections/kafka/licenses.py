@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from ledger.license.events import RenewalIntent
 from projections.license_information.information import Facts
 
 CONTENT_TYPE: Final = "application/json"
@@ -25,7 +26,7 @@ class _License(msgspec.Struct, frozen=True, gc=False):
     renewal_date: datetime | None
     license_arn: str | None
     agreement_id: str | None
-    renewal: str | None
+    renewal: str
     folded_into: str | None
     version: int
     position: int
@@ -60,7 +61,7 @@ def license_information(facts: Facts, *, position: int) -> bytes:
             renewal_date=subscription.renews_at if subscription else None,
             license_arn=facts.names.license_arn,
             agreement_id=facts.names.agreement,
-            renewal=facts.renewal.intent.value if facts.renewal else None,
+            renewal=(facts.renewal.intent if facts.renewal else RenewalIntent.UNKNOWN).value,
             folded_into=facts.folded_into,
             version=facts.version,
             position=position,

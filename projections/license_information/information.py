@@ -33,8 +33,8 @@ class LicenseInformation:
         status: where the license stands at `as_of`.
         lapse_reason: why the contract is over; null unless AWS said so.
         ended_at: when it ended; null unless it did.
-        renewal_date: when the contract renews or ended; null before the subscription started.
-        renewal: what AWS told of what becomes of it then; null if nothing yet.
+        renewal_date: until when the contract runs, or was to run; null before the subscription started.
+        renewal: what AWS told of what becomes of it then; null if nothing, so that it is unknown.
         usable_until: from when nobody may use the client; null before the subscription started.
         license_arn: the current key of AWS License Manager.
         agreement_id: the current agreement.

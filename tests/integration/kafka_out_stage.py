@@ -27,7 +27,7 @@ from tests.stories import CLIENT, MARKETPLACE, NOON, PRODUCT_CODE, RENEWS_AT
 
 PARTITIONS: Final = 3
 _SOON_SECONDS: Final = 60
-_OF_THE_CLOCK: Final = {"status", "usable_until", "as_of"}
+_NOT_SENT: Final = {"status", "usable_until", "as_of", "holder", "products"}
 
 
 def wait_until(come_true: Callable[[], bool], *, seconds: float = _SOON_SECONDS, what: str = "it") -> None:
@@ -235,8 +235,9 @@ class Stage:
 
 
 def as_sent(information: LicenseInformation) -> dict[str, Any]:
-    """The fields of the view without those of the clock, as JSON has them."""
-    fields = {name: getattr(information, name) for name in information.__slots__ if name not in _OF_THE_CLOCK}
+    """The fields of the view without those of the clock and those by which it is found, as JSON has them."""
+    fields = {name: getattr(information, name) for name in information.__slots__ if name not in _NOT_SENT}
+    fields["renewal"] = information.renewal.intent.value if information.renewal else "unknown"
     renewal_date = information.renewal_date
     fields["renewal_date"] = renewal_date.isoformat().replace("+00:00", "Z") if renewal_date else None
     return fields

@@ -21,8 +21,13 @@ import sqlalchemy
 from ledger.envelope import RecordedEvent
 from ledger.ledger import Ledger
 from ledger.license import events
-from ledger.license.decisions import issue_license, lapse_subscription, observe_subscription
-from ledger.license.events import KeyKind, LapseReason, LicenseId
+from ledger.license.decisions import (
+    announce_renewal,
+    issue_license,
+    lapse_subscription,
+    observe_subscription,
+)
+from ledger.license.events import KeyKind, LapseReason, LicenseId, RenewalIntent
 from ledger.license.state import License
 from ledger.store import Store
 from ledger.store import postgres_connections as postgres
@@ -31,7 +36,7 @@ from ledger.store.sqlite import SqliteStore
 from ledger.store.url import DatabaseUrl
 from ledger.transaction import Transaction, Work
 from tests.services.postgres import PostgresServer, fresh_database, shared
-from tests.stories import AGREEMENT, LICENSE, MARKETPLACE, PRODUCT_CODE, RENEWS_AT, Clock
+from tests.stories import AGREEMENT, LICENSE, MARKETPLACE, NOON, PRODUCT_CODE, RENEWS_AT, Clock
 
 T = TypeVar("T")
 
@@ -210,6 +215,17 @@ def lapse(ledger: Ledger, *, reason: LapseReason, license_id: LicenseId = LICENS
     def decide(transaction: Transaction) -> License:
         license_ = transaction.license(license_id)
         return transaction.append(license_id, lapse_subscription(license_, reason=reason, at=transaction.at))
+
+    return ledger.submit(Work(decide=decide, caller=MARKETPLACE, licenses=(license_id,)))
+
+
+def announce(ledger: Ledger, renewal: RenewalIntent, *, license_id: LicenseId = LICENSE) -> License:
+    """AWS says at noon what becomes of the contract at its end."""
+
+    def decide(transaction: Transaction) -> License:
+        license_ = transaction.license(license_id)
+        announced = announce_renewal(license_, renewal=renewal, source="DescribeAgreement", announced_at=NOON)
+        return transaction.append(license_id, announced)
 
     return ledger.submit(Work(decide=decide, caller=MARKETPLACE, licenses=(license_id,)))
 

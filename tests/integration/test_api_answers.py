@@ -9,9 +9,9 @@ import pytest
 
 from api.app import ApiSettings
 from api.v1 import schemas
-from ledger.license.events import LapseReason
+from ledger.license.events import LapseReason, RenewalIntent
 from tests.integration.api_stage import ADMIN_OF_IT, CLIENT_OF_IT, OPERATOR, SEATS, Stage, open_stage
-from tests.integration.ledgers import lapse, observe
+from tests.integration.ledgers import announce, lapse, observe
 from tests.stories import LICENSE, OTHER_LICENSE, RENEWS_AT
 
 if TYPE_CHECKING:
@@ -149,6 +149,17 @@ def test_a_lapsed_license_refuses_seats_and_still_shows_them(stage: Stage) -> No
     assert stage.call("POST", f"{IT}/blocks", {"user": "Ada", "reason": "left"}).status == 200
     information = stage.get(IT)
     assert (information["status"], information["lapse_reason"], information["seats_max"]) == ("lapsed", "cancelled", 3)
+
+
+def test_a_renewal_is_unknown_until_aws_tells_it(stage: Stage) -> None:
+    """One of four words, with who told it and when; the past says what was known then."""
+    before = stage.get(IT)
+    assert before["renewal"] == {"intent": "unknown", "source": None, "announced_at": None}
+    announce(stage.ledger, RenewalIntent.ENDS)
+    told = {"intent": "ends", "source": "DescribeAgreement", "announced_at": "2026-11-24T12:00:00Z"}
+    assert stage.get(IT)["renewal"] == told
+    assert [one["renewal"] for one in stage.get("/v1/licenses")["items"] if one["license_id"] == LICENSE] == [told]
+    assert stage.get(f"{IT}?version={before['version']}")["renewal"] == before["renewal"]
 
 
 def test_a_lapsed_license_says_when_it_ended(stage: Stage) -> None:

@@ -19,7 +19,17 @@ from consumers.marketplace import METADATA, MarketplaceInbox, MarketplaceOperati
 from ledger.keys import KeyScope
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.license import decisions
-from ledger.license.events import Actor, ActorRole, BlockReason, Contact, KeyKind, LapseReason, LicenseId, SeatId
+from ledger.license.events import (
+    Actor,
+    ActorRole,
+    BlockReason,
+    Contact,
+    KeyKind,
+    LapseReason,
+    LicenseId,
+    RenewalIntent,
+    SeatId,
+)
 from ledger.registration import (
     MarketplaceIsUnavailableError,
     ProductIsNotOursError,
@@ -212,6 +222,7 @@ def tell(story: Story) -> None:
     clock, ledger = story.clock, story.ledger
     clock.ahead = timedelta(days=-60)
     story.noon = buy(ledger, account="123456789012", seats=10, days=365 - 60, agreement="agmt-9x2k4m7q")
+    announce(ledger, story.noon, RenewalIntent.RENEWS)
     register(ledger, story.noon, "Noon Telephony")
     clock.ahead = timedelta(days=-59, hours=-3)
     sign_in(story, story.noon, USERS[:6])
@@ -306,6 +317,21 @@ def observe(ledger: Ledger, license_id: LicenseId, *, seats: int, days: int) -> 
             transaction.license(license_id), seats_max=seats, renews_at=renews_at, confirmed=True
         )
         transaction.append(license_id, events)
+
+    ledger.submit(Work(decide=decide, caller=MARKETPLACE, licenses=(license_id,)))
+
+
+def announce(ledger: Ledger, license_id: LicenseId, renewal: RenewalIntent) -> None:
+    """AWS tells what becomes of the contract at its end."""
+
+    def decide(transaction: Transaction) -> None:
+        announced = decisions.announce_renewal(
+            transaction.license(license_id),
+            renewal=renewal,
+            source="Purchase Agreement Amended",
+            announced_at=transaction.at,
+        )
+        transaction.append(license_id, announced)
 
     ledger.submit(Work(decide=decide, caller=MARKETPLACE, licenses=(license_id,)))
 

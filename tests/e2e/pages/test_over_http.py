@@ -8,11 +8,11 @@ from structlog.testing import capture_logs
 
 from api.pages import errors
 from consumers.marketplace import MarketplaceOperating
-from ledger.license.events import LapseReason, SeatActivated, SeatBlocked
+from ledger.license.events import LapseReason, RenewalIntent, SeatActivated, SeatBlocked
 from ledger.seats import Change
 from ledger.system.events import KeyRole
 from tests.e2e.pages.reader import Reader, text_of
-from tests.e2e.pages.story import ADA, GRACE, JOAN, OPERATOR, USERS, Story, buy, change, observe, overwrite
+from tests.e2e.pages.story import ADA, GRACE, JOAN, OPERATOR, USERS, Story, announce, buy, change, observe, overwrite
 
 LABELS = (
     "Amazon Customer ID",
@@ -34,6 +34,7 @@ def test_license_information_has_the_six_labels_in_their_order(story: Story, rea
     assert tuple(re.findall(r"<dt>([^<]+)</dt>", page))[:6] == LABELS
     text = reader.text(f"/licenses/{story.noon}")
     assert "Active, renews on" in text
+    assert "AWS Marketplace told on" in text
     assert "10 of 25 seats in use" in text
     for value in ("123456789012", "prod-k7m2xq4wv5nhy", "Noon Telephony", "10 active 15 free 1 blocked"):
         assert value in text
@@ -79,6 +80,32 @@ def test_an_ended_license_says_that_users_keep_their_seats(story: Story, reader:
     reader.sign_in("operator")
     text = reader.text(f"/licenses/{story.night}")
     assert "Nobody can use the client. Users keep their seats for when it is bought again." in text
+
+
+def test_a_renewal_that_nobody_told_is_not_claimed(story: Story, reader: Reader) -> None:
+    """The contract runs until its date, and what becomes of it then is said to be unknown."""
+    reader.sign_in("operator")
+    text = reader.text(f"/licenses/{story.dusk}")
+    assert re.search(r"Active until \d+ \w+ \d{4} Users with a seat can use the client\.", text)
+    assert "Whether the contract renews is not known." in text
+    assert "AWS Marketplace has not told whether it renews." in text
+    assert "renews on" not in text
+    assert "renews on" not in reader.text(f"/licenses/{story.dusk}/history")
+
+
+@pytest.mark.parametrize(
+    ("renewal", "headline"), [(RenewalIntent.ENDS, "Active, ends on"), (RenewalIntent.REPLACED, "Active, replaced on")]
+)
+def test_what_becomes_of_a_contract_is_said_as_aws_told_it(
+    story: Story, reader: Reader, renewal: RenewalIntent, headline: str
+) -> None:
+    """The latest word counts."""
+    announce(story.ledger, story.noon, renewal)
+    story.caught_up()
+    reader.sign_in("admin")
+    text = reader.text(f"/licenses/{story.noon}")
+    assert headline in text
+    assert "is not known" not in text
 
 
 def test_a_contract_that_ended_before_its_date_says_when_it_ended(story: Story, reader: Reader) -> None:
