@@ -10,7 +10,7 @@ from ledger.inbox import (
     InboxMessage,
     InboxQuery,
     MessageInFull,
-    Notice,
+    Notices,
 )
 from ledger.license.events import ActorRole, LicenseId
 from ledger.transaction import Caller
@@ -47,8 +47,8 @@ class InboxDoor(Protocol):
             license_id: only those about this license; null is all.
         """
 
-    def notices(self, license_id: LicenseId, *, limit: int) -> Sequence[Notice]:
-        """What AWS told about a license beside its seats, the newest first."""
+    def notices(self, license_id: LicenseId) -> Notices:
+        """What AWS told about a license beside its seats, such as that it ends soon."""
 
     def coming(self, license_id: LicenseId) -> ComingSeats | None:
         """That AWS shows fewer seats of a license already for the time after the present contract; else null."""

@@ -254,11 +254,26 @@ class Notice:
     """What AWS told about a license beside its seats, such as that it ends soon or is on trial.
 
     Attributes:
-        number: of the message.
+        number: of the message; null for what AWS tells only when it is asked.
+        kind: what of, such as `Purchase Agreement Ending`.
         says: for people.
         told_at: when AWS sent it, else when it was received.
     """
 
-    number: int
+    number: int | None
+    kind: str
     says: Sentence
     told_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notices:
+    """What AWS told about a license beside its seats, the newest first.
+
+    Attributes:
+        latest: the newest of each kind.
+        earlier: those of the same kinds that are older.
+    """
+
+    latest: Sequence[Notice]
+    earlier: Sequence[Notice]

@@ -20,7 +20,6 @@ from ledger.system.events import KeyRole
 from projections.license_information import LicenseInformation, LicenseQuery
 
 PAGE_LENGTH: Final = 50
-NOTICES_MAX: Final = 5
 
 
 @PAGES.get("/")
@@ -63,7 +62,7 @@ def license_information(license_id: uuid.UUID) -> ResponseReturnValue:
         license=information,
         bar=_bar(information),
         preview=_preview(),
-        notices=current_parts().inbox.notices(information.license_id, limit=NOTICES_MAX),
+        notices=current_parts().inbox.notices(information.license_id),
     )
 
 

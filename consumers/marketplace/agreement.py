@@ -50,6 +50,7 @@ class Agreement:
         status: how it stands.
         starts_at: from when; it may be signed long before.
         ends_at: until when.
+        trial_ends_at: until when it is a free trial; null for one without.
         renewal: what becomes of it at its end.
         renewal_source: the message or call that told that.
         renewal_told_at: when AWS said so.
@@ -67,6 +68,7 @@ class Agreement:
     status: AgreementStatus | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    trial_ends_at: datetime | None = None
     renewal: RenewalIntent | None = None
     renewal_source: str | None = None
     renewal_told_at: datetime | None = None

@@ -180,8 +180,9 @@ def describe_agreement(clients: Clients, agreement_id: str, *, budget: Budget, a
             return None
         raise
     behavior: Mapping[str, Any] = answer.get("endTimeBehavior", {})
-    told = {**answer, "agreementId": agreement_id}
-    return _agreement(told, end=behavior.get("type"), at=at, source="DescribeAgreement")
+    told: Mapping[str, Any] = {**answer, "agreementId": agreement_id}
+    trial_end = told.get("freeTrialSummary", {}).get("trialEndTime")
+    return _agreement(told, end=behavior.get("type"), trial_end=trial_end, at=at, source="DescribeAgreement")
 
 
 def agreements_of_chain(
@@ -233,7 +234,13 @@ def _search(clients: Clients, by: str, values: list[str], *, budget: Budget, at:
 def agreements_found(answer: Mapping[str, Any], *, at: datetime) -> Iterable[Agreement]:
     """The agreements on one page of SearchAgreements; summaries that can't be read are left out."""
     for summary in answer.get("agreementViewSummaries") or []:
-        found = _agreement(summary, end=summary.get("endTimeBehaviorType"), at=at, source="SearchAgreements")
+        found = _agreement(
+            summary,
+            end=summary.get("endTimeBehaviorType"),
+            trial_end=summary.get("freeTrialEndTime"),
+            at=at,
+            source="SearchAgreements",
+        )
         if found is not None:
             yield found
 
@@ -252,7 +259,9 @@ def _is_not_told(error: NoObservationError) -> bool:
     return isinstance(cause, ClientError) and code_of(cause) in told_nobody
 
 
-def _agreement(told: Mapping[str, Any], *, end: object, at: datetime, source: str) -> Agreement | None:
+def _agreement(
+    told: Mapping[str, Any], *, end: object, trial_end: object, at: datetime, source: str
+) -> Agreement | None:
     """What a description or a summary says; what is absent or odd is left out."""
     agreement_id = _id(told.get("agreementId"))
     if agreement_id is None:
@@ -267,6 +276,7 @@ def _agreement(told: Mapping[str, Any], *, end: object, at: datetime, source: st
         status=status_of(str(told.get("status"))),
         starts_at=_moment(told.get("startTime")),
         ends_at=_moment(told.get("endTime")),
+        trial_ends_at=_moment(trial_end),
         renewal=renewal,
         renewal_source=None if renewal is None else source,
         renewal_told_at=None if renewal is None else at,

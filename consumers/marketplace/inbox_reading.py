@@ -7,9 +7,10 @@ from typing import Any, Final
 import msgspec
 import sqlalchemy
 import structlog
-from sqlalchemy import ColumnElement, Row, Select
+from sqlalchemy import ColumnElement, CompoundSelect, Row, Select
 
-from consumers.marketplace import telling
+from consumers.marketplace import known_agreements, telling
+from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.messages import Parsed, Poke, PokeKind, parse
 from consumers.marketplace.names import value_of
@@ -33,6 +34,7 @@ from ledger.inbox import (
     NothingToDismissError,
     NothingToRetryError,
     Notice,
+    Notices,
 )
 from ledger.ledger import Ledger
 from ledger.license.events import Actor, ActorRole, KeyKind, LicenseId
@@ -105,7 +107,7 @@ class MarketplaceInbox:
     def counts(self, license_id: LicenseId | None = None) -> InboxCounts:
         """How many messages there are; see `api.inbox.InboxDoor`."""
         at = self._ledger.now()
-        about = sqlalchemy.true() if license_id is None else INBOX.c.license_id == license_id
+        about = sqlalchemy.true() if license_id is None else INBOX.c.number.in_(_about(license_id))
         count = sqlalchemy.func.count()
         # By an index that has all of it; only those that may be dismissed are looked at themselves.
         by_status = sqlalchemy.select(INBOX.c.status, count.label("number")).where(about).group_by(INBOX.c.status)
@@ -136,24 +138,24 @@ class MarketplaceInbox:
             row = reading.execute(told).one_or_none()
         return None if row is None else ComingSeats(seats_max=row.coming_seats_max, since=moment(row.coming_since))
 
-    def notices(self, license_id: LicenseId, *, limit: int) -> Sequence[Notice]:
+    def notices(self, license_id: LicenseId) -> Notices:
         """What AWS told about a license beside its seats; see `api.inbox.InboxDoor`."""
-        # A notice that came before its license was known has no other link to it than the agreement.
-        agreements = sqlalchemy.select(LICENSE_KEYS.c.value).where(
-            LICENSE_KEYS.c.kind == KeyKind.AGREEMENT.value, LICENSE_KEYS.c.license_id == license_id
-        )
-        says_something = INBOX.c.kind.in_((PokeKind.NOTICE, PokeKind.SUBSCRIBE_SUCCESS))
-        about_it = (INBOX.c.license_id == license_id, INBOX.c.agreement_id.in_(agreements))
-        which = sqlalchemy.union(
-            *(
-                sqlalchemy.select(INBOX.c.number).where(condition, says_something, INBOX.c.status.in_(_BELIEVED))
-                for condition in about_it
-            )
+        says_something = (
+            INBOX.c.kind.in_((PokeKind.NOTICE, PokeKind.SUBSCRIBE_SUCCESS)),
+            INBOX.c.status.in_(_BELIEVED),
         )
         with self._ledger.reading.connect() as reading:
-            numbers = sorted(reading.scalars(which).all(), reverse=True)[:_NOTICES_SOUGHT]
-            rows = reading.execute(_of(numbers)).all()
-        return [told for told in map(_notice, rows) if told is not None][:limit]
+            agreements = known_agreements.of_license(reading, license_id)
+            found = reading.scalars(_about(license_id, *says_something)).all()
+            rows = reading.execute(_of(sorted(found, reverse=True)[:_NOTICES_SOUGHT])).all()
+        at = self._ledger.now()
+        told = [*(_trial(one, at=at) for one in reversed(agreements)), *map(_notice, rows)]
+        notices = [one for one in told if one is not None]
+        latest = {one.kind: one for one in reversed(notices)}
+        return Notices(
+            latest=[one for one in notices if latest[one.kind] is one],
+            earlier=[one for one in notices if latest[one.kind] is not one],
+        )
 
     def retry(self, number: int, *, caller: Caller) -> InboxMessage:
         """Let a message begin anew; see `api.inbox.InboxDoor`."""
@@ -234,7 +236,7 @@ def _conditions(query: InboxQuery, *, at: datetime) -> Iterator[ColumnElement[bo
     if query.status is not None:
         yield _stands(query.status)
     if query.license_id is not None:
-        yield INBOX.c.license_id == query.license_id
+        yield INBOX.c.number.in_(_about(query.license_id))
     if query.kind is not None:
         yield INBOX.c.kind == query.kind
     if query.since is not None:
@@ -245,6 +247,24 @@ def _conditions(query: InboxQuery, *, at: datetime) -> Iterator[ColumnElement[bo
         yield INBOX.c.message_id.startswith(query.message_id, autoescape=True)
     if query.needs_look:
         yield _stands(MessageStatus.FAILED) | _is_parked_long(at) | _waits_long(at)
+
+
+def _about(license_id: LicenseId, *more: ColumnElement[bool]) -> "CompoundSelect[Any]":
+    """The numbers of the messages about a license.
+
+    A notice that came before its license was known has no other link to it than the agreement.
+    """
+    agreements = sqlalchemy.select(LICENSE_KEYS.c.value).where(
+        LICENSE_KEYS.c.kind == KeyKind.AGREEMENT.value, LICENSE_KEYS.c.license_id == license_id
+    )
+    early = (INBOX.c.kind == PokeKind.NOTICE) & INBOX.c.license_id.is_(None) & INBOX.c.agreement_id.in_(agreements)
+    # Each by an index of its own.
+    return sqlalchemy.union(
+        *(
+            sqlalchemy.select(INBOX.c.number).where(condition, *more)
+            for condition in (INBOX.c.license_id == license_id, early)
+        )
+    )
 
 
 def _stands(status: MessageStatus) -> ColumnElement[bool]:
@@ -321,8 +341,19 @@ def _understood(said: Parsed) -> dict[str, Any]:
 
 def _notice(row: Row[Any]) -> Notice | None:
     told = _tell(row)
+    if told.notice is None:
+        return None
     told_at = moment(row.received_at if row.sent_at is None else row.sent_at)
-    return Notice(number=row.number, says=told.says, told_at=told_at) if told.is_notice else None
+    return Notice(number=row.number, kind=told.notice, says=told.says, told_at=told_at)
+
+
+def _trial(agreement: Agreement, *, at: datetime) -> Notice | None:
+    """That an agreement is a free trial, which AWS tells of concurrent agreements only when it is asked."""
+    ends_at, told_at = agreement.trial_ends_at, agreement.read_at or agreement.heard_at
+    if ends_at is None or told_at is None:
+        return None
+    says = ("Free trial until " if ends_at > at else "The free trial ended on ", ends_at, ".")
+    return Notice(number=None, kind=telling.FREE_TRIAL, says=says, told_at=told_at)
 
 
 def _reason(row: Row[Any]) -> str | None:

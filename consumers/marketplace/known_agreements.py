@@ -17,7 +17,7 @@ from ledger.license.events import KeyKind, LicenseId, RenewalIntent
 from ledger.times import microseconds, moment
 from ledger.transaction import Transaction
 
-_TIMES: Final = ("starts_at", "ends_at", "renewal_told_at", "read_at", "heard_at")
+_TIMES: Final = ("starts_at", "ends_at", "trial_ends_at", "renewal_told_at", "read_at", "heard_at")
 _NAMES: Final = tuple(field.name for field in fields(Agreement))
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 

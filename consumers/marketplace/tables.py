@@ -85,6 +85,7 @@ AGREEMENTS = Table(
     Column("status", Text),
     Column("starts_at", BigInteger),
     Column("ends_at", BigInteger),
+    Column("trial_ends_at", BigInteger),
     Column("renewal", Text),
     Column("renewal_source", Text),
     Column("renewal_told_at", BigInteger),

@@ -14,6 +14,8 @@ from ledger.inbox import Sentence
 
 Json: TypeAlias = Mapping[str, Any]
 
+FREE_TRIAL: Final = "Free trial"
+"""The kind of notice that tells of one; AWS has no message for that alone."""
 _SHOWN_MAX: Final = 100
 _ID_SHOWN_MAX: Final = 16
 _NO_END: Final = 9999
@@ -27,11 +29,11 @@ class Told:
 
     Attributes:
         says: in a sentence.
-        is_notice: whether it says something about a license beside its seats.
+        notice: what kind of notice it is, if it says something about a license beside its seats; else null.
     """
 
     says: Sentence
-    is_notice: bool = False
+    notice: str | None = None
 
 
 def tell(body: str, *, whole: bool = True) -> Told:
@@ -78,7 +80,8 @@ def _tell_event(event: Json) -> Told:
     if tell_of is None:
         return Told(says=_unknown(detail_type))
     detail = event.get("detail")
-    return Told(says=tell_of(detail if isinstance(detail, dict) else {}), is_notice=known_as in _NOTICES)
+    notice = known_as if known_as in _NOTICES else None
+    return Told(says=tell_of(detail if isinstance(detail, dict) else {}), notice=notice)
 
 
 def _license_updated(detail: Json) -> Sentence:
@@ -203,7 +206,7 @@ def _tell_notification(said: Json) -> Told:
     if on_trial:
         sentence = "{customer} subscribed, with a free trial."
     whom = f"customer {customer}" if customer else "a customer"
-    return Told(says=(_begin(sentence.format(customer=whom)),), is_notice=on_trial)
+    return Told(says=(_begin(sentence.format(customer=whom)),), notice=FREE_TRIAL if on_trial else None)
 
 
 _ACTIONS: Final[Mapping[str, str]] = {

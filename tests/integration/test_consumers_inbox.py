@@ -19,7 +19,7 @@ from consumers.marketplace import MarketplaceInbox, upkeep
 from consumers.marketplace.tables import INBOX, READINGS
 from consumers.marketplace.upkeep import Upkeep
 from consumers.sandbox import Contract, FaultPlan, Generation, SuccessorTerms
-from consumers.sandbox.contracts import AgreementStatus
+from consumers.sandbox.contracts import AgreementStatus, Offer
 from ledger.inbox import (
     DismissalReason,
     InboxMessage,
@@ -28,6 +28,7 @@ from ledger.inbox import (
     MessageStatus,
     NothingToDismissError,
     NothingToRetryError,
+    Notices,
 )
 from ledger.license.events import Actor, ActorRole, LicenseId
 from ledger.store.url import DatabaseUrl
@@ -35,8 +36,10 @@ from ledger.times import microseconds
 from ledger.transaction import Caller, Transaction, Work
 from projections.views import Views, ViewsSettings
 from tests.integration.consumers_stage import (
+    ANALYTICAL_ENGINES,
     COMPILERS_INC,
     END_OF_NEXT_MAY,
+    END_OF_MAY,
     ENGINES,
     MINUTE,
     NOON,
@@ -297,12 +300,65 @@ def test_what_aws_says_beside_the_seats_is_shown_with_the_license(stage: Stage) 
     stage.send(*bought, about(contract, "Agreement Cancellation Request Rejected", id_="rejected"))
     stage.consume()
     license_id = stage.license().license_id
-    notices = MarketplaceInbox(stage.ledger).notices(license_id, limit=5)
-    assert [str(notice.says[0])[:22] for notice in notices] == ["The customer rejected ", "180 days' notice: agre"]
-    assert notices[0].told_at == NOON
-    assert len(MarketplaceInbox(stage.ledger).notices(license_id, limit=1)) == 1
+    notices = MarketplaceInbox(stage.ledger).notices(license_id)
+    assert [str(notice.says[0])[:22] for notice in notices.latest] == [
+        "The customer rejected ",
+        "180 days' notice: agre",
+    ]
+    assert notices.latest[0].told_at == NOON
+    assert notices.earlier == []
+    # The inbox of the license has both, too.
+    listed = messages(stage, InboxQuery(license_id=license_id, kind="notice"))
+    assert [one.number for one in listed] == [notice.number for notice in notices.latest]
     other = LicenseId("7b1d5f1b-64b6-4d5f-8e5c-1b5b308080e1")
-    assert MarketplaceInbox(stage.ledger).notices(other, limit=5) == []
+    assert MarketplaceInbox(stage.ledger).notices(other) == Notices(latest=[], earlier=[])
+
+
+def test_the_newest_notice_of_each_kind_comes_first_and_none_disappears(stage: Stage) -> None:
+    """However many refunds were made since: that the contract ends, and that this can't be called off any more."""
+    contract = stage.bought()
+    ending, upcoming, refund = (
+        f"Purchase Agreement {title}" for title in ("Ending", "Renewal Upcoming", "Billing Adjustment Completed")
+    )
+    stage.send(
+        about(contract, ending, id_="180", daysBeforeEndTime=180),
+        about(contract, ending, id_="120", daysBeforeEndTime=120),
+        about(contract, upcoming, id_="upcoming"),
+        *(about(contract, refund, id_=f"refund-{number}") for number in range(8)),
+    )
+    stage.consume()
+    notices = MarketplaceInbox(stage.ledger).notices(stage.license().license_id)
+    assert [notice.kind for notice in notices.latest] == [refund, upcoming, ending]
+    assert str(notices.latest[-1].says[0]).startswith("120 days' notice: agreement")
+    assert [notice.kind for notice in notices.earlier] == [refund] * 7 + [ending]
+
+
+def buy_on_trial(stage: Stage, generation: Generation) -> None:
+    """Ada's company buys after a free trial of thirty days, and the ledger hears of it."""
+    offer = Offer(trial_ends_at=NOON + 30 * DAY)
+    stage.sandbox.marketplace.buy(
+        account_id=ANALYTICAL_ENGINES, seats=5, until=END_OF_MAY, generation=generation, offer=offer
+    )
+    stage.consume()
+
+
+def test_a_free_trial_of_a_concurrent_agreement_is_told_although_no_message_says_it(stage: Stage) -> None:
+    """AWS was asked about the agreement, and tells until when it is one."""
+    buy_on_trial(stage, Generation.CONCURRENT)
+    license_id, until = stage.license().license_id, NOON + 30 * DAY
+    [trial] = MarketplaceInbox(stage.ledger).notices(license_id).latest
+    assert (trial.number, trial.kind, trial.says) == (None, "Free trial", ("Free trial until ", until, "."))
+    stage.clock.move(31 * DAY)
+    [over] = MarketplaceInbox(stage.ledger).notices(license_id).latest
+    assert over.says == ("The free trial ended on ", until, ".")
+
+
+def test_a_free_trial_of_a_legacy_customer_is_told_by_its_message(stage: Stage) -> None:
+    """It says that there is one, and not until when."""
+    buy_on_trial(stage, Generation.LEGACY)
+    [trial] = MarketplaceInbox(stage.ledger).notices(stage.license().license_id).latest
+    assert str(trial.says[0]).endswith("subscribed, with a free trial.")
+    assert trial.number is not None
 
 
 # -- beginning anew ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The inbox as operators read it at three in the morning: first what needs them, then everything else."""
 
 import html
+import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from consumers.marketplace import MarketplaceInbox
 from consumers.sandbox import FaultPlan
 from ledger.inbox import MessageStatus
 from tests.e2e.pages.drift_story import bad_night
@@ -256,6 +258,28 @@ def test_the_page_of_a_license_tells_what_aws_said_beside_the_seats(operator: Re
         assert "ends on 31 May 2027 and does not renew by itself." in text
     assert f"/inbox?license_id={night.noon}" in operator.get(address).text
     assert "/inbox" not in admin.get(address).text
+
+
+def test_of_many_notices_the_newest_of_each_kind_stands_first(tonight: InboxStory) -> None:
+    """The earlier ones open below it, for everybody; the operator goes on to all in the inbox."""
+    stage = tonight.told.stage
+    first = tonight.found(kind="notice", license_id=tonight.noon)
+    notice = json.loads(MarketplaceInbox(tonight.ledger).get(first.number).body)
+    anew = [{"id": f"anew-{n}", "detail": notice["detail"] | {"requestId": f"request-{n}"}} for n in range(3)]
+    stage.send(*(json.dumps(notice | one) for one in anew))
+    stage.consume()
+    address = f"/licenses/{tonight.noon}"
+    operator, admin = Reader(tonight), Reader(tonight)
+    operator.sign_in("operator")
+    admin.sign_in("admin")
+    for reader in (operator, admin):
+        latest, earlier = reader.text(address).split("3 earlier ones of the same kinds")
+        assert latest.count("The seller asks to cancel agreement") == 1
+        assert "ends on 31 May 2027" in latest
+        assert earlier.count("The seller asks to cancel agreement") == 3
+    link = f"/inbox?license_id={tonight.noon}&kind=notice"
+    assert link in html.unescape(operator.get(address).text)
+    assert operator.text(link).count("The seller asks to cancel agreement") == 4
 
 
 def test_the_history_leads_to_the_message_that_caused_an_event(operator: Reader, night: InboxStory) -> None:

@@ -68,7 +68,7 @@ def cancellation(what: str) -> dict[str, Any]:
 def test_what_a_license_hangs_on_is_told_in_a_sentence(document: object, sentence: str) -> None:
     """Both generations, in an envelope or raw; it is no notice beside the seats."""
     assert told(document).startswith(sentence)
-    assert not tell(aws.body(document)).is_notice
+    assert tell(aws.body(document)).notice is None
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_a_license_hangs_on_is_told_in_a_sentence(document: object, sentenc
 def test_what_is_said_beside_the_seats_is_a_notice(document: object, sentence: str) -> None:
     """Endings, lockout, advisories, refunds, requests to cancel and trials; never what was paid."""
     assert told(document).startswith(sentence)
-    assert tell(aws.body(document)).is_notice
+    assert tell(aws.body(document)).notice is not None
     assert "105000" not in told(document)
 
 
