@@ -35,6 +35,21 @@ RETRIED: Final = DISMISSIBLE | {MessageStatus.IGNORED, MessageStatus.DISMISSED}
 """What may begin anew; the others wait to be worked on already, or are done."""
 
 
+class Failure(StrEnum):
+    """Why a message failed, as far as it makes a difference to what is to be done about it."""
+
+    NOT_TRUSTED = "not-trusted"
+    """It does not come from where it may come from."""
+    UNKNOWN_TYPE = "unknown-type"
+    """It is of a type that this version of the program does not know."""
+    NOT_UNDERSTOOD = "not-understood"
+    """It has not the form of AWS Marketplace's messages."""
+    ABOUT_QUEUE = "about-queue"
+    """It is about how messages come to the queue, not about a license."""
+    OTHER = "other"
+    """It was understood, but contradicts what is known, or the program failed over it."""
+
+
 class DismissalReason(StrEnum):
     """Why nobody need look at a message any more."""
 
@@ -120,7 +135,9 @@ class InboxMessage:
         request_id: AWS's id of what it tells of; null where it says none.
         kind: what it is about; null if it is about no license, or can't be understood.
         says: what it says, for people.
+        is_claim: whether nobody vouches for what it says: it is not known, or not so, that it comes from AWS.
         status: what became of it.
+        failure: why it failed; null if it did not.
         reason: why, in words; null if there is nothing to say.
         license_id: the license that it is about; null if none is known.
         agreement_id: the agreement that it names.
@@ -140,7 +157,9 @@ class InboxMessage:
     request_id: str | None
     kind: str | None
     says: Sentence
+    is_claim: bool
     status: MessageStatus
+    failure: Failure | None
     reason: str | None
     license_id: LicenseId | None
     agreement_id: str | None

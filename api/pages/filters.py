@@ -102,6 +102,7 @@ def register(app: flask.Flask) -> None:
         EVENT_KINDS=words.EVENT_KINDS,
         LICENSE_STATUSES=words.LICENSE_STATUSES,
         DISMISSAL_REASONS=inbox_words.DISMISSAL_REASONS,
+        DISMISSED_FIRST=inbox_words.DISMISSED_FIRST,
         MESSAGE_HEADLINES=inbox_words.HEADLINES,
         MESSAGE_KINDS=inbox_words.KINDS,
         MESSAGE_STATUSES=inbox_words.STATUSES,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from api.pages.words import counted
-from ledger.inbox import DismissalReason, InboxCounts, InboxMessage, MessageStatus
+from ledger.inbox import DismissalReason, Failure, InboxCounts, InboxMessage, MessageStatus
 
 STATUSES: Final[Mapping[MessageStatus, str]] = {
     MessageStatus.FAILED: "Failed",
@@ -47,11 +47,26 @@ KINDS: Final[Mapping[str, str]] = {
     "unsubscribe-success": "Unsubscribed",
 }
 
-_NEXT: Final[Mapping[MessageStatus, str]] = {
-    MessageStatus.FAILED: (
-        "Mend what the reason names, then retry. If it is new to this version of the ledger, update the ledger first."
-        " If it is none of AWS's messages, look who else writes to the queue, then dismiss it."
+_NEXT_AFTER_FAILURE: Final[Mapping[Failure, str]] = {
+    Failure.NOT_TRUSTED: (
+        "Look who else may write to the queue: `licensing-ledger doctor` looks at its policy. Then dismiss the message."
+        " If it is AWS's, and the reason names a setting, mend that, then retry."
     ),
+    Failure.UNKNOWN_TYPE: (
+        "If AWS Marketplace sent it, it is new to this version of the ledger: update the ledger, then retry. Else look"
+        " who else writes to the queue, then dismiss it."
+    ),
+    Failure.NOT_UNDERSTOOD: (
+        "It has not the form of AWS's messages: look who else writes to the queue, then dismiss it. If AWS Marketplace"
+        " sent it all the same, update the ledger, then retry."
+    ),
+    Failure.ABOUT_QUEUE: "Do what the reason says, then dismiss it.",
+    Failure.OTHER: "Mend what the reason names, then retry.",
+}
+DISMISSED_FIRST: Final = frozenset({Failure.NOT_TRUSTED, Failure.NOT_UNDERSTOOD, Failure.ABOUT_QUEUE})
+"""Where a retry by itself is of no use."""
+
+_NEXT: Final[Mapping[MessageStatus, str]] = {
     MessageStatus.PARKED: (
         "It goes on by itself as soon as that is known. If it is parked for more than a day, look whether a message got"
         " lost: in the queue's dead-letter queue, and by a reconciliation. Retry looks at it once more now. If it waits"
@@ -69,12 +84,20 @@ _NEXT: Final[Mapping[MessageStatus, str]] = {
 
 
 def kind(message: InboxMessage) -> str:
-    """What a message is about, in two or three words."""
-    return KINDS.get(message.kind or "", "Message")
+    """What a message is about, in a few words; one that failed is not called by what it claims."""
+    match message.failure:
+        case Failure.NOT_TRUSTED:
+            return "A message that is not trusted"
+        case Failure.UNKNOWN_TYPE | Failure.NOT_UNDERSTOOD:
+            return "A message that is not understood"
+        case _:
+            return KINDS.get(message.kind or "", "Message")
 
 
 def next_step(message: InboxMessage) -> str:
     """What to do about a message."""
+    if message.status is MessageStatus.FAILED:
+        return _NEXT_AFTER_FAILURE[message.failure or Failure.OTHER]
     return _NEXT[message.status]
 
 

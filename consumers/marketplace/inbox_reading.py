@@ -24,6 +24,7 @@ from ledger.inbox import (
     ComingSeats,
     Dismissal,
     DismissalReason,
+    Failure,
     InboxCounts,
     InboxMessage,
     InboxQuery,
@@ -50,6 +51,8 @@ _READ_FOR_A_LIST: Final = 20_000
 _NOTICES_SOUGHT: Final = 100
 _BELIEVED: Final = (Stored.IGNORED, Stored.WAITING, Stored.DONE)
 """What stands for a message that was looked at, and comes from AWS."""
+_NOT_BELIEVED: Final = (Stored.NEW, Stored.FAILED)
+"""What stands for a message of which it is not known yet, or not so, that it comes from AWS, if it was not verified."""
 _STORED: Final[Mapping[MessageStatus, tuple[Stored, ...]]] = {
     MessageStatus.FAILED: (Stored.FAILED,),
     MessageStatus.PARKED: (Stored.PARKED,),
@@ -290,7 +293,7 @@ def _waits_long(at: datetime) -> ColumnElement[bool]:
 
 
 def _message(row: Row[Any], *, at: datetime) -> InboxMessage:
-    dismissal = _dismissal(row)
+    dismissal, told = _dismissal(row), _tell(row)
     status = _SHOWN[Stored(row.status)] if dismissal is None else MessageStatus.DISMISSED
     since = _moment(row.parked_at if status is MessageStatus.PARKED else row.anew_at) or moment(row.received_at)
     unsettled = status in (MessageStatus.PARKED, MessageStatus.WAITING)
@@ -299,8 +302,10 @@ def _message(row: Row[Any], *, at: datetime) -> InboxMessage:
         message_id=row.message_id,
         request_id=row.request_id,
         kind=row.kind,
-        says=_tell(row).says,
+        says=told.says,
+        is_claim=told.failure is None and row.verified_at is None and row.status in _NOT_BELIEVED,
         status=status,
+        failure=_failure(row, told),
         reason=_reason(row),
         license_id=None if row.license_id is None else LicenseId(row.license_id),
         agreement_id=row.agreement_id,
@@ -314,6 +319,14 @@ def _message(row: Row[Any], *, at: datetime) -> InboxMessage:
         dismissal=dismissal,
         needs_look=status is MessageStatus.FAILED or (unsettled and since <= at - LONG),
     )
+
+
+def _failure(row: Row[Any], told: telling.Told) -> Failure | None:
+    if row.status != Stored.FAILED:
+        return None
+    if row.kind is None:
+        return told.failure or Failure.NOT_UNDERSTOOD
+    return Failure.NOT_TRUSTED if row.verified_at is None else Failure.OTHER
 
 
 def _dismissal(row: Row[Any]) -> Dismissal | None:

@@ -10,7 +10,7 @@ import structlog
 
 from consumers.marketplace.messages import time_of
 from consumers.marketplace.showing import shown
-from ledger.inbox import Sentence
+from ledger.inbox import Failure, Sentence
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -30,10 +30,12 @@ class Told:
     Attributes:
         says: in a sentence.
         notice: what kind of notice it is, if it says something about a license beside its seats; else null.
+        failure: why nothing of it is said but what it looks like; null if it could be told.
     """
 
     says: Sentence
     notice: str | None = None
+    failure: Failure | None = None
 
 
 def tell(body: str, *, whole: bool = True) -> Told:
@@ -53,7 +55,7 @@ def tell(body: str, *, whole: bool = True) -> Told:
 def _tell(body: str, *, whole: bool) -> Told:
     document = _object(body) if whole else None
     if document is None:
-        return Told(says=(f"It is no message of AWS Marketplace. It begins with {shown(body)}.",))
+        return _not_told(f"It is no message of AWS Marketplace. It begins with {shown(body)}.", Failure.NOT_UNDERSTOOD)
     message = document.get("Message")
     # AWS's own sample code sends an object where SNS has a text.
     inner = _object(message) if isinstance(message, str) else message
@@ -64,10 +66,11 @@ def _tell(body: str, *, whole: bool) -> Told:
         return _tell_notification(said)
     topic = _text(document, "TopicArn") or "a topic"
     if document.get("Type") == "SubscriptionConfirmation":
-        return Told(says=(f"SNS asks whether this queue is to get the messages of {topic}.",))
+        return _not_told(f"SNS asks whether this queue is to get the messages of {topic}.", Failure.ABOUT_QUEUE)
     if document.get("Type") == "UnsubscribeConfirmation":
-        return Told(says=(f"SNS tells that this queue gets no more messages of {topic}.",))
-    return Told(says=("It is no message of AWS Marketplace: it has neither a detail-type nor an action.",))
+        return _not_told(f"SNS tells that this queue gets no more messages of {topic}.", Failure.ABOUT_QUEUE)
+    nothing = "It is no message of AWS Marketplace: it has neither a detail-type nor an action."
+    return _not_told(nothing, Failure.NOT_UNDERSTOOD)
 
 
 # -- EventBridge -------------------------------------------------------------------------------------------------------
@@ -78,7 +81,7 @@ def _tell_event(event: Json) -> Told:
     known_as = detail_type.partition(" - ")[0].strip() if isinstance(detail_type, str) else ""
     tell_of = _EVENTS.get(known_as) or _NOTICES.get(known_as)
     if tell_of is None:
-        return Told(says=_unknown(detail_type))
+        return _unknown(detail_type)
     detail = event.get("detail")
     notice = known_as if known_as in _NOTICES else None
     return Told(says=tell_of(detail if isinstance(detail, dict) else {}), notice=notice)
@@ -200,7 +203,7 @@ def _tell_notification(said: Json) -> Told:
     action, customer = said["action"], _text(said, "customer-identifier") or _text(said, "CustomerIdentifier")
     sentence = _ACTIONS.get(action) if isinstance(action, str) else None
     if sentence is None:
-        return Told(says=_unknown(action))
+        return _unknown(action)
     # AWS writes it as a text.
     on_trial = action == "subscribe-success" and said.get("isFreeTrialTermPresent") in ("true", True)
     if on_trial:
@@ -221,8 +224,12 @@ _ACTIONS: Final[Mapping[str, str]] = {
 # -- what both have ----------------------------------------------------------------------------------------------------
 
 
-def _unknown(name: object) -> Sentence:
-    return (f"It is {shown(name)}, which this version of the ledger does not know.",)
+def _unknown(name: object) -> Told:
+    return _not_told(f"It is {shown(name)}, which this version of the ledger does not know.", Failure.UNKNOWN_TYPE)
+
+
+def _not_told(looks_like: str, failure: Failure) -> Told:
+    return Told(says=(looks_like,), failure=failure)
 
 
 def _license(detail: Json) -> str:

@@ -22,6 +22,7 @@ from consumers.sandbox import Contract, FaultPlan, Generation, SuccessorTerms
 from consumers.sandbox.contracts import AgreementStatus, Offer
 from ledger.inbox import (
     DismissalReason,
+    Failure,
     InboxMessage,
     InboxQuery,
     MessageIsNotFoundError,
@@ -246,6 +247,32 @@ def test_what_failed_needs_a_look_at_once_and_what_is_parked_or_waits_after_a_da
     assert all(one.needs_look for one in messages(stage, NEEDS_LOOK))
 
 
+@pytest.mark.parametrize(
+    ("body", "failure", "is_claim"),
+    [
+        ("not JSON", Failure.NOT_UNDERSTOOD, False),
+        ('{"id": "odd", "detail-type": "Nonsense", "detail": {}}', Failure.UNKNOWN_TYPE, False),
+        ('{"id": "odd", "detail-type": "License Updated - Manufacturer"}', Failure.NOT_UNDERSTOOD, True),
+        ('{"action": "nonsense"}', Failure.UNKNOWN_TYPE, False),
+    ],
+)
+def test_a_message_that_failed_says_why_in_a_word(stage: Stage, body: str, failure: Failure, *, is_claim: bool) -> None:
+    """By that it is known what to do; what can be told of it is told as its claim."""
+    stage.send(body)
+    stage.consume()
+    assert (newest(stage).failure, newest(stage).is_claim) == (failure, is_claim)
+
+
+def test_a_message_that_contradicts_what_is_known_comes_from_aws(stage: Stage) -> None:
+    """What it says is no mere claim, and mending may help."""
+    contract = stage.bought()
+    follows = {"previousAgreementId": contract.agreement_id, "intent": "RENEW", "status": "ACTIVE"}
+    stage.send(about(contract, "Purchase Agreement Created", id_="circle", **follows))
+    stage.consume()
+    assert "The agreement follows itself" in str(newest(stage).reason)
+    assert (newest(stage).failure, newest(stage).is_claim) == (Failure.OTHER, False)
+
+
 def test_messages_are_found_by_what_they_are_about(stage: Stage) -> None:
     """By status, license, kind, time of receipt, and the beginning of their id."""
     stage.bought()
@@ -454,6 +481,7 @@ def test_a_message_that_is_not_trusted_is_not_trusted_when_it_begins_anew(stage:
     refused = newest(stage)
     assert (refused.status, refused.license_id) == (MessageStatus.FAILED, None)
     assert "signature" in str(refused.reason)
+    assert (refused.is_claim, refused.failure) == (True, Failure.NOT_TRUSTED)
     MarketplaceInbox(stage.ledger).retry(refused.number, caller=OPERATOR)
     stage.consume()
     assert newest(stage) == refused
@@ -495,6 +523,7 @@ def test_a_subscription_that_sns_asks_about_is_told_in_words_and_dismissed(stage
     failed = newest(stage)
     assert (failed.status, failed.can_be_dismissed) == (MessageStatus.FAILED, True)
     assert "aws sns confirm-subscription" in str(failed.reason)
+    assert (failed.is_claim, failed.failure) == (False, Failure.ABOUT_QUEUE)
     dismissed = dismiss(stage, failed)
     assert dismissed.dismissal is not None
     assert (dismissed.dismissal.actor, dismissed.dismissal.dismissed_at >= NOON) == (OPERATOR.actor, True)

@@ -18,6 +18,7 @@ from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
 from tests.e2e.pages.reader import Reader, text_of
 from tests.e2e.pages.story import Story, served
 from tests.e2e.pages.window import open_window
+from tests.integration.consumers_stage import PRODUCT_CODE
 from tests.integration.inbox_story import COMPANY
 
 
@@ -183,8 +184,46 @@ def test_a_message_that_is_no_json_is_shown_as_it_came(operator: Reader, night: 
     failed = night.found(status=MessageStatus.FAILED)
     text = operator.text(f"/inbox/{failed.number}")
     assert "Failed: it changed nothing" in text
-    assert "Mend what the reason names, then retry." in text
+    assert "A message that is not understood" in text
+    assert "look who else writes to the queue, then dismiss it" in text
+    assert "It claims" not in text
     assert "GET /healthz HTTP/1.1" in text
+
+
+def test_a_forged_message_reads_as_a_claim_and_is_dismissed_first(tonight: InboxStory) -> None:
+    """Nobody is told as a fact that a customer has unsubscribed, on the page, in the list, or before a retry."""
+    forged = {"action": "unsubscribe-success", "customer-identifier": "X01EXAMPLEX", "product-code": PRODUCT_CODE}
+    stage = tonight.told.stage
+    stage.send(json.dumps({"Type": "Notification", "Message": json.dumps(forged), "Timestamp": "2026-11-26T02:00:00Z"}))
+    stage.consume()
+    failed = tonight.found(status=MessageStatus.FAILED)
+    operator = Reader(tonight)
+    operator.sign_in("operator")
+    page = operator.get(f"/inbox/{failed.number}")
+    text = text_of(page)
+    assert "A message that is not trusted It claims: Customer X01EXAMPLEX has unsubscribed." in text
+    assert "Look who else may write to the queue" in text
+    assert "It says that it was sent 26 November 2026, 02:00:00 UTC." in text
+    assert "Unsubscribed" not in text
+    assert "Sent by AWS" not in text
+    assert re.findall(r'class="button( secondary)?" href="/inbox/\d+/(\w+)"', page.text) == [
+        ("", "dismiss"),
+        (" secondary", "retry"),
+    ]
+    for path in ("/inbox", f"/inbox/{failed.number}/retry", f"/inbox/{failed.number}/dismiss"):
+        assert "It claims: Customer X01EXAMPLEX has unsubscribed." in operator.text(path)
+    assert "where it comes from is looked at" in operator.text(f"/inbox/{failed.number}/retry")
+    operator.send(f"/inbox/{failed.number}/dismiss", reason="not-from-aws")
+    dismissed = operator.text(f"/inbox/{failed.number}")
+    assert "A message that is not trusted It claims:" in dismissed
+
+
+def test_a_type_that_is_not_known_says_to_update_the_ledger(operator: Reader, night: InboxStory) -> None:
+    """It may be new; a retry understands it then."""
+    failed = night.found(message_id="5eed0000-0000-4000-8000-000000000005")
+    page = operator.get(f"/inbox/{failed.number}")
+    assert "it is new to this version of the ledger: update the ledger, then retry" in text_of(page)
+    assert f'class="button" href="/inbox/{failed.number}/retry"' in page.text
 
 
 def test_a_retry_is_asked_for_before_it_is_done(tonight: InboxStory) -> None:

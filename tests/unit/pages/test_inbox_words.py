@@ -7,7 +7,7 @@ import pytest
 
 from api.pages import inbox_words
 from consumers.marketplace.messages import PokeKind
-from ledger.inbox import InboxCounts, InboxMessage, MessageStatus
+from ledger.inbox import Failure, InboxCounts, InboxMessage, MessageStatus
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 DONE = InboxMessage(
@@ -16,7 +16,9 @@ DONE = InboxMessage(
     request_id=None,
     kind="license-updated",
     says=("Something has changed.",),
+    is_claim=False,
     status=MessageStatus.DONE,
+    failure=None,
     reason=None,
     license_id=None,
     agreement_id=None,
@@ -65,6 +67,28 @@ def test_every_status_has_its_words(status: MessageStatus) -> None:
     """Its name, its headline, and what to do next."""
     assert inbox_words.STATUSES[status] in inbox_words.HEADLINES[status]
     assert inbox_words.next_step(replace(DONE, status=status)).endswith(".")
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_every_failure_says_what_to_do(failure: Failure) -> None:
+    """It depends on why it failed; once it is dismissed nothing is to be done."""
+    failed = replace(DONE, status=MessageStatus.FAILED, failure=failure)
+    dismissed = replace(failed, status=MessageStatus.DISMISSED)
+    assert inbox_words.next_step(failed).endswith(".")
+    assert inbox_words.next_step(dismissed).startswith("Nothing is to be done.")
+
+
+@pytest.mark.parametrize("failure", [Failure.NOT_TRUSTED, Failure.UNKNOWN_TYPE, Failure.NOT_UNDERSTOOD])
+def test_a_message_that_failed_is_not_called_by_what_it_claims(failure: Failure) -> None:
+    """Nobody reads as a fact that somebody has unsubscribed."""
+    claims = replace(DONE, kind="unsubscribe-success", status=MessageStatus.FAILED, failure=failure)
+    assert inbox_words.kind(claims).startswith("A message that is not ")
+
+
+def test_what_was_understood_and_contradicts_itself_is_called_by_what_it_is_about() -> None:
+    """AWS did send it."""
+    contradicts = replace(DONE, status=MessageStatus.FAILED, failure=Failure.OTHER)
+    assert inbox_words.kind(contradicts) == "License updated"
 
 
 def test_every_kind_has_its_words() -> None:
