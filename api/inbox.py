@@ -1,6 +1,6 @@
 """What the HTTP door needs of the inbox; the consumers, who fill it, carry it out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from ledger.inbox import (
@@ -14,7 +14,7 @@ from ledger.inbox import (
 )
 from ledger.license.events import ActorRole, LicenseId
 from ledger.transaction import Caller
-from projections.history import HistoryEntry
+from projections.history import AppendPart, HistoryEntry, Span
 from projections.page import Page
 from projections.views import Views
 
@@ -94,3 +94,21 @@ def led_to(views: Views, message: InboxMessage, *, limit: int) -> Sequence[Histo
     views.wait_for(last, timeout_seconds=_VIEW_WAIT_SECONDS)
     # Between two decisions that it led to, others may have been made. What it issued may be a twin by now.
     return views.history.between(message.license_id, first=first, last=last, actor=ActorRole.MARKETPLACE, limit=limit)
+
+
+def decisions_of_each(views: Views, messages: Iterable[InboxMessage]) -> Mapping[int, Sequence[Sequence[AppendPart]]]:
+    """The decisions that messages led to, by their numbers, as far as the views have them.
+
+    Args:
+        views: where they are read.
+        messages: some dozens, as the inbox shows them.
+    """
+    spans = {
+        message.number: Span(license_id=message.license_id, first=message.positions[0], last=message.positions[1])
+        for message in messages
+        if message.license_id is not None and message.positions is not None
+    }
+    if not spans:
+        return {}
+    found = views.history.appends_within({*spans.values()}, actor=ActorRole.MARKETPLACE)
+    return {number: found[span] for number, span in spans.items()}

@@ -80,6 +80,7 @@ def register(app: flask.Flask) -> None:
         counted=words.counted,
         day=day,
         joined=words.joined,
+        led_to=inbox_words.led_to,
         license_name=words.license_name,
         marked=marked,
         message_kind=inbox_words.kind,

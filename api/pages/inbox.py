@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import flask
 from flask.typing import ResponseReturnValue
 
-from api.inbox import led_to
+from api.inbox import decisions_of_each, led_to
 from api.pages import cursors, history, inbox_words
 from api.pages.blueprint import PAGES
 from api.pages.days import read_day
@@ -80,6 +80,7 @@ def inbox() -> ResponseReturnValue:
         filter=filter_,
         errors=errors,
         licenses=_licenses([*page.items, *open_ones], query),
+        decisions=decisions_of_each(parts.views, [one for one in (*page.items, *open_ones) if one.reason is None]),
         next=cursors.write(page.next, of=of, secret=secret),
     )
 

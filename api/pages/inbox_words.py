@@ -1,10 +1,15 @@
 """The sentences of the inbox: how a message stands, what became of it, what to do next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from api.pages import words
 from api.pages.words import counted
 from ledger.inbox import DismissalReason, Failure, InboxCounts, InboxMessage, MessageStatus
+from projections.history import AppendPart
+
+DECISIONS_TOLD_MAX: Final = 3
+"""How many decisions that a message led to are told in a list."""
 
 STATUSES: Final[Mapping[MessageStatus, str]] = {
     MessageStatus.FAILED: "Failed",
@@ -102,13 +107,18 @@ def next_step(message: InboxMessage) -> str:
 
 
 def became(message: InboxMessage) -> str:
-    """What a message led to, or why to nothing."""
+    """Why a message stands as it does; empty where it led to something, which is told for itself."""
     if message.reason is not None:
         return message.reason
-    if message.positions is not None:
-        first, last = message.positions
-        return f"Recorded at position {first:,}." if first == last else f"Recorded at positions {first:,} to {last:,}."
-    return "AWS was read, and showed what the ledger knew." if message.status is MessageStatus.DONE else ""
+    nothing_new = message.status is MessageStatus.DONE and message.positions is None
+    return "AWS was read, and showed what the ledger knew." if nothing_new else ""
+
+
+def led_to(decisions: Sequence[Sequence[AppendPart]]) -> words.Sentence:
+    """What a message led to, in a few sentences."""
+    told = [part for parts in decisions[:DECISIONS_TOLD_MAX] for part in (*words.append_sentence(parts), " ")]
+    more = len(decisions) - DECISIONS_TOLD_MAX
+    return (*told, f"{words.counted(more, 'more decision')} with it.") if more > 0 else told
 
 
 def need_look(counts: InboxCounts) -> str:

@@ -98,11 +98,13 @@ _ENDS: Final[Mapping[str, str]] = {
     LapseReason.TERMINATED: "it was terminated",
 }
 
+# What a decision records beside what it is about.
+_BESIDE: Final = frozenset({events.LicenseIdentified.TYPE, events.RenewalAnnounced.TYPE})
+
 RENEWALS: Final[Mapping[RenewalIntent, str]] = {
     RenewalIntent.RENEWS: "the contract renews by itself at its date",
     RenewalIntent.ENDS: "the contract ends at its date, without a renewal",
     RenewalIntent.REPLACED: "another contract takes its place at its date",
-    RenewalIntent.UNKNOWN: "it is not known what becomes of the contract at its date",
 }
 
 _NAMES: Final[Mapping[str, str]] = {
@@ -320,6 +322,8 @@ def _succession_sentence(entry: HistoryEntry) -> Sentence:
     match entry.type:
         case events.AgreementSucceeded.TYPE:
             return (f"Agreement {data['agreement_id_after']} followed {data['agreement_id_before']}.",)
+        case events.RenewalAnnounced.TYPE if data["renewal"] == RenewalIntent.UNKNOWN:
+            return ("AWS Marketplace does not tell what becomes of the contract at its date.",)
         case events.RenewalAnnounced.TYPE:
             return (f"AWS Marketplace told: {RENEWALS[data['renewal']]}.",)
         case events.SuccessionDecided.TYPE:
@@ -362,7 +366,8 @@ def append_sentence(parts: Sequence[AppendPart]) -> Sentence:
         return (_decrease(lowered, deleted.number) + _and_more(events_in_all - deleted.number - 1),)
     if len(parts) == 1:
         return (_many(parts[0]),)
-    return (*sentence(parts[0].first), _and_more(events_in_all - 1))
+    main = next((part for part in parts if part.first.type not in _BESIDE), parts[0])
+    return (*sentence(main.first), _and_more(events_in_all - 1))
 
 
 def _part(parts: Sequence[AppendPart], type_: str) -> AppendPart | None:

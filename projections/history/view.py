@@ -1,6 +1,7 @@
 """The history as it is asked for."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -12,7 +13,7 @@ from sqlalchemy import ColumnElement, Select
 from ledger.license.events import Actor, ActorRole, LicenseId, SeatId
 from ledger.times import microseconds, moment
 from ledger.users import identity_of
-from projections.database import ViewsDatabase
+from projections.database import Reading, ViewsDatabase
 from projections.page import Page, PageKey
 from projections.tables import Tables, license_key
 
@@ -87,6 +88,15 @@ class AppendPart:
     number: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """The events of one license between two positions of the ledger, both included."""
+
+    license_id: LicenseId
+    first: int
+    last: int
+
+
 class HistoryView:
     """The history of every license."""
 
@@ -135,7 +145,7 @@ class HistoryView:
         with self._database.reading() as reading:
             history = reading.tables.history
             selected = _told(reading.tables).where(
-                history.c.license_key.in_(_keys_of_one(reading.tables, license_id)),
+                history.c.license_key.in_(_keys_of_each(reading, {license_id})[license_id]),
                 history.c.position.between(first, last),
                 history.c.actor_role == actor,
             )
@@ -157,36 +167,81 @@ class HistoryView:
         if not ends:
             return {}
         with self._database.reading() as reading:
-            history = reading.tables.history
-            ranges = (history.c.position.between(begin, end) for begin, end in ends.items())
-            kinds = (
-                sqlalchemy.select(sqlalchemy.func.min(history.c.position).label("first"))
-                .add_columns(sqlalchemy.func.count().label("number"))
-                .where(sqlalchemy.or_(*ranges))
-                .group_by(history.c.license_key, history.c.append_first, history.c.type)
-                .subquery()
-            )
-            rows = reading.connection.execute(
-                _told(reading.tables, kinds.c.number)
-                .join(kinds, history.c.position == kinds.c.first)
-                .order_by(history.c.position)
-            ).all()
+            position = reading.tables.history.c.position
+            ranges = (position.between(begin, end) for begin, end in ends.items())
+            rows = reading.connection.execute(_parts(reading.tables, sqlalchemy.or_(*ranges))).all()
         found: dict[int, list[AppendPart]] = {begin: [] for begin in ends}
         for row in rows:
-            first = _entry(row)
-            found[first.begins_at].append(AppendPart(first=first, number=row.number))
+            part = _part(row)
+            found[part.first.begins_at].append(part)
         return found
 
+    def appends_within(
+        self, spans: Collection[Span], *, actor: ActorRole
+    ) -> Mapping[Span, Sequence[Sequence[AppendPart]]]:
+        """The appends of each span that somebody in this role caused, in their order; all spans are read at once.
 
-def _keys_of_one(tables: Tables, license_id: LicenseId) -> "Select[int]":
-    """The numbers of a license and of those that were folded into it, and into these, and so on."""
-    licenses = tables.licenses
-    own = sqlalchemy.select(licenses.c.license_key, licenses.c.license_id).where(licenses.c.license_id == license_id)
-    one = own.cte("one", recursive=True)
-    twins = sqlalchemy.select(licenses.c.license_key, licenses.c.license_id).where(
-        licenses.c.folded_into == one.c.license_id
+        Args:
+            spans: some dozens.
+            actor: whose events are told.
+
+        Raises:
+            StoreError: the views can't be read.
+        """
+        with self._database.reading() as reading:
+            keys = _keys_of_each(reading, {span.license_id for span in spans})
+            history = reading.tables.history
+            ranges = [
+                history.c.license_key.in_(keys[span.license_id]) & history.c.position.between(span.first, span.last)
+                for span in spans
+            ]
+            condition = sqlalchemy.or_(sqlalchemy.false(), *ranges) & (history.c.actor_role == actor)
+            rows = reading.connection.execute(_parts(reading.tables, condition)).all()
+        return {span: _appends_of(span, rows, license_keys=keys[span.license_id]) for span in spans}
+
+
+def _keys_of_each(reading: Reading, license_ids: Collection[LicenseId]) -> Mapping[LicenseId, set[int]]:
+    keys: dict[LicenseId, set[int]] = {license_id: set() for license_id in license_ids}
+    for row in reading.connection.execute(_keys_of(reading.tables, license_ids)):
+        keys[LicenseId(row.goes_on_as)].add(row.license_key)
+    return keys
+
+
+def _appends_of(
+    span: Span, rows: "Sequence[sqlalchemy.Row[Any]]", *, license_keys: Collection[int]
+) -> Sequence[Sequence[AppendPart]]:
+    ours = (row for row in rows if row.license_key in license_keys and span.first <= row.position <= span.last)
+    appends = itertools.groupby(map(_part, ours), key=lambda part: part.first.begins_at)
+    return [list(parts) for _, parts in appends]
+
+
+def _parts(tables: Tables, condition: ColumnElement[bool]) -> Select[Any]:
+    """The events that fit, those of one type in an append as one, by the position of the first of them."""
+    history = tables.history
+    kinds = (
+        sqlalchemy.select(sqlalchemy.func.min(history.c.position).label("first"))
+        .add_columns(sqlalchemy.func.count().label("number"))
+        .where(condition)
+        .group_by(history.c.license_key, history.c.append_first, history.c.type)
+        .subquery()
     )
-    return sqlalchemy.select(one.union(twins).c.license_key)
+    told = _told(tables, kinds.c.number).join(kinds, history.c.position == kinds.c.first)
+    return told.order_by(history.c.position)
+
+
+def _part(row: "sqlalchemy.Row[Any]") -> AppendPart:
+    return AppendPart(first=_entry(row), number=row.number)
+
+
+def _keys_of(tables: Tables, license_ids: Collection[LicenseId]) -> "Select[int, str]":
+    """The numbers of licenses and of those that were folded into them, and into these, and so on; and into which."""
+    licenses = tables.licenses
+    columns = licenses.c.license_key, licenses.c.license_id
+    own = sqlalchemy.select(*columns, licenses.c.license_id.label("goes_on_as"))
+    all_ = own.where(licenses.c.license_id.in_(license_ids)).cte("all_", recursive=True)
+    twins = sqlalchemy.select(*columns, all_.c.goes_on_as).where(licenses.c.folded_into == all_.c.license_id)
+    every = all_.union(twins)
+    return sqlalchemy.select(every.c.license_key, every.c.goes_on_as)
 
 
 def _select(tables: Tables, license_id: LicenseId, query: HistoryQuery, *, after: PageKey | None) -> Select[Any]:

@@ -110,10 +110,10 @@ def test_a_message_is_shown_with_its_events_and_its_reading(door: Door) -> None:
     assert {name: shown[name] for name in done} == done
     assert json.loads(shown["body"])["id"] == shown["message_id"]
     assert shown["repeats"] == 1
-    assert [event["type"] for event in shown["events"]] == ["license.seat-limit-raised"]
-    [position] = {event["position"] for event in shown["events"]}
-    assert (shown["first_position"], shown["last_position"]) == (position, position)
-    assert shown["events"][0]["cause"] == shown["message_id"]
+    first, last = shown["events"]
+    assert (first["type"], last["type"]) == ("license.renewal-announced", "license.seat-limit-raised")
+    assert (shown["first_position"], shown["last_position"]) == (first["position"], last["position"])
+    assert first["cause"] == last["cause"] == shown["message_id"]
     assert shown["reading"]["outcome"] == "observed"
     [row] = shown["reading"]["rows"]
     assert (row["Dimension"], row["Value"]) == ("users", {"IntegerValue": 25})

@@ -9,10 +9,10 @@ import pytest
 
 from ledger.errors import LicenseIsNotFoundError, NotRecordedError, TimeIsInvalidError
 from ledger.license.access import AccessPolicy, LicenseStatus
-from ledger.license.events import Contact, LicenseId
+from ledger.license.events import ActorRole, Contact, LicenseId
 from ledger.license.state import SeatStatus
 from ledger.replay import Moment
-from projections.history import HistoryEntry, HistoryQuery
+from projections.history import HistoryEntry, HistoryQuery, Span
 from projections.license_information import LicenseQuery
 from projections.seats import SeatQuery
 from tests.integration.projections_story import ADMIN, ANALYTICAL, BOMBE, IN_A_YEAR, NOON, Story, tell
@@ -74,6 +74,32 @@ def test_information_of_now_equals_the_replayed_one(story: Story) -> None:
     head = story.ledger.head()
     then = story.views.licenses.then(ANALYTICAL, Moment(position=head.position))
     assert story.views.licenses.get(ANALYTICAL, at=then.as_of) == then
+
+
+def test_the_decisions_of_several_licenses_are_told_at_once(story: Story) -> None:
+    """Each span has those of its license alone that were caused in this role, whatever stands between them."""
+    story.buy(ANALYTICAL, seats_max=5)
+    story.buy(BOMBE, seats_max=9)
+    story.activate("Ada")
+    story.buy(ANALYTICAL, seats_max=7)
+    story.views.run_once()
+    last = story.ledger.head().position
+    everything = Span(license_id=ANALYTICAL, first=1, last=last)
+    of_bombe = Span(license_id=BOMBE, first=1, last=last)
+    end = Span(license_id=ANALYTICAL, first=last, last=last)
+    of_nobody = Span(license_id=NOBODY, first=1, last=last)
+    found = story.views.history.appends_within([everything, of_bombe, end, of_nobody], actor=ActorRole.MARKETPLACE)
+    issued = [("license.license-issued", 1), ("license.license-identified", 2)]
+    started, raised = [("license.subscription-started", 1)], [("license.seat-limit-raised", 1)]
+
+    def told(span: Span) -> list[tuple[str, int]]:
+        return [(part.first.type, part.number) for parts in found[span] for part in parts]
+
+    assert told(everything) == [*issued, *started, *raised]
+    assert told(of_bombe) == [*issued, *started]
+    assert told(end) == raised
+    assert told(of_nobody) == []
+    assert story.views.history.appends_within([], actor=ActorRole.MARKETPLACE) == {}
 
 
 def test_a_license_nobody_knows_is_null_now_and_not_found_then(story: Story) -> None:

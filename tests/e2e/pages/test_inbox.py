@@ -63,6 +63,15 @@ def test_what_needs_a_look_stands_first(operator: Reader) -> None:
     assert COMPANY in everything
 
 
+def test_the_list_says_what_a_message_led_to(operator: Reader, night: InboxStory) -> None:
+    """In sentences, and not by positions between which other licenses' events may stand."""
+    done = operator.text(f"/inbox?status=done&license_id={night.noon}")
+    assert "The limit was raised from 5 to 25 in AWS Marketplace." in done
+    assert "The license was seen for the first time" in done
+    assert "The subscription started with 5 seats, until 31 May 2027." in done
+    assert "Recorded at position" not in operator.text("/inbox")
+
+
 def test_an_empty_inbox_says_that_nothing_needs_a_look(reader: Reader) -> None:
     """And how messages come there."""
     reader.sign_in("operator")

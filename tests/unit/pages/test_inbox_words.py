@@ -8,6 +8,8 @@ import pytest
 from api.pages import inbox_words
 from consumers.marketplace.messages import PokeKind
 from ledger.inbox import Failure, InboxCounts, InboxMessage, MessageStatus
+from ledger.license.events import Actor, ActorRole, SeatLimitRaised
+from projections.history import AppendPart, HistoryEntry
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 DONE = InboxMessage(
@@ -54,12 +56,39 @@ def test_what_needs_a_look_is_one_sentence(number: InboxCounts, sentence: str) -
     assert inbox_words.need_look(number) == sentence
 
 
-def test_what_became_of_a_message_is_its_reason_or_what_was_recorded() -> None:
-    """A message that is done may have changed nothing."""
+def test_what_became_of_a_message_is_its_reason_or_what_it_led_to() -> None:
+    """A message that is done may have changed nothing; what it led to is told for itself."""
     assert inbox_words.became(DONE) == "AWS was read, and showed what the ledger knew."
-    assert inbox_words.became(replace(DONE, positions=(7, 7))) == "Recorded at position 7."
-    assert inbox_words.became(replace(DONE, positions=(7, 1_234))) == "Recorded at positions 7 to 1,234."
+    assert inbox_words.became(replace(DONE, positions=(7, 1_234))) == ""
     assert inbox_words.became(replace(DONE, reason="The message is not JSON.")) == "The message is not JSON."
+
+
+@pytest.mark.parametrize(
+    ("decisions", "told"),
+    [
+        (1, "The limit was raised from 5 to 25 in AWS Marketplace. "),
+        (3, "The limit was raised from 5 to 25 in AWS Marketplace. " * 3),
+        (5, "The limit was raised from 5 to 25 in AWS Marketplace. " * 3 + "2 more decisions with it."),
+    ],
+)
+def test_what_a_message_led_to_is_told_in_a_few_sentences(decisions: int, told: str) -> None:
+    """Not by positions, between which others may stand."""
+    raised = AppendPart(
+        first=HistoryEntry(
+            position=7,
+            version=7,
+            type=SeatLimitRaised.TYPE,
+            recorded_at=NOON,
+            actor=Actor(ActorRole.MARKETPLACE, "sqs"),
+            cause=None,
+            seat_id=None,
+            user=None,
+            data={"seats_max_before": 5, "seats_max_after": 25},
+            append=(7, 7),
+        ),
+        number=1,
+    )
+    assert "".join(map(str, inbox_words.led_to([[raised]] * decisions))) == told
 
 
 @pytest.mark.parametrize("status", MessageStatus)

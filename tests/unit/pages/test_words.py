@@ -123,6 +123,19 @@ def test_what_comes_with_a_decrease_is_counted() -> None:
     assert str(told).endswith("all 5 active users lost their seats. 1 more event with it.")
 
 
+def test_a_decision_is_told_by_what_it_is_about() -> None:
+    """Not by the names that became known with it, or by what AWS told of the renewal."""
+    beside = [
+        AppendPart(first=entry(type_, **_DATA[type_]), number=1)
+        for type_ in (events.LicenseIdentified.TYPE, events.RenewalAnnounced.TYPE)
+    ]
+    raised = AppendPart(first=entry(events.SeatLimitRaised.TYPE, seats_max_before=5, seats_max_after=25), number=1)
+    (told, more) = words.append_sentence([*beside, raised])
+    assert told == "The limit was raised from 5 to 25 in AWS Marketplace."
+    assert more == " 2 more events with it."
+    assert words.append_sentence(beside) == ("AWS named its AWS account: 123456789012.", " 1 more event with it.")
+
+
 @pytest.mark.parametrize(
     ("within", "lowered"), [((), "lowered"), ((deleted(5), LOWERED), "lowered from 5 to 3")], ids=["alone", "whole"]
 )
