@@ -81,7 +81,8 @@ _CODES_OF_STATUSES: Final[Mapping[int, str]] = {
     503: "UNAVAILABLE",
 }
 
-_SENTENCES: Final[Mapping[str, str]] = {
+# What is said of a code where nothing else is known.
+SENTENCES: Final[Mapping[str, str]] = {
     "FORBIDDEN": "You may not do this.",
     "NOT_FOUND": "There is nothing at this address. The paths are listed in /openapi.json.",
     "METHOD_NOT_ALLOWED": "This address does not take this method. The header Allow lists those that it takes.",
@@ -166,12 +167,12 @@ def problem_of(error: Exception) -> Problem:
             return _of_refusal(error)
         case StoreError() | sqlalchemy.exc.DatabaseError() | sqlalchemy.exc.TimeoutError() | sqlite3.Error():
             _LOGGER.error("the database failed", error=type(error).__name__, reason=str(error).splitlines()[0])
-            return Problem("UNAVAILABLE", _SENTENCES["UNAVAILABLE"], headers=_RETRY_AFTER)
+            return Problem("UNAVAILABLE", SENTENCES["UNAVAILABLE"], headers=_RETRY_AFTER)
         case HTTPException():
             return _of_http_exception(error)
         case _:
             _LOGGER.error("a request failed", error=type(error).__name__, exc_info=error)
-            return Problem("INTERNAL", _SENTENCES["INTERNAL"])
+            return Problem("INTERNAL", SENTENCES["INTERNAL"])
 
 
 _RETRY_AFTER: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
@@ -193,7 +194,7 @@ def _of_http_exception(error: HTTPException) -> Problem:
     fallback = "INVALID" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "INTERNAL"
     code = _CODES_OF_STATUSES.get(status, fallback)
     headers = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
-    return Problem(code, _SENTENCES.get(code, PROBLEMS[code].title + "."), status=status, headers=headers)
+    return Problem(code, SENTENCES.get(code, PROBLEMS[code].title + "."), status=status, headers=headers)
 
 
 def respond(error: Exception) -> flask.typing.ResponseReturnValue:

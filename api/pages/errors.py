@@ -9,6 +9,8 @@ import flask
 from flask.globals import request_ctx
 from werkzeug.wrappers import Response
 
+from api.problems import SENTENCES
+
 
 class PageCode(StrEnum):
     """The codes that pages alone show, beside those of refused sign-ins. docs/problems.md says of each what to do."""
@@ -42,12 +44,12 @@ _HEADINGS_OF_CODES: Final[Mapping[str, _Heading]] = {
         "This form is too old", "Go back, load the page again and send the form once more."
     ),
 }
-# What is said to programs helps people little.
+# What is said to programs where nothing else is known helps people little.
 _SENTENCES: Final[Mapping[str, str]] = {
-    "NOT_FOUND": "There is no page at this address.",
-    "METHOD_NOT_ALLOWED": "The page was asked for in a way that it does not know.",
-    "INTERNAL": "Something went wrong inside the ledger.",
-    "TOO_LARGE": "What was sent is larger than 1 MB.",
+    SENTENCES["NOT_FOUND"]: "There is no page at this address.",
+    SENTENCES["METHOD_NOT_ALLOWED"]: "The page was asked for in a way that it does not know.",
+    SENTENCES["INTERNAL"]: "Something went wrong inside the ledger.",
+    SENTENCES["TOO_LARGE"]: "What was sent is larger than 1 MB.",
 }
 _CLIENT_ERROR: Final = _Heading("This could not be done", "Go back and try another way.")
 
@@ -68,7 +70,7 @@ def render(status: int, code: str, detail: str, request_id: str) -> Response:
         status=status,
         code=code,
         title=heading.title,
-        detail=_SENTENCES.get(code, detail),
+        detail=_SENTENCES.get(detail, detail),
         next_step=heading.next_step,
         again=_again(),
         request_id=request_id,

@@ -1,6 +1,7 @@
 """The pages over HTTP, without scripts: who may do what, and what the browser is told."""
 
 import re
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -599,6 +600,23 @@ def test_every_error_has_a_page_with_what_to_do_next(reader: Reader, method: str
     assert answer.status_code == status
     assert "<h1" in answer.text
     assert answer.headers["X-Request-ID"] in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/drift?number=77", "There is no report 77, or it is not kept any more."),
+        ("/inbox/77", "Settled messages are removed after LEDGER_INBOX_RETENTION."),
+        (f"/licenses/{uuid.UUID(int=0)}", "There is no such license"),
+        ("/licenses/nothing", "There is no page at this address."),
+    ],
+)
+def test_what_is_missing_is_said(reader: Reader, path: str, said: str) -> None:
+    """A number that was right last month is not an address that was mistyped."""
+    reader.sign_in("operator")
+    answer = reader.get(path)
+    assert answer.status_code == 404
+    assert said in text_of(answer)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 413, 422, 429, 500, 503, 418, 507])
