@@ -230,7 +230,8 @@ class InboxQuery:
         kind: about this, such as `license-updated`.
         since: received at or after this time, aware.
         until: received before this time, aware.
-        message_id: the beginning of their id.
+        q: the beginning of their id or of AWS's id of what they tell of; or an agreement, a LicenseArn, a license, an
+            AWS account or a legacy customer that they are about.
         needs_look: only those that somebody is to look at.
     """
 
@@ -239,7 +240,7 @@ class InboxQuery:
     kind: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    message_id: str | None = None
+    q: str | None = None
     needs_look: bool = False
 
 

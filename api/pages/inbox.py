@@ -43,8 +43,13 @@ class _Filter:
     q: str
     needs_look: str
 
-    def parameters(self, *, but: str = "") -> dict[str, str]:
-        """As an address says it, without one of them."""
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is known how many messages of each status there are: of all, or of one license."""
+        return not (self.kind or self.since or self.until or self.q)
+
+    def parameters(self, *but: str) -> dict[str, str]:
+        """As an address says it, without some of them."""
         said = {
             "needs_look": self.needs_look,
             "status": self.status,
@@ -54,7 +59,7 @@ class _Filter:
             "until": self.until,
             "q": self.q,
         }
-        return {name: value for name, value in said.items() if value and name != but}
+        return {name: value for name, value in said.items() if value and name not in but}
 
 
 @PAGES.get("/inbox")
@@ -122,7 +127,7 @@ def _query(filter_: _Filter) -> tuple[InboxQuery, dict[str, str]]:
         kind=filter_.kind or None,
         since=since,
         until=until + timedelta(days=1) if until else None,
-        message_id=filter_.q or None,
+        q=filter_.q or None,
         needs_look=bool(filter_.needs_look),
     ), errors
 

@@ -51,7 +51,7 @@ def list_messages(call: Call) -> flask.Response:
             kind=query.get("kind"),
             since=query.get("since"),
             until=query.get("until"),
-            message_id=query.get("q"),
+            q=query.get("q") or None,
         ),
         after=None if after is None else int(after[0] or 0),
         limit=query["limit"],

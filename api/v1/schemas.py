@@ -131,7 +131,13 @@ class InboxQuery(KeysQuery):
     kind = Text(length_min=1, length_max=64, metadata={"description": "What it is about, such as license-updated."})
     since = Time(metadata={"description": "Received then or later."})
     until = Time(metadata={"description": "Received before."})
-    q = Text(length_max=256, metadata={"description": "The beginning of the message's id."})
+    q = Text(
+        length_max=256,
+        metadata={
+            "description": "The beginning of the message's id or of AWS's request id; or an agreement, a LicenseArn, a"
+            " license, an AWS account or a legacy customer that it is about."
+        },
+    )
 
 
 class AccessQuery(_Taken):

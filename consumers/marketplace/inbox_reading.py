@@ -13,10 +13,10 @@ from consumers.marketplace import known_agreements, telling
 from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.messages import Parsed, Poke, PokeKind, parse
-from consumers.marketplace.names import value_of
+from consumers.marketplace.names import NameIsMalformedError, license_arn, value_of
 from consumers.marketplace.standing import NOT_DISMISSED, anew
 from consumers.marketplace.standing import MessageStatus as Stored
-from consumers.marketplace.tables import INBOX, OBSERVATIONS, READINGS
+from consumers.marketplace.tables import AGREEMENTS, INBOX, OBSERVATIONS, READINGS
 from ledger.inbox import (
     DISMISSIBLE,
     LONG,
@@ -39,7 +39,7 @@ from ledger.inbox import (
 )
 from ledger.ledger import Ledger
 from ledger.license.events import Actor, ActorRole, KeyKind, LicenseId
-from ledger.store.tables import LICENSE_KEYS
+from ledger.store.tables import HOLDINGS, LICENSE_KEYS
 from ledger.times import microseconds, moment
 from ledger.transaction import Caller, Transaction, Work
 from projections.page import Page
@@ -246,8 +246,8 @@ def _conditions(query: InboxQuery, *, at: datetime) -> Iterator[ColumnElement[bo
         yield INBOX.c.received_at >= microseconds(query.since)
     if query.until is not None:
         yield INBOX.c.received_at < microseconds(query.until)
-    if query.message_id is not None:
-        yield INBOX.c.message_id.startswith(query.message_id, autoescape=True)
+    if query.q is not None:
+        yield INBOX.c.number.in_(_named(query.q))
     if query.needs_look:
         yield _stands(MessageStatus.FAILED) | _is_parked_long(at) | _waits_long(at)
 
@@ -268,6 +268,36 @@ def _about(license_id: LicenseId, *more: ColumnElement[bool]) -> "CompoundSelect
             for condition in (INBOX.c.license_id == license_id, early)
         )
     )
+
+
+def _named(q: str) -> "CompoundSelect[Any]":
+    """The numbers of the messages that have this id, or are about what has it."""
+    keys = sqlalchemy.select(LICENSE_KEYS.c.license_id).where(
+        LICENSE_KEYS.c.kind == KeyKind.LICENSE_ARN.value, LICENSE_KEYS.c.value == _as_license_arn(q)
+    )
+    held = sqlalchemy.select(HOLDINGS.c.license_id).where(HOLDINGS.c.customer_id == q)
+    # Of the messages of a license that is not known yet the agreement tells whose they are.
+    bought = sqlalchemy.select(AGREEMENTS.c.agreement_id).where(AGREEMENTS.c.account_id == q)
+    return sqlalchemy.union(
+        *(
+            sqlalchemy.select(INBOX.c.number).where(condition)
+            for condition in (
+                INBOX.c.message_id.startswith(q, autoescape=True),
+                INBOX.c.request_id.startswith(q, autoescape=True),
+                INBOX.c.agreement_id == q,
+                INBOX.c.license_id == q.lower(),
+                INBOX.c.license_id.in_(keys.union(held)),
+                INBOX.c.agreement_id.in_(bought),
+            )
+        )
+    )
+
+
+def _as_license_arn(q: str) -> str:
+    try:
+        return license_arn(q)
+    except NameIsMalformedError:
+        return q
 
 
 def _stands(status: MessageStatus) -> ColumnElement[bool]:

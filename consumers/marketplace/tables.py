@@ -92,6 +92,7 @@ AGREEMENTS = Table(
     Column("read_at", BigInteger),
     Column("heard_at", BigInteger, nullable=False),
     Index("marketplace_agreements_license", "license_id"),
+    Index("marketplace_agreements_account", "account_id"),
     Index("marketplace_agreements_initial", "initial_agreement_id"),
     Index("marketplace_agreements_previous", "previous_agreement_id"),
     Index("marketplace_agreements_arn", "license_arn"),

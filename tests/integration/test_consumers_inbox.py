@@ -289,11 +289,53 @@ def test_messages_are_found_by_what_they_are_about(stage: Stage) -> None:
         (InboxQuery(license_id=grace, kind="license-updated"), [one for one in everything if _updated(one, grace)]),
         (InboxQuery(since=NOON + DAY), [one for one in everything if one.received_at >= NOON + DAY]),
         (InboxQuery(until=NOON + DAY), [one for one in everything if one.license_id == ada]),
-        (InboxQuery(message_id=failed.message_id[:12]), [failed]),
-        (InboxQuery(message_id="%"), []),
+        (InboxQuery(q=failed.message_id[:12]), [failed]),
+        (InboxQuery(q="%"), []),
     ):
         assert messages(stage, query) == found, query
-        assert found or query.message_id
+        assert found or query.q
+
+
+def test_messages_are_found_by_any_id_that_a_customer_or_aws_may_quote(stage: Stage) -> None:
+    """Agreement, LicenseArn in any spelling, license, account, request; each finds its license's messages alone."""
+    contract = stage.bought()
+    stage.buy(account_id=COMPILERS_INC)
+    stage.consume()
+    stage.send(about(contract, "Purchase Agreement Advisory Issued", id_="advisory"))
+    stage.consume()
+    license_ = stage.licenses()[0]
+    ours = [one for one in messages(stage) if one.license_id == license_.license_id]
+    assert 2 < len(ours) < len(messages(stage))
+    for q in (
+        contract.agreement_id,
+        contract.license_arn,
+        contract.license_arn.replace(":license:l-", ":license/lic-"),
+        license_.license_id.upper(),
+        contract.account_id,
+    ):
+        assert messages(stage, InboxQuery(q=q)) == ours, q
+    [updated] = [one for one in ours if one.kind == "license-updated"]
+    for q in (updated.message_id, updated.message_id[:8], str(updated.request_id), str(updated.request_id)[:8]):
+        assert messages(stage, InboxQuery(q=q)) == [updated], q
+    for q in (contract.agreement_id[:8], contract.account_id[:6], "%", ""):
+        found = messages(stage, InboxQuery(q=q))
+        assert found == ([] if q else messages(stage)), q
+
+
+def test_what_waits_for_its_license_is_found_by_the_account_that_bought(stage: Stage) -> None:
+    """The agreement says whose it is."""
+    stage.buy(account_id=COMPILERS_INC)
+    stage.send(stage.held_back()[0])
+    stage.consume()
+    [parked] = messages(stage, InboxQuery(q=COMPILERS_INC))
+    assert (parked.status, parked.license_id) == (MessageStatus.PARKED, None)
+
+
+def test_messages_about_a_legacy_customer_are_found_by_the_identifier(stage: Stage) -> None:
+    """As AWS writes it, without the product's code."""
+    contract = stage.buy(generation=Generation.LEGACY)
+    stage.consume()
+    assert messages(stage, InboxQuery(q=contract.customer_identifier)) == messages(stage)
 
 
 def _updated(message: InboxMessage, license_id: LicenseId) -> bool:

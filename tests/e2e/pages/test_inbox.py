@@ -18,7 +18,7 @@ from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
 from tests.e2e.pages.reader import Reader, text_of
 from tests.e2e.pages.story import Story, served
 from tests.e2e.pages.window import open_window
-from tests.integration.consumers_stage import PRODUCT_CODE
+from tests.integration.consumers_stage import ANALYTICAL_ENGINES, PRODUCT_CODE
 from tests.integration.inbox_story import COMPANY
 
 
@@ -139,6 +139,22 @@ def test_messages_are_narrowed_by_kind_day_id_and_license(operator: Reader, nigh
     assert "GET /healthz" not in text_of(of_noon)
 
 
+def test_a_status_is_chosen_within_what_was_searched_for(operator: Reader, night: InboxStory) -> None:
+    """The other filters stay, and no count is told that is not of what they leave."""
+    page = operator.get(f"/inbox?license_id={night.noon}&kind=notice&q={ANALYTICAL_ENGINES}&since=2026-11-24")
+    filters = re.search(r'<nav class="filters".*?</nav>', page.text, re.DOTALL)
+    assert filters is not None
+    links = re.findall(r'href="([^"]+)"', html.unescape(filters[0]))
+    assert len(links) == len(MessageStatus) + 1
+    for link in links:
+        for kept in (f"license_id={night.noon}", "kind=notice", f"q={ANALYTICAL_ENGINES}", "since=2026-11-24"):
+            assert kept in link
+    assert 'class="count"' not in filters[0]
+    ignored = operator.text(next(link for link in links if "status=ignored" in link))
+    assert "AWS issued an advisory about agreement" in ignored
+    assert "An id is looked for among" in operator.text("/inbox?q=nothing")
+
+
 def test_a_damaged_cursor_is_an_error_page(operator: Reader) -> None:
     """An address that was cut says so."""
     assert operator.get("/inbox?cursor=abc").status_code == 422
@@ -229,7 +245,7 @@ def test_a_forged_message_reads_as_a_claim_and_is_dismissed_first(tonight: Inbox
 
 def test_a_type_that_is_not_known_says_to_update_the_ledger(operator: Reader, night: InboxStory) -> None:
     """It may be new; a retry understands it then."""
-    failed = night.found(message_id="5eed0000-0000-4000-8000-000000000005")
+    failed = night.found(q="5eed0000-0000-4000-8000-000000000005")
     page = operator.get(f"/inbox/{failed.number}")
     assert "it is new to this version of the ledger: update the ledger, then retry" in text_of(page)
     assert f'class="button" href="/inbox/{failed.number}/retry"' in page.text
@@ -246,7 +262,7 @@ def test_a_retry_is_asked_for_before_it_is_done(tonight: InboxStory) -> None:
     answer = operator.send(address)
     assert answer.status_code == 303
     assert "The message begins anew." in operator.text(answer.location)
-    assert tonight.found(message_id=failed.message_id).status is MessageStatus.WAITING
+    assert tonight.found(q=failed.message_id).status is MessageStatus.WAITING
     assert "There is nothing to retry" in operator.text(address)
     assert operator.send(address).status_code == 409
 
@@ -287,8 +303,12 @@ def test_the_inbox_is_for_operators(night: InboxStory, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/inbox/0", "/inbox/9007199254740991", "/inbox/99999999999999999999", "/inbox/x"])
 def test_a_message_that_is_not_there_is_not_found(operator: Reader, path: str) -> None:
-    """Whatever stands in the address."""
-    assert operator.get(path).status_code == 404
+    """Whatever stands in the address; where it is a message's, the page says that this one may be gone."""
+    answer = operator.get(path)
+    assert answer.status_code == 404
+    is_number = path.rpartition("/")[2] in ("0", "9007199254740991")
+    assert ("The inbox has no such message." in text_of(answer)) == is_number
+    assert ("There is no page at this address." in text_of(answer)) != is_number
 
 
 # -- the license -------------------------------------------------------------------------------------------------------
@@ -382,4 +402,4 @@ def test_a_message_begins_anew_by_keyboard_and_without_scripts(chromium: Browser
         page.get_by_role("link", name="Retry").press("Enter")
         page.get_by_role("button", name="Retry").press("Enter")
         expect(page.get_by_text("The message begins anew.")).to_be_visible()
-    assert tonight.found(message_id=parked.message_id).status is MessageStatus.WAITING
+    assert tonight.found(q=parked.message_id).status is MessageStatus.WAITING
