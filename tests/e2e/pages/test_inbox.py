@@ -389,6 +389,39 @@ def test_the_inbox_is_for_everybody(chromium: Browser, night: InboxStory, *, wid
             assert not window.scrolls_sideways(), path
 
 
+_LINES_OF_NUMBER = """link => {
+    const text = link.firstChild, range = document.createRange();
+    range.setStart(text, text.data.search(/[0-9]{12}/));
+    range.setEnd(text, text.length);
+    return range.getClientRects().length;
+}"""
+
+
+@pytest.mark.browser
+def test_what_belongs_together_is_not_torn_apart(chromium: Browser, tonight: InboxStory) -> None:
+    """The number of an account is on one line, and the button beside its fields whatever is said below them."""
+    tonight.told.stage.buy(account_id="444444444444")
+    tonight.told.stage.consume()
+    tonight.caught_up()
+    with ExitStack() as stack:
+        address = stack.enter_context(served(tonight.app))
+        window = stack.enter_context(open_window(chromium, tonight, address, width=1280))
+        window.sign_in("operator")
+        page = window.page
+        page.goto("/inbox?since=10000-01-01")
+        expect(page.get_by_text("Write a day as year-month-day")).to_be_visible()
+        field, button = (
+            one.bounding_box()
+            for one in (page.get_by_label("Up to (day in UTC)"), page.get_by_role("button", name="Show"))
+        )
+        assert field is not None
+        assert button is not None
+        assert abs(field["y"] - button["y"]) < 2
+        page.goto("/inbox")
+        links = page.get_by_role("link", name="Customer 444444444444").all()
+        assert [link.evaluate(_LINES_OF_NUMBER) for link in links] == [1] * len(links) != []
+
+
 @pytest.mark.browser
 def test_a_message_begins_anew_by_keyboard_and_without_scripts(chromium: Browser, tonight: InboxStory) -> None:
     """From the message over the question to the answer."""
