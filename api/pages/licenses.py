@@ -62,6 +62,7 @@ def license_information(license_id: uuid.UUID) -> ResponseReturnValue:
         license=information,
         bar=_bar(information),
         preview=_preview(),
+        coming=current_parts().inbox.coming(information.license_id),
         notices=current_parts().inbox.notices(information.license_id),
     )
 

@@ -11,14 +11,16 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from consumers.marketplace import MarketplaceInbox
-from consumers.sandbox import FaultPlan
+from consumers.sandbox import FaultPlan, PredecessorEnds, SuccessorTerms
 from ledger.inbox import MessageStatus
+from ledger.license.events import KeyKind
+from ledger.users import parse_user
 from tests.e2e.pages.drift_story import bad_night
 from tests.e2e.pages.inbox_story import InboxStory, open_inbox_story
 from tests.e2e.pages.reader import Reader, text_of
 from tests.e2e.pages.story import Story, served
 from tests.e2e.pages.window import open_window
-from tests.integration.consumers_stage import ANALYTICAL_ENGINES, PRODUCT_CODE
+from tests.integration.consumers_stage import ADMIN, ANALYTICAL_ENGINES, END_OF_NEXT_MAY, PRODUCT_CODE
 from tests.integration.inbox_story import COMPANY
 
 
@@ -326,6 +328,31 @@ def test_the_page_of_a_license_tells_what_aws_said_beside_the_seats(operator: Re
         assert "ends on 31 May 2027 and does not renew by itself." in text
     assert f"/inbox?license_id={night.noon}" in operator.get(address).text
     assert "/inbox" not in admin.get(address).text
+
+
+def test_a_deletion_that_is_to_come_is_told_on_the_page_of_the_license(tonight: InboxStory) -> None:
+    """A renewal for fewer seats was bought: all users who are active then are deleted, unless some go before."""
+    stage = tonight.told.stage
+    agreement_id = str(stage.licenses()[0].name(KeyKind.AGREEMENT))
+    for user in ("Ada", "Grace", "Joan"):
+        stage.ledger.seats.activate(tonight.noon, user=parse_user(user), caller=ADMIN)
+    terms = SuccessorTerms(until=END_OF_NEXT_MAY, seats=2, predecessor_ends=PredecessorEnds.ON_ITS_DATE)
+    stage.sandbox.marketplace.succeed(agreement_id, terms)
+    stage.consume()
+    tonight.caught_up()
+    admin = Reader(tonight)
+    admin.sign_in("admin")
+    address = f"/licenses/{tonight.noon}"
+    text = admin.text(address)
+    assert "When the present contract ends, on 31 May 2027, 2 seats are left" in text
+    assert "All 3 active users are deleted then and may sign in afresh, up to that number." in text
+    assert "Free at least 1 seat before: block or delete users." in text
+    seat_id = tonight.seat_of("Joan")
+    stage.ledger.seats.delete(tonight.noon, seat_id=seat_id, caller=ADMIN)
+    tonight.caught_up()
+    assert "2 seats are left: AWS Marketplace shows the contract that follows already. Nobody loses" in admin.text(
+        address
+    )
 
 
 def test_of_many_notices_the_newest_of_each_kind_stands_first(tonight: InboxStory) -> None:
