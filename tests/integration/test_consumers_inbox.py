@@ -39,8 +39,8 @@ from projections.views import Views, ViewsSettings
 from tests.integration.consumers_stage import (
     ANALYTICAL_ENGINES,
     COMPILERS_INC,
-    END_OF_NEXT_MAY,
     END_OF_MAY,
+    END_OF_NEXT_MAY,
     ENGINES,
     MINUTE,
     NOON,
