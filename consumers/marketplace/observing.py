@@ -335,7 +335,8 @@ class Observer:
         if described is None:
             # AWS does not tell it to this seller; what a message said is all that there is.
             known = next((one for one in claim.agreements if one.agreement_id == agreement_id), None)
-            return (known.status if known is not None and known.status in SUCCEEDED else None), ()
+            awaits = known is not None and known.status in SUCCEEDED and not _has_gone_on(claim, known)
+            return (known.status if known is not None and awaits else None), ()
         if described.status in SUCCEEDED:
             initial = described.initial_agreement_id or described.agreement_id
             return described.status, (described, *self._lineages.chain(initial))
@@ -763,6 +764,12 @@ def _agreement_of(claim: _Claim) -> str | None:
         return known
     told = (value_of(message.poke.names, KeyKind.AGREEMENT) for message in claim.messages if message.poke.ends)
     return next((agreement_id for agreement_id in told if agreement_id), None)
+
+
+def _has_gone_on(claim: _Claim, agreement: Agreement) -> bool:
+    """Whether an end is told of what follows an agreement, under its ARN and before anything else of it."""
+    ended = (value_of(message.poke.names, KeyKind.AGREEMENT) for message in claim.messages if message.poke.ends)
+    return any(agreement_id not in (None, agreement.agreement_id) for agreement_id in ended)
 
 
 def _names_read(license_: License, rows: Sequence[LiveRow]) -> tuple[Name, ...]:

@@ -165,6 +165,23 @@ def test_a_partners_replacement_in_the_middle_of_the_term_locks_nobody_out(stage
     assert lapse_reason(stage.license()) is None
 
 
+def test_the_end_of_a_partners_renewal_counts_though_nothing_else_was_heard_of_it(stage: Stage) -> None:
+    """It names the agreement that followed, under the ARN of the one before."""
+    contract = sold_by_partner(stage, until=10 * DAY)
+    stage.clock.at = contract.ends_at - HOUR
+    renewed = succeed(stage, contract, SuccessorTerms(until=END_OF_NEXT_MAY, seats=5, keeps_license=True))
+    stage.send(*(body for body in stage.held_back() if "Ended" in body))
+    stage.consume()
+    assert stage.statuses()[-1] == "parked"
+    stage.clock.move(DAY)
+    stage.sandbox.marketplace.terminate(renewed.agreement_id)
+    stage.send(*(body for body in stage.held_back() if "Deprovisioned" in body))
+    stage.consume()
+    for _ in range(4):
+        stage.pass_time(HOUR)
+    assert lapse_reason(stage.license()) is not None
+
+
 def test_a_successor_that_never_comes_is_awaited_until_nobody_can_work_any_more(stage: Stage) -> None:
     """Then the contract has expired, and nothing waits for ever."""
     contract = sold_by_partner(stage, until=10 * DAY)
