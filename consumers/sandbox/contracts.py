@@ -226,7 +226,7 @@ class Product:
     """What the console and the Agreement API show: `prod-…`."""
     title: str
     dimensions: tuple[str, ...]
-    """API names, at least one; AWS allows 15 characters for each."""
+    """API names, at least one."""
 
     @property
     def dimension(self) -> str:
