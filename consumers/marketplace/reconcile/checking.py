@@ -1,15 +1,18 @@
 """Checking: each difference that the sweep found is read again by itself, before anything is said or done about it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy
 
-from consumers.marketplace import known_agreements, observations
+from consumers.marketplace import endings, known_agreements, observations
+from consumers.marketplace.agreement import AgreementStatus
 from consumers.marketplace.budget import Budget
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
+from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.reconcile import findings, held, looking, runs
 from consumers.marketplace.reconcile.comparing import Claims, Found, Row, compare, missing_here, running
 from consumers.marketplace.reconcile.findings import Finding, Stage
@@ -40,13 +43,24 @@ class Checker:
         clients: Clients,
         *,
         budget: Budget,
+        lineages: Lineages,
         now: Callable[[], datetime],
     ) -> None:
-        """Read with these clients, as often as the budget lets; `now` is the clock, aware UTC."""
+        """Read with these clients.
+
+        Args:
+            ledger: what to compare with.
+            settings: what is sold.
+            clients: by which AWS is asked.
+            budget: how often it may be asked about entitlements.
+            lineages: asks about agreements.
+            now: the clock, aware UTC.
+        """
         self._ledger = ledger
         self._settings = settings
         self._clients = clients
         self._budget = budget
+        self._lineages = lineages
         self._now = now
 
     def check(self, run: Run, finding: Finding) -> None:
@@ -114,6 +128,7 @@ class Checker:
     ) -> None:
         ours = [row for row in rows if claims.owner(row) == license_id]
         shown = any(row.is_live(at=at) for row in ours)
+        status = None if shown else self._status(license_id)
 
         def decide(transaction: Transaction) -> None:
             if not _is_found(transaction, finding):
@@ -125,10 +140,42 @@ class Checker:
             if found is None:
                 findings.drop(transaction, finding)
             else:
-                self._place(transaction, run, finding, found, license_)
+                takes = shown or self._has_ended(transaction, license_, status=status)
+                self._place(transaction, run, finding, found if takes else _without_loss(found), license_)
             runs.write(transaction, run)
 
         self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, licenses=(license_id,), writes_rows=True))
+
+    def _status(self, license_id: LicenseId) -> AgreementStatus | None:
+        """How AWS says that the agreement behind a license stands; null if it does not tell.
+
+        Raises:
+            NoAnswerError: AWS did not answer.
+        """
+        license_ = self._ledger.past.license_now(license_id)
+        agreement_id = license_.name(KeyKind.AGREEMENT)
+        if agreement_id is None or running(license_) is None:
+            return None
+        described = self._lineages.describe(agreement_id)
+        return None if described is None else described.status
+
+    def _has_ended(self, transaction: Transaction, license_: License, *, status: AgreementStatus | None) -> bool:
+        """Whether there is evidence that a license of which nothing is shown has ended: without it nothing is taken."""
+        subscription, policy = running(license_), transaction.policy
+        if subscription is None:
+            return False
+        reason = endings.reason_to_lapse(
+            subscription,
+            # One that says so is waiting, and the difference on its way.
+            notices=(),
+            agreement_status=status,
+            # The sweep has seen others, or nothing is compared.
+            trusted=True,
+            renewal_wait=self._settings.renewal_wait,
+            successor_wait=max(policy.blind_wait, policy.expiry_grace),
+            at=transaction.at,
+        )
+        return reason is not None
 
     def _place(self, transaction: Transaction, run: Run, finding: Finding, found: Found, license_: License) -> None:
         """There is a difference still: somebody has to look, it is on its way, or it can be mended."""
@@ -168,6 +215,11 @@ def note_unseen(transaction: Transaction, license_: License, *, shown: bool) -> 
     elif rows.scalar(sqlalchemy.select(UNSEEN.c.since).where(this)) is None:
         values = {"license_id": license_.license_id, "since": microseconds(transaction.at)}
         rows.execute(sqlalchemy.insert(UNSEEN).values(values))
+
+
+def _without_loss(found: Found) -> Found:
+    """A difference that AWS shows, and that takes nothing away."""
+    return replace(found, is_loss=False, seats_lost=0)
 
 
 def _is_found(transaction: Transaction, finding: Finding) -> bool:

@@ -70,8 +70,9 @@ class Reconciler:
         self._clients = clients
         self._budget = budget
         self._now = now
-        self._checker = Checker(ledger, settings, clients, budget=budget, now=now)
-        self._mender = Mender(ledger, settings, lineages=Lineages(ledger, clients, budget=budget, now=now))
+        lineages = Lineages(ledger, clients, budget=budget, now=now)
+        self._checker = Checker(ledger, settings, clients, budget=budget, lineages=lineages, now=now)
+        self._mender = Mender(ledger, settings, lineages=lineages)
         self._steps: Mapping[Phase, Callable[[Run], Step]] = {
             Phase.ASKED: self._begin,
             Phase.SWEEPING: self._sweep,
