@@ -1,7 +1,9 @@
 """How much a reconciliation may take away: what AWS says has ended, as far as it is not too much within a day."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,29 @@ def test_many_licenses_that_aws_does_not_show_are_left_and_not_held_back(stage: 
     report = reconciled(stage)
     assert [alarm.code for alarm in report.alarms] == [AlarmCode.UNEXPLAINED]
     assert "subscription-lapsed" not in stage.events()
+
+
+# -- within a day ------------------------------------------------------------------------------------------------------
+
+
+def test_losses_of_one_license_in_several_runs_add_up(tmp_path: Path) -> None:
+    """Hour by hour a little less: of what there was in the morning no more goes than the limit lets."""
+    with (
+        database("sqlite", tmp_path) as url,
+        staged(url, change=lambda settings: replace(settings, reconcile_max_loss=Decimal(60))) as stage,
+    ):
+        large = [stage.buy(seats=20, account_id=f"{111122220000 + number}").agreement_id for number in range(3)]
+        for number in range(2):
+            stage.buy(seats=5, account_id=f"{333322220000 + number}")
+        stage.consume()
+        left = []
+        for seats in (12, 6, 2):
+            for agreement_id in large:
+                stage.sandbox.marketplace.set_seats(agreement_id, seats=seats)
+            stage.held_back()
+            reconciled(stage)
+            left.append(sum(license_.seats_max for license_ in stage.licenses()))
+            stage.pass_time(HOUR)
+        assert left == [46, 28, 28]
+        stage.pass_time(DAY)
+        assert reconciled(stage).counts[Standing.MENDED] == 3

@@ -7,7 +7,6 @@ as long as that has no ARN of its own. What AWS shows beyond that is another lic
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 from consumers.marketplace import succession
@@ -17,10 +16,6 @@ from consumers.marketplace.names import Name
 from ledger.drift import DriftKind, Terms
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License, Subscription
-
-LICENSES_LOST_MIN: Final = 3
-"""Fewer licenses than this lose what AWS says they lose, whatever part of all they are."""
-_HUNDRED: Final = 100
 
 _OF_ANOTHER_PRODUCT: Final = "AWS names the license under another product than the ledger. A person has to look at it."
 _OF_ANOTHER_ACCOUNT: Final = "AWS names the license for another account than the ledger. A person has to look at it."
@@ -144,8 +139,7 @@ def compare(
     """
     odd = next((row.odd for row in rows if row.odd is not None), None)
     live = [row for row in rows if row.is_live(at=at)]
-    subscription = running(license_)
-    here = None if subscription is None else Terms(seats_max=subscription.seats_max, renews_at=subscription.renews_at)
+    here = terms_of(license_)
     if odd is not None:
         return _found(license_, (DriftKind.UNREADABLE,), here=here, there=None, reason=odd)
     conflict = _conflict(license_, live, claims=claims)
@@ -190,18 +184,19 @@ def _unclaimed(row: Row, claims: Claims) -> tuple[Name, ...]:
     return tuple(name for name in row.names if name[0] is not KeyKind.CUSTOMER or name not in claims.owners)
 
 
-def exceeds(losses: Mapping[LicenseId, int], *, licenses: int, seats: int, percent_max: Decimal) -> bool:
-    """Whether so many losses together look more like a mistake than like customers who leave.
+def terms_of(license_: License) -> Terms | None:
+    """What the ledger says of a license; null where nothing runs."""
+    subscription = running(license_)
+    return None if subscription is None else Terms(seats_max=subscription.seats_max, renews_at=subscription.renews_at)
 
-    Args:
-        losses: by license, how many seats it loses.
-        licenses: how many licenses run.
-        seats: how many seats they have together.
-        percent_max: how many of a hundred, of either, may be lost.
-    """
-    if len(losses) < LICENSES_LOST_MIN:
-        return False
-    return len(losses) * _HUNDRED > licenses * percent_max or sum(losses.values()) * _HUNDRED > seats * percent_max
+
+def seats_lost(here: Terms | None, there: Terms | None) -> int | None:
+    """How many seats are lost from here to there; all of them where they end earlier. Null where nothing is."""
+    if here is None:
+        return None
+    if there is None or _ends_earlier(here, there):
+        return here.seats_max
+    return here.seats_max - there.seats_max if there.seats_max < here.seats_max else None
 
 
 def _kinds(here: Terms, there: Terms, *, started: bool) -> tuple[DriftKind, ...]:
@@ -248,7 +243,7 @@ def _found(
     reason: str | None = None,
     new: tuple[Name, ...] = (),
 ) -> Found:
-    lost = 0 if reason is not None else _seats_lost(here, there)
+    lost = 0 if reason is not None else seats_lost(here, there)
     return Found(
         kinds=kinds,
         license_id=license_.license_id,
@@ -260,15 +255,6 @@ def _found(
         is_loss=reason is None and lost is not None,
         reason=reason,
     )
-
-
-def _seats_lost(here: Terms | None, there: Terms | None) -> int | None:
-    """How many seats are lost; all of them where they end earlier. Null where nothing is."""
-    if here is None:
-        return None
-    if there is None or _ends_earlier(here, there):
-        return here.seats_max
-    return here.seats_max - there.seats_max if there.seats_max < here.seats_max else None
 
 
 def _ends_earlier(here: Terms, there: Terms) -> bool:

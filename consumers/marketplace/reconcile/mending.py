@@ -4,8 +4,8 @@ Reconciliation changes no license: a license that is missing is issued as for a 
 request to read, so that the same evidence is needed as at any other time.
 """
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 import sqlalchemy
@@ -17,15 +17,16 @@ from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
 from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.names import Name, value_of
-from consumers.marketplace.reconcile import findings, hearing, looking, runs
-from consumers.marketplace.reconcile.comparing import exceeds, running
+from consumers.marketplace.reconcile import findings, hearing, looking, losses, runs
+from consumers.marketplace.reconcile.comparing import terms_of
 from consumers.marketplace.reconcile.findings import Finding, Stage
+from consumers.marketplace.reconcile.losses import Course, Weight
 from consumers.marketplace.reconcile.runs import Phase, Run
-from consumers.marketplace.reconcile.tables import FINDINGS, LOSSES, RUNS
+from consumers.marketplace.reconcile.tables import FINDINGS, RUNS
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.succession import ContradictionError
 from consumers.marketplace.tables import OBSERVATIONS
-from ledger.drift import Standing, Terms
+from ledger.drift import Difference, Standing
 from ledger.ledger import Ledger
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
@@ -33,7 +34,6 @@ from ledger.times import microseconds
 from ledger.transaction import Caller, Transaction, Work
 from ledger.writer import SYSTEM_CALLER
 
-LOSSES_COUNT_FOR: Final = timedelta(hours=24)
 _AT_ONCE: Final = 100
 
 _WITHHELD: Final = "Too much would be lost at once. `licensing-ledger reconcile --apply-losses` lets it go."
@@ -48,29 +48,29 @@ class Mender:
     def __init__(self, ledger: Ledger, settings: MarketplaceSettings, *, lineages: Lineages) -> None:
         """Mend in this ledger; `lineages` issues licenses that are missing."""
         self._ledger = ledger
-        self._settings = settings
+        self._loss_max = settings.reconcile_max_loss
         self._lineages = lineages
 
     def weigh(self, run: Run) -> None:
         """Withhold the losses if they are too many, and release everything else."""
+        with self._ledger.reading.connect() as reading:
+            found = findings.losses(reading, run)
+        withheld = bool(found) and not run.apply_losses and self._weight(run, found).exceeds(self._loss_max)
 
-        def decide(transaction: Transaction) -> int:
+        def decide(transaction: Transaction) -> bool:
             if not runs.is_at(transaction, run):
-                return 0
-            losses = findings.losses(transaction.rows, run)
-            withheld = not run.apply_losses and self._exceed(transaction, run, losses)
-            for finding in losses:
-                if withheld:
+                return False
+            if withheld:
+                for finding in found:
                     findings.settle(transaction, finding, Standing.WITHHELD, reason=_WITHHELD)
-                else:
-                    _note_loss(transaction, finding)
+            else:
+                losses.note(transaction, {id_: one.here for id_, one in _by_license(found).items() if one.here})
             findings.release_confirmed(transaction, run)
             runs.write(transaction, run, phase=Phase.MENDING)
-            return len(losses) if withheld else 0
+            return withheld
 
-        withheld = self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
-        if withheld:
-            _LOGGER.error("losses are withheld", licenses=withheld, reconciliation=run.number)
+        if self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True)):
+            _LOGGER.error("losses are withheld", licenses=len(found), reconciliation=run.number)
 
     def mend(self, run: Run) -> bool:
         """Go on with some of what is released; false if all of it was.
@@ -115,26 +115,19 @@ class Mender:
 
         return self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
 
-    def _exceed(self, transaction: Transaction, run: Run, losses: Sequence[Finding]) -> bool:
-        if not losses:
-            return False
-        since = microseconds(transaction.at - LOSSES_COUNT_FOR)
-        recent = sqlalchemy.select(LOSSES.c.license_id, LOSSES.c.seats).where(LOSSES.c.released_at > since)
-        together = {LicenseId(row.license_id): row.seats for row in transaction.rows.execute(recent)}
-        together.update(
-            (finding.difference.license_id, finding.seats_lost)
-            for finding in losses
-            if finding.difference.license_id is not None
+    def _weight(self, run: Run, found: Sequence[Finding]) -> Weight:
+        """What is lost with these losses, and with what was let go within a day."""
+        with self._ledger.reading.connect() as reading:
+            had = losses.had_within_a_day(reading, at=self._ledger.now())
+            this = RUNS.c.number == run.number
+            totals = reading.execute(sqlalchemy.select(RUNS.c.licenses_running, RUNS.c.seats_running).where(this)).one()
+        differences = _by_license(found)
+        has = {id_: terms_of(self._ledger.past.license_now(id_)) for id_ in {*had, *differences}}
+        courses = (
+            Course(had=had.get(id_, ()), has=now, is_left=differences[id_].there if id_ in differences else now)
+            for id_, now in has.items()
         )
-        totals = transaction.rows.execute(
-            sqlalchemy.select(RUNS.c.licenses_running, RUNS.c.seats_running).where(RUNS.c.number == run.number)
-        ).one()
-        return exceeds(
-            together,
-            licenses=totals.licenses_running,
-            seats=totals.seats_running,
-            percent_max=self._settings.reconcile_max_loss,
-        )
+        return losses.weigh(courses, licenses=totals.licenses_running, seats=totals.seats_running)
 
     def _request(self, run: Run, known: Sequence[Finding]) -> None:
         def decide(transaction: Transaction) -> None:
@@ -188,13 +181,10 @@ def _request_reading(transaction: Transaction, license_id: LicenseId) -> None:
         observations.request(transaction, license_id, priority=Priority.SWEEP)
 
 
-def _note_loss(transaction: Transaction, finding: Finding) -> None:
-    """Remember what was let go; what was within the last day counts with what comes later."""
-    rows, license_id = transaction.rows, finding.difference.license_id
-    too_old = LOSSES.c.released_at <= microseconds(transaction.at - LOSSES_COUNT_FOR)
-    rows.execute(sqlalchemy.delete(LOSSES).where((LOSSES.c.license_id == license_id) | too_old))
-    values = {"license_id": license_id, "released_at": microseconds(transaction.at), "seats": finding.seats_lost}
-    rows.execute(sqlalchemy.insert(LOSSES).values(values))
+def _by_license(found: Sequence[Finding]) -> Mapping[LicenseId, Difference]:
+    """The differences of licenses that the ledger has, which alone can lose something."""
+    differences = (finding.difference for finding in found)
+    return {one.license_id: one for one in differences if one.license_id is not None}
 
 
 def _concluded(transaction: Transaction, run: Run) -> list[Finding]:
@@ -230,9 +220,7 @@ def _settle(transaction: Transaction, finding: Finding) -> None:
 
 def _is_mended(finding: Finding, license_: License) -> bool:
     """Whether the license says what AWS says, or the reading after the sweep has led to something newer."""
-    subscription = running(license_)
-    now = None if subscription is None else Terms(seats_max=subscription.seats_max, renews_at=subscription.renews_at)
-    difference = finding.difference
+    now, difference = terms_of(license_), finding.difference
     if now == difference.here != difference.there:
         return False
     arns = [value for kind, value in finding.names if kind.value == "license-arn"]

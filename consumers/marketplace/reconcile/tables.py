@@ -124,13 +124,16 @@ HEARD = Table(
     Column("is_news", Integer, nullable=False),
 )
 
-# What reconciliations let go: how much it was within a day is what the limit of losses counts.
-LOSSES = Table(
-    "marketplace_losses",
+# What licenses had when reconciliations let losses of theirs go: what they lost of it counts for a day.
+LET_GO = Table(
+    "marketplace_let_go",
     METADATA,
-    Column("license_id", Text, primary_key=True),
-    Column("released_at", BigInteger, nullable=False),
-    Column("seats", BigInteger, nullable=False),
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("license_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("seats_max", BigInteger, nullable=False),
+    Column("renews_at", BigInteger),
+    Index("marketplace_let_go_at", "at"),
 )
 
 # The licenses that run and of which complete readings of reconciliations have shown nothing, one after the other.
