@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from consumers.sandbox import FaultPlan
-from ledger.drift import AlarmCode, Standing
+from consumers.marketplace import ask_for_reconciliation
+from consumers.marketplace.reconcile.runs import Phase
+from consumers.sandbox import AtEnd, FaultPlan
+from ledger.drift import AlarmCode, DriftKind, Standing
+from ledger.license.events import RenewalIntent
 from tests.integration.consumers_stage import MINUTE, Stage, database, staged
-from tests.integration.test_reconcile import DAY, buy_and_lose_the_messages, reconciled
+from tests.integration.test_reconcile import DAY, buy_and_lose_the_messages, carry_on, ended, is_in, reconciled
 
 HOUR = timedelta(hours=1)
 
@@ -51,6 +55,40 @@ def test_many_licenses_that_aws_does_not_show_are_left_and_not_held_back(stage: 
     report = reconciled(stage)
     assert [alarm.code for alarm in report.alarms] == [AlarmCode.UNEXPLAINED]
     assert "subscription-lapsed" not in stage.events()
+
+
+def test_ends_that_the_search_alone_tells_of_are_weighed_too(stage: Stage) -> None:
+    """Eight of ten are cancelled after the sweep has seen them: they don't go unweighed because of when it was."""
+    agreements = buy_and_lose_the_messages(stage, contracts=10)
+    number = ask_for_reconciliation(stage.ledger)
+    carry_on(stage, until=partial(is_in, Phase.SEARCHING))
+    for agreement_id in agreements[:8]:
+        stage.sandbox.marketplace.cancel(agreement_id)
+    stage.held_back()
+    report = ended(stage, number)
+    assert [alarm.code for alarm in report.alarms] == [AlarmCode.LOSSES_WITHHELD]
+    assert report.counts[Standing.WITHHELD] == 8
+    assert {one.kinds for one in report.differences} == {(DriftKind.MISSING_THERE,)}
+    assert "subscription-lapsed" not in stage.events()
+
+
+def test_news_after_which_nothing_differs_is_taken_in_without_a_word(stage: Stage) -> None:
+    """What becomes of a contract at its end is recorded, and no difference reported, also where AWS can't be asked."""
+    agreements = buy_and_lose_the_messages(stage, contracts=4)
+    for agreement_id in agreements[:2]:
+        stage.sandbox.marketplace.decide_end(agreement_id, at_end=AtEnd.EXPIRE)
+    stage.held_back()
+    number = ask_for_reconciliation(stage.ledger)
+    carry_on(stage, until=partial(is_in, Phase.CHECKING))
+    odd = ({"Dimension": "users", "Value": {"IntegerValue": -1}},)
+    stage.sandbox.faults.set(FaultPlan(rows={agreements[0]: odd}))
+    report = ended(stage, number)
+    assert [one.kinds for one in report.differences] == [(DriftKind.UNREADABLE,)]
+    stage.sandbox.faults.clear()
+    stage.pass_time(DAY)
+    assert reconciled(stage).differences == ()
+    intents = [one.renewal.intent for one in stage.licenses() if one.renewal is not None]
+    assert intents.count(RenewalIntent.ENDS) == 2
 
 
 # -- within a day ------------------------------------------------------------------------------------------------------

@@ -199,9 +199,13 @@ class Checker:
 
     def _settle_unread(self, run: Run, finding: Finding, *, reason: str) -> None:
         def decide(transaction: Transaction) -> None:
-            if _is_found(transaction, finding):
+            if not _is_found(transaction, finding):
+                return
+            if finding.difference.kinds:
                 findings.settle(transaction, finding, Standing.LEFT, reason=reason)
-                runs.write(transaction, run)
+            else:
+                findings.drop(transaction, finding)
+            runs.write(transaction, run)
 
         self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
 

@@ -97,7 +97,7 @@ class Found:
     """A difference between the two sides.
 
     Attributes:
-        kinds: in what they differ.
+        kinds: in what they differ; none as long as there is only news of an agreement, after which they may.
         license_id: the license; null for one that the ledger does not have.
         product_code: of the license.
         names: by which it is known.
@@ -153,6 +153,12 @@ def compare(
     new = _new_arns(license_, live)
     kinds += (DriftKind.KEY,) if here is not None and new else ()
     return _found(license_, kinds, here=here, there=there, new=new) if kinds else None
+
+
+def heard_of(license_: License) -> Found:
+    """A license of whose agreement there is news, and which AWS showed, before that, as the ledger has it."""
+    here = terms_of(license_)
+    return _found(license_, (), here=here, there=here)
 
 
 def missing_here(rows: Iterable[Row], *, claims: Claims, at: datetime) -> list[Found]:

@@ -1,10 +1,10 @@
 """Hearing of agreements: what the search of a run tells is taken in as if messages had told it.
 
 Their licenses are read again when everything was compared, so that the report says what differed before; but not those
-whose losses are withheld.
+whose losses are withheld. What they lose by that is weighed like all that the sweep finds: much may happen after it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy
 
@@ -39,6 +39,14 @@ def heard_of(rows: sqlalchemy.Connection, run: Run, *, limit: int) -> Sequence[L
         HEARD.c.run == run.number, HEARD.c.is_news == 1, HEARD.c.license_id.not_in(withheld)
     )
     return [LicenseId(one) for one in rows.scalars(query.order_by(HEARD.c.license_id).limit(limit))]
+
+
+def among(rows: sqlalchemy.Connection, run: Run, license_ids: Collection[LicenseId]) -> set[LicenseId]:
+    """Those of these licenses of whose agreements there is news."""
+    query = sqlalchemy.select(HEARD.c.license_id).where(
+        HEARD.c.run == run.number, HEARD.c.is_news == 1, HEARD.c.license_id.in_(license_ids)
+    )
+    return {LicenseId(one) for one in rows.scalars(query)}
 
 
 def heard_to_have_ended(run: Run) -> "sqlalchemy.Select[str]":

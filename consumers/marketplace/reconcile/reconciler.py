@@ -15,7 +15,7 @@ from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.reconcile import candidates, findings, hearing, held, reporting, runs, searching, sweeping
 from consumers.marketplace.reconcile.checking import Checker
-from consumers.marketplace.reconcile.comparing import Found, Row, compare, missing_here, running
+from consumers.marketplace.reconcile.comparing import Found, Row, compare, heard_of, missing_here, running
 from consumers.marketplace.reconcile.findings import Stage
 from consumers.marketplace.reconcile.mending import Mender
 from consumers.marketplace.reconcile.runs import TROUBLE_MAX, Phase, Run
@@ -214,7 +214,8 @@ class Reconciler:
             claims = held.claims_on(reading, rows)
             have_ended: set[str] = {row[0] for row in reading.execute(hearing.heard_to_have_ended(run))}
         at = self._now()
-        ours = [one for one in licenses if one.product_code in swept and one.folded_into is None]
+        known = [one for one in licenses if one.folded_into is None]
+        ours = [one for one in known if one.product_code in swept]
         rows_by_owner: dict[LicenseId, list[Row]] = {}
         for row in rows:
             owner = claims.owner(row)
@@ -235,11 +236,12 @@ class Reconciler:
             for one in ours
         )
         found = [one for one in compared if one is not None]
+        news = self._news(run, known, found)
 
         def decide(transaction: Transaction) -> None:
             if not runs.is_at(transaction, run):
                 return
-            findings.add(transaction, run, found)
+            findings.add(transaction, run, [*found, *news])
             candidates.note(transaction, run, ours, found)
             _forget_unseen(transaction, ours, found)
             for code in sorted({one.product_code for one in licenses} - self._settings.products.keys()):
@@ -249,6 +251,15 @@ class Reconciler:
             )
 
         return self._write(decide)
+
+    def _news(self, run: Run, licenses: Sequence[License], found: Sequence[Found]) -> list[Found]:
+        """Those of whose agreements there is news, and which did not differ before it: they may after it."""
+        differ = {one.license_id for one in found}
+        may_differ = [one for one in licenses if running(one) and one.license_id not in differ]
+        with self._ledger.reading.connect() as reading:
+            heard = hearing.among(reading, run, [one.license_id for one in may_differ])
+        served = self._settings.products
+        return [heard_of(one) for one in may_differ if one.license_id in heard and one.product_code in served]
 
     def _compare_rest(self, run: Run) -> Step:
         """What AWS shows and the ledger does not have; and whether AWS shows anything at all."""
