@@ -199,13 +199,9 @@ class Checker:
 
     def _settle_unread(self, run: Run, finding: Finding, *, reason: str) -> None:
         def decide(transaction: Transaction) -> None:
-            if not _is_found(transaction, finding):
-                return
-            if finding.difference.kinds:
-                findings.settle(transaction, finding, Standing.LEFT, reason=reason)
-            else:
-                findings.drop(transaction, finding)
-            runs.write(transaction, run)
+            if _is_found(transaction, finding):
+                findings.leave_one(transaction, finding, reason=reason)
+                runs.write(transaction, run)
 
         self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
 

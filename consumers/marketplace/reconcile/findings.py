@@ -16,6 +16,7 @@ from ledger.drift import Difference, Standing
 from ledger.license.events import KeyKind, LicenseId
 from ledger.transaction import Transaction
 
+_LEFT_AT_ONCE: Final = 100
 _NAMES: Final = msgspec.json.Decoder(tuple[tuple[KeyKind, str], ...])
 _DIFFERENCE: Final = msgspec.json.Decoder(Difference)
 
@@ -62,11 +63,32 @@ def at_stage(
     limit: int = 1,
     where: "sqlalchemy.ColumnElement[bool] | None" = None,
 ) -> list[Finding]:
-    """The first findings of a stage, of those that meet a condition."""
+    """The first findings of a stage, of those that meet a condition: those first about which AWS answered."""
     query = sqlalchemy.select(FINDINGS).where(FINDINGS.c.run == run.number, FINDINGS.c.stage == stage)
     if where is not None:
         query = query.where(where)
-    return [_finding(row) for row in rows.execute(query.order_by(FINDINGS.c.number).limit(limit))]
+    order = (FINDINGS.c.failures, FINDINGS.c.number)
+    return [_finding(row) for row in rows.execute(query.order_by(*order).limit(limit))]
+
+
+def put_back(transaction: Transaction, run: Run, stage: Stage) -> None:
+    """AWS did not answer about the first finding of a stage: the others go before it."""
+    for finding in at_stage(transaction.rows, run, stage):
+        _write(transaction, finding, failures=FINDINGS.c.failures + 1)
+
+
+def leave(transaction: Transaction, run: Run, stage: Stage, *, reason: str) -> None:
+    """Go on without the first findings of a stage, whose licenses AWS does not answer about."""
+    for finding in at_stage(transaction.rows, run, stage, limit=_LEFT_AT_ONCE):
+        leave_one(transaction, finding, reason=reason)
+
+
+def leave_one(transaction: Transaction, finding: Finding, *, reason: str) -> None:
+    """It could not be read; that there was news of its agreement alone is no difference to report."""
+    if finding.difference.kinds:
+        settle(transaction, finding, Standing.LEFT, reason=reason)
+    else:
+        drop(transaction, finding)
 
 
 def confirm(transaction: Transaction, finding: Finding, found: Found) -> None:

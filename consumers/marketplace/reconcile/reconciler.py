@@ -38,6 +38,7 @@ LICENSES_AT_ONCE: Final = 200
 """How many licenses are compared in one step."""
 SEARCHES_MAX: Final = 3
 
+_ASKED_OFTEN: Final = "{reason} It was tried {times} times; the next reconciliation tries again."
 _NOT_CONFIGURED: Final = "It is not among the products of this ledger any more."
 _NOT_SEARCHED: Final = "News of agreements could not be read: {reason}"
 _OF_OTHER_PRODUCTS: Final = "Licenses of the product {code} were not compared: it is not among those of this ledger."
@@ -112,15 +113,49 @@ class Reconciler:
             return self._troubled(run, NoAnswerError(f"The program failed: {type(error).__name__}."))
 
     def _troubled(self, run: Run, error: NoAnswerError) -> Step:
+        """It is tried again, what else there is before it; after many failures in a row it goes on without."""
         if run.failures + 1 >= TROUBLE_MAX:
-            reporting.report_failure(self._ledger, run, reason=error.reason)
-            return Step.DONE
+            return self._go_on_without(run, error)
 
         def decide(transaction: Transaction) -> None:
+            if not runs.is_at(transaction, run):
+                return
+            match run.phase:
+                case Phase.SWEEPING:
+                    sweeping.put_back(transaction, run)
+                case Phase.CHECKING:
+                    findings.put_back(transaction, run, Stage.FOUND)
+                case Phase.MENDING:
+                    findings.put_back(transaction, run, Stage.RELEASED)
+                case _:
+                    pass
             runs.note_trouble(transaction, run, reason=error.reason)
 
         self._write(decide)
         return Step.NO_ANSWER
+
+    def _go_on_without(self, run: Run, error: NoAnswerError) -> Step:
+        reason = _ASKED_OFTEN.format(reason=error.reason, times=TROUBLE_MAX)
+
+        def decide(transaction: Transaction) -> bool:
+            if not runs.is_at(transaction, run):
+                return True
+            match run.phase:
+                case Phase.SWEEPING:
+                    return sweeping.give_up_rest(transaction, run, reason=reason)
+                case Phase.SEARCHING:
+                    _go_on_without_search(transaction, run, reason=reason)
+                case Phase.CHECKING:
+                    findings.leave(transaction, run, Stage.FOUND, reason=reason)
+                case Phase.MENDING:
+                    findings.leave(transaction, run, Stage.RELEASED, reason=reason)
+                case _:
+                    return False
+            return True
+
+        if not self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True)):
+            reporting.report_failure(self._ledger, run, reason=error.reason)
+        return Step.DONE
 
     # -- reading AWS ---------------------------------------------------------------------------------------------------
 
@@ -197,8 +232,7 @@ class Reconciler:
                 restarts = run.search_restarts + 1
                 runs.write(transaction, run, agreements_token=None, agreements=0, search_restarts=restarts)
                 return
-            runs.add_note(transaction, run, _NOT_SEARCHED.format(reason=reason))
-            runs.write(transaction, run, phase=Phase.COMPARING)
+            _go_on_without_search(transaction, run, reason=reason)
 
         return self._write(decide)
 
@@ -319,6 +353,11 @@ class Reconciler:
     def _write(self, decide: Callable[[Transaction], None]) -> Step:
         self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
         return Step.DONE
+
+
+def _go_on_without_search(transaction: Transaction, run: Run, *, reason: str) -> None:
+    runs.add_note(transaction, run, _NOT_SEARCHED.format(reason=reason))
+    runs.write(transaction, run, phase=Phase.COMPARING)
 
 
 def _counted(

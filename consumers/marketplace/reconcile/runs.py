@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KEPT: Final = 10
 """How many reports are kept."""
 TROUBLE_MAX: Final = 15
-"""After how many failures in a row, in pauses that grow to a minute, a run is given up."""
+"""After how many failures in a row, in pauses that grow to a minute, a run goes on without what AWS does not answer."""
 
 
 class Phase(StrEnum):

@@ -71,11 +71,11 @@ def begin(transaction: Transaction, run: Run, *, product_codes: Sequence[str]) -
 
 
 def unfinished(reading: sqlalchemy.Connection, run: Run) -> Sweep | None:
-    """The sweep to go on with; null if all are done."""
+    """The sweep to go on with, of which AWS answered most; null if all are done."""
     row = reading.execute(
         sqlalchemy.select(SWEEPS)
         .where(SWEEPS.c.run == run.number, SWEEPS.c.finished_at.is_(None))
-        .order_by(SWEEPS.c.product_code)
+        .order_by(SWEEPS.c.failures, SWEEPS.c.product_code)
         .limit(1)
     ).one_or_none()
     if row is None:
@@ -172,6 +172,25 @@ def give_up(transaction: Transaction, run: Run, sweep: Sweep, *, reason: str) ->
     _forget_rows(transaction, run, sweep)
     _write(transaction, run, sweep, reason=reason, finished_at=microseconds(transaction.at), next_token=None)
     runs.write(transaction, run)
+
+
+def put_back(transaction: Transaction, run: Run) -> None:
+    """AWS did not answer about the product that is swept now: others go first."""
+    sweep = unfinished(transaction.rows, run)
+    if sweep is not None:
+        _write(transaction, run, sweep, failures=SWEEPS.c.failures + 1)
+
+
+def give_up_rest(transaction: Transaction, run: Run, *, reason: str) -> bool:
+    """Go on without the products that are not done; false if none is, so that there would be nothing to compare."""
+    done = sqlalchemy.select(SWEEPS.c.product_code).where(
+        SWEEPS.c.run == run.number, SWEEPS.c.finished_at.is_not(None), SWEEPS.c.reason.is_(None)
+    )
+    if transaction.rows.scalar(done.limit(1)) is None:
+        return False
+    while (sweep := unfinished(transaction.rows, run)) is not None:
+        give_up(transaction, run, sweep, reason=reason)
+    return True
 
 
 def not_swept(rows: sqlalchemy.Connection, run: Run) -> Mapping[str, str]:

@@ -48,6 +48,7 @@ RUNS = Table(
 
 # next_token: where AWS goes on; null at the beginning and when done.
 # restarts: how often the product began anew, since AWS did not know the token any more or showed nothing.
+# failures: how often AWS did not answer; those that answered go first.
 # reason: why the product could not be swept at all.
 SWEEPS = Table(
     "marketplace_sweeps",
@@ -60,6 +61,7 @@ SWEEPS = Table(
     Column("pages", Integer, nullable=False, default=0),
     Column("rows", Integer, nullable=False, default=0),
     Column("restarts", Integer, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
     Column("reason", Text),
 )
 
@@ -82,6 +84,7 @@ SWEPT = Table(
 )
 
 # stage: `found` by the sweep, `confirmed` by a reading of its own, `requested` from the observer, `settled`.
+# failures: how often AWS did not answer about it; the others go first.
 # difference: as it stands, as JSON; standing repeats its own, once it is settled.
 FINDINGS = Table(
     "marketplace_findings",
@@ -93,6 +96,7 @@ FINDINGS = Table(
     Column("license_id", Text),
     Column("is_loss", Integer, nullable=False, default=0),
     Column("seats_lost", BigInteger, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
     Column("names", Text, nullable=False),
     Column("difference", LargeBinary, nullable=False),
     Index("marketplace_findings_stage", "run", "stage"),
