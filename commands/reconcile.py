@@ -17,7 +17,14 @@ from rich.text import Text
 
 from commands.parts import marketplace_settings, open_ledger, read_settings
 from commands.stopping import stop_at_once, stop_on_signals
-from consumers.marketplace import Consumer, DriftReports, MarketplaceSettings, ask_for_reconciliation, aws_clients
+from consumers.marketplace import (
+    Consumer,
+    DriftReports,
+    MarketplaceSettings,
+    ask_for_reconciliation,
+    aws_clients,
+    hold_losses_back,
+)
 from ledger.drift import KINDS, STANDINGS, Candidate, Difference, DriftReport, Terms, Unexplained
 from ledger.ledger import Ledger
 from ledger.times import system_now
@@ -27,6 +34,9 @@ _LOOK_SECONDS: Final = 0.2
 _STOP_SECONDS: Final = 5
 _SHOWN_MAX: Final = 50
 _ID_LENGTH: Final = 36
+_GOES_ON: Final = (
+    "It goes on where it was in the process that reads AWS for this ledger, or when this command is run again."
+)
 
 
 @click.command()
@@ -38,14 +48,16 @@ def reconcile(*, dry_run: bool, apply_losses: bool, as_json: bool) -> None:
     if dry_run and apply_losses:
         raise click.UsageError("A dry run applies nothing: give --dry-run or --apply-losses.")
     settings = read_settings()
-    marketplace = replace(marketplace_settings(settings), queue_url=None, reconcile_every=None)
+    marketplace = replace(
+        marketplace_settings(settings), queue_url=None, reconcile_every=None, reconcile_dry_only=dry_run
+    )
     stop = stop_on_signals()
     with open_ledger(settings, on_fatal=stop_at_once) as ledger:
         number = ask_for_reconciliation(ledger, dry_run=dry_run, apply_losses=apply_losses)
         with _working(ledger, marketplace, stop):
             report = _wait_for(DriftReports(ledger), number, stop)
-    if report is None:
-        raise click.ClickException("It was stopped, and goes on where it was when this command is run again.")
+            if report is None:
+                raise click.ClickException(_stopped(ledger, number, apply_losses=apply_losses))
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:
@@ -81,6 +93,15 @@ def _wait_for(reports: DriftReports, number: int, stop: threading.Event) -> Drif
                 progress.update(task, description=described, completed=now.done, total=now.total)
             stop.wait(_LOOK_SECONDS)
     return None
+
+
+def _stopped(ledger: Ledger, number: int, *, apply_losses: bool) -> str:
+    """What becomes of a run for which nobody waits any more. Nobody looks at what it loses any more, either."""
+    if not apply_losses:
+        return f"It was stopped. {_GOES_ON}"
+    if hold_losses_back(ledger, number):
+        return f"It was stopped, and applies no losses any more. {_GOES_ON}"
+    return f"It was stopped when losses were let go already. {_GOES_ON}"
 
 
 def _tell(report: DriftReport) -> None:

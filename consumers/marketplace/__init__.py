@@ -12,6 +12,7 @@ from consumers.marketplace.inbox_reading import MarketplaceInbox
 from consumers.marketplace.operating import MarketplaceOperating
 from consumers.marketplace.reconcile.reports import DriftReports
 from consumers.marketplace.reconcile.runs import ask as ask_for_reconciliation
+from consumers.marketplace.reconcile.runs import hold_losses_back
 from consumers.marketplace.registration import MarketplaceRegistration
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.tables import METADATA
@@ -27,4 +28,5 @@ __all__ = [
     "MarketplaceSettings",
     "ask_for_reconciliation",
     "aws_clients",
+    "hold_losses_back",
 ]

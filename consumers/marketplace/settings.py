@@ -20,6 +20,7 @@ class MarketplaceSettings:
         inbox_retention: how long settled messages and readings are kept.
         reconcile_every: how often all of AWS's entitlements are compared with the ledger; null is when asked for.
         reconcile_max_loss: how many of a hundred seats, or licenses, a comparison lets go within a day.
+        reconcile_dry_only: whether comparisons that mend are left to other processes.
         sns_verify: whether a message of SNS needs a valid signature.
         sns_topic_arns: the topics from which messages are taken; null is any.
         aws_accounts: the accounts whose events are taken, twelve digits each; null is any.
@@ -33,6 +34,7 @@ class MarketplaceSettings:
     inbox_retention: timedelta = timedelta(days=400)
     reconcile_every: timedelta | None = None
     reconcile_max_loss: Decimal = Decimal(5)
+    reconcile_dry_only: bool = False
     sns_verify: bool = True
     sns_topic_arns: frozenset[str] | None = None
     aws_accounts: frozenset[str] | None = None

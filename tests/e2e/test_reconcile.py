@@ -1,6 +1,8 @@
 """`licensing-ledger reconcile` as an operator runs it: alone, and beside a `serve` that reads AWS."""
 
 import json
+import signal
+import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import urllib3
@@ -89,6 +91,29 @@ def test_it_is_done_by_itself_as_often_as_the_setting_says(composed: Ledgers) ->
     wait_for(lambda: served.call("GET", "/v1/drift").json["report"], what="the report")
     assert [one["seats_max"] for one in licenses(served)] == [5]
     assert served.stop() == 0
+
+
+def test_who_stops_waiting_for_losses_to_be_applied_takes_that_back(composed: Ledgers) -> None:
+    """It is said what goes on, and nothing stays behind that would apply them."""
+    settings = nowhere() | {"LEDGER_PRODUCT_CODES": "code:users"}
+    log = composed.folder / "reconcile.log"
+    process = composed.start("reconcile", "--apply-losses", log=log, **settings)
+    file = sqlite3.connect(composed.database_url.removeprefix("sqlite:///"))
+    runs = "SELECT apply_losses FROM marketplace_reconciliations WHERE phase != 'asked'"
+    wait_for(lambda: rows_of(file, runs), what="the run")
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=20)
+    assert "It was stopped, and applies no losses any more. It goes on where it was" in log.read_text()
+    assert rows_of(file, runs) == [(0,)]
+    file.close()
+
+
+def rows_of(file: sqlite3.Connection, query: str) -> list[tuple[object, ...]]:
+    """What a query tells; nothing as long as its table is not there."""
+    try:
+        return file.execute(query).fetchall()
+    except sqlite3.OperationalError:
+        return []
 
 
 def test_what_contradicts_itself_is_wrong_usage(composed: Ledgers) -> None:

@@ -55,7 +55,7 @@ class Mender:
         """Withhold the losses if they are too many, and release everything else."""
         with self._ledger.reading.connect() as reading:
             found = findings.losses(reading, run)
-        withheld = bool(found) and not run.apply_losses and self._weight(run, found).exceeds(self._loss_max)
+        withheld = bool(found) and not self._may_lose(run) and self._weight(run, found).exceeds(self._loss_max)
 
         def decide(transaction: Transaction) -> bool:
             if not runs.is_at(transaction, run):
@@ -114,6 +114,10 @@ class Mender:
             return bool(heard)
 
         return self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+
+    def _may_lose(self, run: Run) -> bool:
+        """Whether somebody has looked at the losses: a run that was killed and goes on days later meets others."""
+        return run.apply_losses and self._ledger.now() - run.asked_at <= losses.COUNT_FOR
 
     def _weight(self, run: Run, found: Sequence[Finding]) -> Weight:
         """What is lost with these losses, and with what was let go within a day."""

@@ -92,7 +92,7 @@ class Reconciler:
             LedgerError, StoreError: the database can't be written or read.
         """
         with self._ledger.reading.connect() as reading:
-            run = runs.current(reading)
+            run = runs.current(reading, dry_only=self._settings.reconcile_dry_only)
             every = self._settings.reconcile_every
             due = run is None and every is not None and runs.is_due(reading, every=every, at=at)
         if due and every is not None:

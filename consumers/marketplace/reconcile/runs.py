@@ -39,8 +39,12 @@ class Phase(StrEnum):
 
 ENDED: Final = (Phase.DONE, Phase.FAILED)
 
+_WEIGHED: Final = frozenset({Phase.MENDING, Phase.SETTLING, *ENDED})
+"""Its losses are let go, or held back."""
+
 # Asked in each turn of the work, so that they are made once.
 _CURRENT: Final = sqlalchemy.select(RUNS).where(RUNS.c.phase.not_in(ENDED)).order_by(RUNS.c.number).limit(1)
+_CURRENT_DRY: Final = _CURRENT.where(RUNS.c.dry_run == 1)
 _LAST_ASKED: Final = sqlalchemy.select(sqlalchemy.func.max(RUNS.c.asked_at)).where(RUNS.c.dry_run == 0)
 
 
@@ -53,6 +57,7 @@ class Run:
         dry_run: it only looks.
         apply_losses: it applies losses however many there are.
         phase: how far it is.
+        asked_at: when it was asked for, the last time.
         begun_at: when it began; null if it has not.
         agreements_after: from when on agreements are searched; null for all.
         agreements_token: where the search goes on; null at its beginning.
@@ -67,6 +72,7 @@ class Run:
     dry_run: bool
     apply_losses: bool
     phase: Phase
+    asked_at: datetime
     begun_at: datetime | None
     agreements_after: datetime | None
     agreements_token: str | None
@@ -90,7 +96,25 @@ def ask(ledger: Ledger, *, dry_run: bool = False, apply_losses: bool = False) ->
         found: int | None = rows.scalar(
             sqlalchemy.select(RUNS.c.number).where(alike, RUNS.c.phase.not_in(ENDED)).order_by(RUNS.c.number).limit(1)
         )
-        return found if found is not None else _insert(transaction, dry_run=dry_run, apply_losses=apply_losses)
+        if found is None:
+            return _insert(transaction, dry_run=dry_run, apply_losses=apply_losses)
+        asked_at = microseconds(transaction.at)
+        rows.execute(sqlalchemy.update(RUNS).where(RUNS.c.number == found).values(asked_at=asked_at))
+        return found
+
+    return ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
+
+
+def hold_losses_back(ledger: Ledger, number: int) -> bool:
+    """Take back that a run may let losses go however many they are; false if it is too late, since they are let go.
+
+    Raises:
+        LedgerError: the database can't be written.
+    """
+
+    def decide(transaction: Transaction) -> bool:
+        this = (RUNS.c.number == number) & RUNS.c.phase.not_in(_WEIGHED)
+        return bool(transaction.rows.execute(sqlalchemy.update(RUNS).where(this).values(apply_losses=0)).rowcount)
 
     return ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
 
@@ -114,9 +138,9 @@ def is_due(reading: sqlalchemy.Connection, *, every: timedelta, at: datetime) ->
     return _is_due(reading, every=every, at=at)
 
 
-def current(reading: sqlalchemy.Connection) -> Run | None:
-    """The run that is to be carried on; null if there is none."""
-    row = reading.execute(_CURRENT).one_or_none()
+def current(reading: sqlalchemy.Connection, *, dry_only: bool = False) -> Run | None:
+    """The run that is to be carried on, of dry runs alone if so told; null if there is none."""
+    row = reading.execute(_CURRENT_DRY if dry_only else _CURRENT).one_or_none()
     return None if row is None else _run(row)
 
 
@@ -129,11 +153,11 @@ def find(reading: sqlalchemy.Connection, number: int) -> Run | None:
 def is_at(transaction: Transaction, run: Run) -> bool:
     """Whether a run still stands where it was read, so that what was read for it may be written."""
     now = find(transaction.rows, run.number)
-    return now is not None and (now.phase, now.agreements, now.compared_to) == (
-        run.phase,
-        run.agreements,
-        run.compared_to,
-    )
+    return now is not None and _stands(now) == _stands(run)
+
+
+def _stands(run: Run) -> tuple[object, ...]:
+    return run.phase, run.apply_losses, run.agreements, run.compared_to
 
 
 def write(transaction: Transaction, run: Run, **values: Any) -> None:  # noqa: ANN401 -- columns
@@ -195,6 +219,7 @@ def _run(row: "sqlalchemy.Row[Any]") -> Run:
         dry_run=bool(row.dry_run),
         apply_losses=bool(row.apply_losses),
         phase=Phase(row.phase),
+        asked_at=moment(row.asked_at),
         begun_at=None if row.begun_at is None else moment(row.begun_at),
         agreements_after=None if row.agreements_after is None else moment(row.agreements_after),
         agreements_token=row.agreements_token,
