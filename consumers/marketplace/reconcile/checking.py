@@ -17,7 +17,7 @@ from consumers.marketplace.reconcile import findings, held, looking, runs
 from consumers.marketplace.reconcile.comparing import Claims, Found, Row, compare, missing_here, running
 from consumers.marketplace.reconcile.findings import Finding, Stage
 from consumers.marketplace.reconcile.runs import Run
-from consumers.marketplace.reconcile.tables import FINDINGS, UNSEEN
+from consumers.marketplace.reconcile.tables import UNSEEN
 from consumers.marketplace.settings import MarketplaceSettings
 from ledger.drift import Standing
 from ledger.ledger import Ledger
@@ -111,7 +111,7 @@ class Checker:
 
     def _check_missing_here(self, run: Run, finding: Finding, found: Found | None) -> None:
         def decide(transaction: Transaction) -> None:
-            if not _is_found(transaction, finding):
+            if not findings.is_at(transaction, finding, Stage.FOUND):
                 return
             if found is None:
                 findings.drop(transaction, finding)
@@ -131,7 +131,7 @@ class Checker:
         status = None if shown else self._status(license_id)
 
         def decide(transaction: Transaction) -> None:
-            if not _is_found(transaction, finding):
+            if not findings.is_at(transaction, finding, Stage.FOUND):
                 return
             license_ = transaction.license(license_id)
             agreements = known_agreements.of_license(transaction.rows, license_id)
@@ -199,7 +199,7 @@ class Checker:
 
     def _settle_unread(self, run: Run, finding: Finding, *, reason: str) -> None:
         def decide(transaction: Transaction) -> None:
-            if _is_found(transaction, finding):
+            if findings.is_at(transaction, finding, Stage.FOUND):
                 findings.leave_one(transaction, finding, reason=reason)
                 runs.write(transaction, run)
 
@@ -220,9 +220,3 @@ def note_unseen(transaction: Transaction, license_: License, *, shown: bool) -> 
 def _without_loss(found: Found) -> Found:
     """A difference that AWS shows, and that takes nothing away."""
     return replace(found, is_loss=False, seats_lost=0)
-
-
-def _is_found(transaction: Transaction, finding: Finding) -> bool:
-    """Whether nobody has placed the finding meanwhile."""
-    query = sqlalchemy.select(FINDINGS.c.stage).where(FINDINGS.c.number == finding.number)
-    return transaction.rows.scalar(query) == Stage.FOUND

@@ -71,6 +71,12 @@ def at_stage(
     return [_finding(row) for row in rows.execute(query.order_by(*order).limit(limit))]
 
 
+def is_at(transaction: Transaction, finding: Finding, stage: Stage) -> bool:
+    """Whether a finding is at this stage still, so that what was asked about it may be written."""
+    query = sqlalchemy.select(FINDINGS.c.stage).where(FINDINGS.c.number == finding.number)
+    return transaction.rows.scalar(query) == stage
+
+
 def put_back(transaction: Transaction, run: Run, stage: Stage) -> None:
     """AWS did not answer about the first finding of a stage: the others go before it."""
     for finding in at_stage(transaction.rows, run, stage):

@@ -136,7 +136,7 @@ class Mender:
     def _request(self, run: Run, known: Sequence[Finding]) -> None:
         def decide(transaction: Transaction) -> None:
             for finding in known:
-                if finding.difference.license_id is not None:
+                if finding.difference.license_id is not None and findings.is_at(transaction, finding, Stage.RELEASED):
                     _request_reading(transaction, finding.difference.license_id)
                     findings.move(transaction, finding, Stage.REQUESTED)
             runs.write(transaction, run)
@@ -157,15 +157,17 @@ class Mender:
             return
 
         def decide(transaction: Transaction) -> None:
-            findings.move(transaction, finding, Stage.REQUESTED, license_id=license_id)
-            runs.write(transaction, run)
+            if findings.is_at(transaction, finding, Stage.RELEASED):
+                findings.move(transaction, finding, Stage.REQUESTED, license_id=license_id)
+                runs.write(transaction, run)
 
         self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
 
     def _leave(self, run: Run, finding: Finding, *, reason: str) -> None:
         def decide(transaction: Transaction) -> None:
-            findings.settle(transaction, finding, Standing.LEFT, reason=reason)
-            runs.write(transaction, run)
+            if findings.is_at(transaction, finding, Stage.RELEASED):
+                findings.settle(transaction, finding, Standing.LEFT, reason=reason)
+                runs.write(transaction, run)
 
         self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
 

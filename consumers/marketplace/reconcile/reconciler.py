@@ -228,6 +228,8 @@ class Reconciler:
         again = run.agreements_token is not None and run.search_restarts < SEARCHES_MAX
 
         def decide(transaction: Transaction) -> None:
+            if not runs.is_at(transaction, run):
+                return
             if again:
                 restarts = run.search_restarts + 1
                 runs.write(transaction, run, agreements_token=None, agreements=0, search_restarts=restarts)

@@ -157,14 +157,14 @@ def is_at(transaction: Transaction, run: Run) -> bool:
 
 
 def _stands(run: Run) -> tuple[object, ...]:
-    return run.phase, run.apply_losses, run.agreements, run.compared_to
+    searched = (run.agreements, run.agreements_token, run.search_restarts)
+    return run.phase, run.apply_losses, searched, run.compared_to
 
 
 def write(transaction: Transaction, run: Run, **values: Any) -> None:  # noqa: ANN401 -- columns
-    """Say how far a run is now; whatever was in its way is over."""
-    transaction.rows.execute(
-        sqlalchemy.update(RUNS).where(RUNS.c.number == run.number).values(values | {"failures": 0, "trouble": None})
-    )
+    """Say how far a run is now; whatever was in its way is over. One that has ended stays as it is."""
+    this = (RUNS.c.number == run.number) & RUNS.c.phase.not_in(ENDED)
+    transaction.rows.execute(sqlalchemy.update(RUNS).where(this).values(values | {"failures": 0, "trouble": None}))
 
 
 def note_trouble(transaction: Transaction, run: Run, *, reason: str) -> None:

@@ -168,7 +168,9 @@ def begin_anew(transaction: Transaction, run: Run, sweep: Sweep) -> None:
 
 
 def give_up(transaction: Transaction, run: Run, sweep: Sweep, *, reason: str) -> None:
-    """A product can't be swept, so that nothing is said about its licenses."""
+    """A product can't be swept, so that nothing is said about its licenses; unless somebody did so meanwhile."""
+    if not _is_at(transaction, run, sweep):
+        return
     _forget_rows(transaction, run, sweep)
     _write(transaction, run, sweep, reason=reason, finished_at=microseconds(transaction.at), next_token=None)
     runs.write(transaction, run)

@@ -101,6 +101,8 @@ FINDINGS = Table(
     Column("difference", LargeBinary, nullable=False),
     Index("marketplace_findings_stage", "run", "stage"),
     Index("marketplace_findings_standing", "run", "standing"),
+    # Whoever comes late with what AWS said of a finding must not meet another one under its number.
+    sqlite_autoincrement=True,
 )
 
 # The licenses that were compared, as far as one may turn out to be another one renewed.
