@@ -115,8 +115,6 @@ class Checker:
                 return
             if found is None:
                 findings.drop(transaction, finding)
-            elif run.dry_run:
-                findings.settle(transaction, finding, Standing.LEFT, reason=None, found=found)
             else:
                 findings.confirm(transaction, finding, found)
             runs.write(transaction, run)
@@ -141,7 +139,7 @@ class Checker:
                 findings.drop(transaction, finding)
             else:
                 takes = shown or self._has_ended(transaction, license_, status=status)
-                self._place(transaction, run, finding, found if takes else _without_loss(found), license_)
+                self._place(transaction, finding, found if takes else _without_loss(found), license_)
             runs.write(transaction, run)
 
         self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, licenses=(license_id,), writes_rows=True))
@@ -177,7 +175,7 @@ class Checker:
         )
         return reason is not None
 
-    def _place(self, transaction: Transaction, run: Run, finding: Finding, found: Found, license_: License) -> None:
+    def _place(self, transaction: Transaction, finding: Finding, found: Found, license_: License) -> None:
         """There is a difference still: somebody has to look, it is on its way, or it can be mended."""
         way = looking.on_its_way(transaction.rows, license_.license_id, shown=found.there is not None)
         way = way or self._awaits_renewal(found, license_, at=transaction.at)
@@ -185,8 +183,6 @@ class Checker:
             findings.settle(transaction, finding, Standing.LEFT, reason=found.reason, found=found)
         elif way is not None:
             findings.settle(transaction, finding, Standing.ON_ITS_WAY, reason=way, found=found)
-        elif run.dry_run:
-            findings.settle(transaction, finding, Standing.LEFT, reason=None, found=found)
         else:
             findings.confirm(transaction, finding, found)
 

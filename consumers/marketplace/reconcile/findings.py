@@ -139,6 +139,13 @@ def losses(rows: sqlalchemy.Connection, run: Run) -> list[Finding]:
     return [_finding(row) for row in rows.execute(query.order_by(FINDINGS.c.number))]
 
 
+def withheld(run: Run) -> "sqlalchemy.Select[str]":
+    """Selects the licenses whose losses are withheld: AWS says that they ended, or have fewer seats."""
+    return sqlalchemy.select(FINDINGS.c.license_id).where(
+        FINDINGS.c.run == run.number, FINDINGS.c.standing == Standing.WITHHELD, FINDINGS.c.license_id.is_not(None)
+    )
+
+
 def release_confirmed(transaction: Transaction, run: Run) -> None:
     """What is confirmed and not settled may be mended."""
     these = (FINDINGS.c.run == run.number) & (FINDINGS.c.stage == Stage.CONFIRMED)

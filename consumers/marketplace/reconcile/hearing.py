@@ -1,4 +1,4 @@
-"""Hearing of agreements: what the search of a run tells is taken in as if messages had told it.
+"""Hearing of agreements: what the search of a run tells is taken in as if messages had told it; a dry run only listens.
 
 Their licenses are read again when everything was compared, so that the report says what differed before; but not those
 whose losses are withheld. What they lose by that is weighed like all that the sweep finds: much may happen after it.
@@ -11,10 +11,10 @@ import sqlalchemy
 from consumers.marketplace import known_agreements
 from consumers.marketplace.agreement import LOST, Agreement
 from consumers.marketplace.licenses import find_license, identify_license
+from consumers.marketplace.reconcile import findings
 from consumers.marketplace.reconcile.runs import Run
-from consumers.marketplace.reconcile.tables import FINDINGS, HEARD
+from consumers.marketplace.reconcile.tables import HEARD
 from consumers.marketplace.succession import ContradictionError
-from ledger.drift import Standing
 from ledger.license.events import KeyKind, LicenseId
 from ledger.transaction import Transaction
 
@@ -22,9 +22,10 @@ from ledger.transaction import Transaction
 def hear(transaction: Transaction, run: Run, agreements: Sequence[Agreement]) -> list[str]:
     """Take in what AWS told of agreements; returns what contradicts what is known, in words."""
     contradictions = []
+    hear_one = _listen_to if run.dry_run else _take_in
     for agreement in agreements:
         try:
-            _hear_one(transaction, run, agreement)
+            hear_one(transaction, run, agreement)
         except ContradictionError as error:
             contradictions.append(f"Agreement {agreement.agreement_id}: {error}")
     return contradictions
@@ -32,11 +33,8 @@ def hear(transaction: Transaction, run: Run, agreements: Sequence[Agreement]) ->
 
 def heard_of(rows: sqlalchemy.Connection, run: Run, *, limit: int) -> Sequence[LicenseId]:
     """Some of the licenses of whose agreements there is news, but for those whose losses are withheld."""
-    withheld = sqlalchemy.select(FINDINGS.c.license_id).where(
-        FINDINGS.c.run == run.number, FINDINGS.c.standing == Standing.WITHHELD, FINDINGS.c.license_id.is_not(None)
-    )
     query = sqlalchemy.select(HEARD.c.license_id).where(
-        HEARD.c.run == run.number, HEARD.c.is_news == 1, HEARD.c.license_id.not_in(withheld)
+        HEARD.c.run == run.number, HEARD.c.is_news == 1, HEARD.c.license_id.not_in(findings.withheld(run))
     )
     return [LicenseId(one) for one in rows.scalars(query.order_by(HEARD.c.license_id).limit(limit))]
 
@@ -60,19 +58,23 @@ def forget(transaction: Transaction, run: Run, license_ids: Sequence[LicenseId])
     transaction.rows.execute(sqlalchemy.update(HEARD).where(these).values(is_news=0))
 
 
-def _hear_one(transaction: Transaction, run: Run, agreement: Agreement) -> None:
+def _take_in(transaction: Transaction, run: Run, agreement: Agreement) -> None:
     before = known_agreements.find(transaction.rows, agreement.agreement_id)
     after = known_agreements.note(transaction, agreement)
     is_news = _is_news(before, after)
-    license_id = _take_in(transaction, after) if is_news else after.license_id
-    if license_id is None or not (is_news or after.has_ended):
-        return
-    current = transaction.license(license_id).name(KeyKind.AGREEMENT)
-    ended = after.status in LOST and current in (None, agreement.agreement_id)
-    _note(transaction, run, license_id, ended=ended, is_news=is_news)
+    license_id = _put_behind_license(transaction, after) if is_news else after.license_id
+    _note(transaction, run, after, license_id, is_news=is_news)
 
 
-def _take_in(transaction: Transaction, agreement: Agreement) -> LicenseId | None:
+def _listen_to(transaction: Transaction, run: Run, agreement: Agreement) -> None:
+    """What it tells counts for this run, and is as unknown as before when that is done."""
+    before = known_agreements.find(transaction.rows, agreement.agreement_id)
+    after = agreement if before is None else before.and_heard(agreement)
+    license_id = after.license_id or transaction.license_of(KeyKind.AGREEMENT, agreement.agreement_id)
+    _note(transaction, run, after, license_id, is_news=_is_news(before, after))
+
+
+def _put_behind_license(transaction: Transaction, agreement: Agreement) -> LicenseId | None:
     """The license of an agreement, behind which it stands from now on if it has begun."""
     names = ((KeyKind.AGREEMENT, agreement.agreement_id),)
     license_id = find_license(transaction, names, product_code=None, is_news=True)
@@ -99,7 +101,14 @@ def _told(agreement: Agreement) -> tuple[object, ...]:
     )
 
 
-def _note(transaction: Transaction, run: Run, license_id: LicenseId, *, ended: bool, is_news: bool) -> None:
+def _note(
+    transaction: Transaction, run: Run, agreement: Agreement, license_id: LicenseId | None, *, is_news: bool
+) -> None:
+    """Keep of a license that there is news of its agreement, or that this has ended."""
+    if license_id is None or not (is_news or agreement.has_ended):
+        return
+    current = transaction.license(license_id).name(KeyKind.AGREEMENT)
+    ended = agreement.status in LOST and current in (None, agreement.agreement_id)
     rows, this = transaction.rows, (HEARD.c.run == run.number) & (HEARD.c.license_id == license_id)
     known = rows.execute(sqlalchemy.select(HEARD.c.ended, HEARD.c.is_news).where(this)).one_or_none()
     if known is None:

@@ -52,7 +52,7 @@ class Mender:
         self._lineages = lineages
 
     def weigh(self, run: Run) -> None:
-        """Withhold the losses if they are too many, and release everything else."""
+        """Withhold the losses if they are too many, and release everything else; of a dry run nothing."""
         with self._ledger.reading.connect() as reading:
             found = findings.losses(reading, run)
         withheld = bool(found) and not self._may_lose(run) and self._weight(run, found).exceeds(self._loss_max)
@@ -63,7 +63,10 @@ class Mender:
             if withheld:
                 for finding in found:
                     findings.settle(transaction, finding, Standing.WITHHELD, reason=_WITHHELD)
-            else:
+            if run.dry_run:
+                runs.write(transaction, run, phase=Phase.SETTLING)
+                return withheld
+            if not withheld:
                 losses.note(transaction, {id_: one.here for id_, one in _by_license(found).items() if one.here})
             findings.release_confirmed(transaction, run)
             runs.write(transaction, run, phase=Phase.MENDING)

@@ -207,9 +207,8 @@ class Reconciler:
         def decide(transaction: Transaction) -> None:
             if not runs.is_at(transaction, run):
                 return
-            if not run.dry_run:
-                for contradiction in hearing.hear(transaction, run, page.agreements):
-                    runs.add_note(transaction, run, contradiction)
+            for contradiction in hearing.hear(transaction, run, page.agreements):
+                runs.add_note(transaction, run, contradiction)
             done = page.next_token is None
             runs.write(
                 transaction,

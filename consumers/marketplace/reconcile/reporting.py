@@ -60,7 +60,7 @@ def report_failure(ledger: Ledger, run: Run, *, reason: str) -> None:
 def _finish(ledger: Ledger, run: Run, *, phase: Phase, failure: str | None) -> None:
     at = ledger.submit(_TIME)
     with ledger.reading.connect() as reading:
-        unseen = [] if failure else _unseen(reading, ledger, at=at)
+        unseen = [] if failure else _unseen(reading, run, ledger, at=at)
         proposed = () if failure else candidates.find(reading, run, ledger, at=at)
 
     def decide(transaction: Transaction) -> DriftReport | None:
@@ -132,11 +132,14 @@ def _counted(licenses: int) -> str:
     return f"{licenses:,} license" if licenses == 1 else f"{licenses:,} licenses"
 
 
-def _unseen(reading: sqlalchemy.Connection, ledger: Ledger, *, at: datetime) -> list[Unexplained]:
-    """The licenses that run before their date, and of which AWS has shown nothing for a day."""
+def _unseen(reading: sqlalchemy.Connection, run: Run, ledger: Ledger, *, at: datetime) -> list[Unexplained]:
+    """The licenses that run before their date, and of which AWS has shown nothing for a day without a word why."""
     query = (
         sqlalchemy.select(UNSEEN)
-        .where(UNSEEN.c.since <= microseconds(at - UNEXPLAINED_AFTER))
+        .where(
+            UNSEEN.c.since <= microseconds(at - UNEXPLAINED_AFTER),
+            UNSEEN.c.license_id.not_in(findings.withheld(run)),
+        )
         .order_by(UNSEEN.c.since)
         .limit(UNEXPLAINED_MAX)
     )
