@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from consumers.marketplace import Consumer, DriftReports, ask_for_reconciliation, hold_losses_back
+from consumers.marketplace.reconcile import sweeping
 from consumers.marketplace.reconcile.runs import Phase
 from ledger.drift import AlarmCode, Standing
 from tests.integration.consumers_stage import MINUTE, UNLIMITED, Stage, database, staged
@@ -80,3 +81,35 @@ def test_who_only_looks_carries_on_nothing_that_mends(stage: Stage) -> None:
     assert stage.events() == before
     looking.stand_back()
     assert ended(stage, number).counts[Standing.MENDED] == 3
+
+
+@pytest.mark.parametrize("phase", [Phase.SEARCHING, Phase.COMPARING, Phase.CHECKING])
+def test_a_run_that_goes_on_days_later_reads_everything_again(tmp_path: Path, phase: Phase) -> None:
+    """What agreed when it was interrupted may not agree any more; the report tells of the day on which it is made."""
+    with database("sqlite", tmp_path) as url, staged(url) as stage:
+        agreements = buy_and_lose_the_messages(stage, contracts=4)
+        stage.sandbox.marketplace.set_seats(agreements[1], seats=7)
+        stage.held_back()
+        number = ask_for_reconciliation(stage.ledger)
+        carry_on(stage, until=partial(is_in, phase))
+        stage.clock.move(3 * DAY)
+        stage.sandbox.marketplace.set_seats(agreements[0], seats=9)
+        stage.held_back()
+        report = ended(stage, number)
+        assert report.agrees
+        assert (report.licenses, report.rows, report.counts[Standing.MENDED]) == (4, 4, 2)
+        assert sorted(license_.seats_max for license_ in stage.licenses()) == [5, 5, 7, 9]
+
+
+def test_a_run_that_is_never_done_within_a_day_says_so(tmp_path: Path) -> None:
+    """It does not begin anew for ever."""
+    with database("sqlite", tmp_path) as url, staged(url) as stage:
+        buy_and_lose_the_messages(stage, contracts=4)
+        number = ask_for_reconciliation(stage.ledger)
+        for _ in range(sweeping.RESTARTS_MAX + 1):
+            carry_on(stage, until=partial(is_in, Phase.SWEEPING))
+            carry_on(stage, until=partial(is_in, Phase.CHECKING))
+            stage.clock.move(DAY + MINUTE)
+        (alarm,) = ended(stage, number).alarms
+        assert alarm.code is AlarmCode.NOT_SWEPT
+        assert "a day old before it could be compared" in alarm.detail

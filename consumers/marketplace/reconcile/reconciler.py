@@ -95,11 +95,14 @@ class Reconciler:
             run = runs.current(reading, dry_only=self._settings.reconcile_dry_only)
             every = self._settings.reconcile_every
             due = run is None and every is not None and runs.is_due(reading, every=every, at=at)
+            is_old = run is not None and sweeping.are_old(reading, run, at=at)
         if due and every is not None:
             runs.ask_if_due(self._ledger, every=every)
             return Step.DONE
         if run is None:
             return Step.NOTHING_DUE
+        if is_old:
+            return self._begin_again(run)
         try:
             return self._steps[run.phase](run)
         except NoCallIsLeftError:
@@ -175,6 +178,16 @@ class Reconciler:
 
         return self._write(decide)
 
+    def _begin_again(self, run: Run) -> Step:
+        """It stood still for a day or longer: what agreed then may not agree now."""
+
+        def decide(transaction: Transaction) -> None:
+            if runs.is_at(transaction, run):
+                sweeping.begin_old_anew(transaction, run)
+                runs.begin_again(transaction, run)
+
+        return self._write(decide)
+
     def _sweep(self, run: Run) -> Step:
         with self._ledger.reading.connect() as reading:
             sweep = sweeping.unfinished(reading, run)
@@ -182,8 +195,6 @@ class Reconciler:
             return self._go_to(run, Phase.SEARCHING)
         if sweep.product_code not in self._settings.products:
             return self._write(lambda transaction: sweeping.give_up(transaction, run, sweep, reason=_NOT_CONFIGURED))
-        if sweep.pages and self._now() - sweep.begun_at > sweeping.AGE_MAX:
-            return self._write(lambda transaction: sweeping.begin_anew(transaction, run, sweep))
         try:
             page = sweeping.read_page(self._clients, sweep, dimensions=self._settings.products, budget=self._budget)
         except TokenIsForgottenError:

@@ -181,6 +181,15 @@ def add_note(transaction: Transaction, run: Run, sentence: str) -> None:
     transaction.rows.execute(sqlalchemy.update(RUNS).where(this).values(notes="\n".join(lines)))
 
 
+def begin_again(transaction: Transaction, run: Run) -> None:
+    """Compare everything anew. What the search has told stays heard, since it is told as news once."""
+    for table in (COMPARED, FINDINGS):
+        transaction.rows.execute(sqlalchemy.delete(table).where(table.c.run == run.number))
+    counted = ("agreements", "searched", "licenses", "licenses_running", "seats_running", "licenses_awaited")
+    begun = {"phase": Phase.SWEEPING, "agreements_token": None, "compared_to": "", "sees_nothing": 0, "notes": ""}
+    write(transaction, run, **begun, **dict.fromkeys(counted, 0))
+
+
 def finish(transaction: Transaction, run: Run, *, phase: Phase, report: bytes) -> None:
     """Keep the report, and forget what led to it."""
     rows = transaction.rows

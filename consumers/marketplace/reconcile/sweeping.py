@@ -27,7 +27,8 @@ RESTARTS_MAX: Final = 5
 EMPTY_MAX: Final = 3
 """How often AWS must show nothing of a product until that is taken for its answer: one may be empty by mistake."""
 
-_BEGUN_ANEW_TOO_OFTEN: Final = "AWS forgot where the sweep of {code} was, again and again."
+_FORGOTTEN_TOO_OFTEN: Final = "AWS forgot where the sweep of {code} was, again and again."
+_OLD_TOO_OFTEN: Final = "What was read of it was a day old before it could be compared, again and again."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,14 +81,7 @@ def unfinished(reading: sqlalchemy.Connection, run: Run) -> Sweep | None:
     ).one_or_none()
     if row is None:
         return None
-    return Sweep(
-        product_code=row.product_code,
-        begun_at=moment(row.begun_at),
-        next_token=row.next_token,
-        pages=row.pages,
-        rows=row.rows,
-        restarts=row.restarts,
-    )
+    return _sweep(row)
 
 
 def read_page(clients: Clients, sweep: Sweep, *, dimensions: Mapping[str, frozenset[str]], budget: Budget) -> Page:
@@ -149,6 +143,7 @@ def keep_page(transaction: Transaction, run: Run, sweep: Sweep, page: Page) -> N
         sweep,
         next_token=page.next_token,
         pages=sweep.pages + 1,
+        begun_at=microseconds(sweep.begun_at if sweep.pages else transaction.at),
         rows=SWEEPS.c.rows + len(page.rows),
         finished_at=None if page.next_token else microseconds(transaction.at),
     )
@@ -157,23 +152,26 @@ def keep_page(transaction: Transaction, run: Run, sweep: Sweep, page: Page) -> N
 
 def begin_anew(transaction: Transaction, run: Run, sweep: Sweep) -> None:
     """This product is read from its first page again, a few times at most: tokens expire, and AWS may show nothing."""
-    if not _is_at(transaction, run, sweep):
-        return
-    if sweep.restarts >= RESTARTS_MAX:
-        give_up(transaction, run, sweep, reason=_BEGUN_ANEW_TOO_OFTEN.format(code=sweep.product_code))
-        return
-    _forget_rows(transaction, run, sweep)
-    at = microseconds(transaction.at)
-    _write(transaction, run, sweep, next_token=None, pages=0, rows=0, restarts=sweep.restarts + 1, begun_at=at)
+    if _is_at(transaction, run, sweep):
+        reason = _FORGOTTEN_TOO_OFTEN.format(code=sweep.product_code)
+        _begin_anew(transaction, run, sweep, or_give_up_since=reason)
+
+
+def are_old(reading: sqlalchemy.Connection, run: Run, *, at: datetime) -> bool:
+    """Whether pages were read so long ago that they tell nothing any more."""
+    return bool(_old(reading, run, at=at))
+
+
+def begin_old_anew(transaction: Transaction, run: Run) -> None:
+    """What was read long ago is read again, a few times at most."""
+    for sweep in _old(transaction.rows, run, at=transaction.at):
+        _begin_anew(transaction, run, sweep, or_give_up_since=_OLD_TOO_OFTEN)
 
 
 def give_up(transaction: Transaction, run: Run, sweep: Sweep, *, reason: str) -> None:
     """A product can't be swept, so that nothing is said about its licenses; unless somebody did so meanwhile."""
-    if not _is_at(transaction, run, sweep):
-        return
-    _forget_rows(transaction, run, sweep)
-    _write(transaction, run, sweep, reason=reason, finished_at=microseconds(transaction.at), next_token=None)
-    runs.write(transaction, run)
+    if _is_at(transaction, run, sweep):
+        _give_up(transaction, run, sweep, reason=reason)
 
 
 def put_back(transaction: Transaction, run: Run) -> None:
@@ -242,6 +240,27 @@ def _values(run: Run, row: Row) -> dict[str, Any]:
     }
 
 
+def _sweep(row: "sqlalchemy.Row[Any]") -> Sweep:
+    return Sweep(
+        product_code=row.product_code,
+        begun_at=moment(row.begun_at),
+        next_token=row.next_token,
+        pages=row.pages,
+        rows=row.rows,
+        restarts=row.restarts,
+    )
+
+
+def _old(rows: sqlalchemy.Connection, run: Run, *, at: datetime) -> list[Sweep]:
+    query = sqlalchemy.select(SWEEPS).where(
+        SWEEPS.c.run == run.number,
+        SWEEPS.c.pages > 0,
+        SWEEPS.c.reason.is_(None),
+        SWEEPS.c.begun_at < microseconds(at - AGE_MAX),
+    )
+    return [_sweep(row) for row in rows.execute(query)]
+
+
 def _is_at(transaction: Transaction, run: Run, sweep: Sweep) -> bool:
     """Whether the sweep still stands where it was when the page was asked for."""
     now = unfinished(transaction.rows, run)
@@ -256,3 +275,18 @@ def _forget_rows(transaction: Transaction, run: Run, sweep: Sweep) -> None:
 def _write(transaction: Transaction, run: Run, sweep: Sweep, **values: Any) -> None:  # noqa: ANN401 -- columns
     of_product = (SWEEPS.c.run == run.number) & (SWEEPS.c.product_code == sweep.product_code)
     transaction.rows.execute(sqlalchemy.update(SWEEPS).where(of_product).values(values))
+
+
+def _begin_anew(transaction: Transaction, run: Run, sweep: Sweep, *, or_give_up_since: str) -> None:
+    if sweep.restarts >= RESTARTS_MAX:
+        _give_up(transaction, run, sweep, reason=or_give_up_since)
+        return
+    _forget_rows(transaction, run, sweep)
+    values = {"next_token": None, "pages": 0, "rows": 0, "finished_at": None, "restarts": sweep.restarts + 1}
+    _write(transaction, run, sweep, begun_at=microseconds(transaction.at), **values)
+
+
+def _give_up(transaction: Transaction, run: Run, sweep: Sweep, *, reason: str) -> None:
+    _forget_rows(transaction, run, sweep)
+    _write(transaction, run, sweep, reason=reason, finished_at=microseconds(transaction.at), next_token=None)
+    runs.write(transaction, run)
