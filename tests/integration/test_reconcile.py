@@ -574,6 +574,22 @@ def test_it_is_done_by_itself_as_often_as_the_setting_says(tmp_path: Path) -> No
         assert stage.license().seats_max == 5
 
 
+def test_dry_runs_do_not_bring_the_next_one_nearer(tmp_path: Path) -> None:
+    """However many there are, it is remembered when the last one that mends was."""
+    with (
+        database("sqlite", tmp_path) as url,
+        staged(url, change=lambda settings: replace(settings, reconcile_every=DAY)) as stage,
+    ):
+        stage.bought()
+        for _ in range(runs.KEPT + 1):
+            reconciled(stage, dry_run=True)
+        stage.consume()
+        reports = DriftReports(stage.ledger)
+        assert reports.numbers() == [*range(runs.KEPT + 2, 2, -1), 1]
+        stage.pass_time(DAY + MINUTE)
+        assert reports.numbers()[0] == runs.KEPT + 3
+
+
 def test_who_asks_twice_alike_gets_one_and_the_same(stage: Stage) -> None:
     """Another kind is another one, and goes after it."""
     first = ask_for_reconciliation(stage.ledger)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 KEPT: Final = 10
-"""How many reports are kept."""
+"""How many reports are kept, of dry runs and of all others each: those tell nobody when it is time again."""
 TROUBLE_MAX: Final = 15
 """After how many failures in a row, in pauses that grow to a minute, a run goes on without what AWS does not answer."""
 
@@ -196,9 +196,10 @@ def finish(transaction: Transaction, run: Run, *, phase: Phase, report: bytes) -
     write(transaction, run, phase=phase, report=report, finished_at=microseconds(transaction.at))
     for table in (COMPARED, HEARD, SWEPT, FINDINGS, SWEEPS):
         rows.execute(sqlalchemy.delete(table).where(table.c.run == run.number))
-    kept = sqlalchemy.select(RUNS.c.number).where(RUNS.c.phase.in_(ENDED)).order_by(RUNS.c.number.desc()).limit(KEPT)
+    alike = RUNS.c.phase.in_(ENDED) & (RUNS.c.dry_run == int(run.dry_run))
+    kept = sqlalchemy.select(RUNS.c.number).where(alike).order_by(RUNS.c.number.desc()).limit(KEPT)
     numbers: Sequence[int] = rows.scalars(kept).all()
-    rows.execute(sqlalchemy.delete(RUNS).where(RUNS.c.phase.in_(ENDED), RUNS.c.number.not_in(numbers)))
+    rows.execute(sqlalchemy.delete(RUNS).where(alike, RUNS.c.number.not_in(numbers)))
 
 
 def _insert(transaction: Transaction, *, dry_run: bool, apply_losses: bool) -> int:
