@@ -3,6 +3,7 @@
 import sys
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from commands.consume import consume
 from commands.doctor import doctor
@@ -52,6 +53,9 @@ def main() -> None:
         sys.exit(_told(error.detail, REFUSED))
     except StoreError as error:
         sys.exit(_told(f"The ledger's database can't be read: {error}.", REFUSED))
+    except SQLAlchemyError as error:
+        # Its text has what was asked, which may name a person.
+        sys.exit(_told(f"The ledger's database can't be read: {type(error).__name__}.", REFUSED))
 
 
 def _told(line: str, code: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import click
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 
 from commands.parts import marketplace_settings, open_ledger, read_settings
 from commands.stopping import stop_at_once, stop_on_signals
@@ -26,17 +28,28 @@ from consumers.marketplace import (
     hold_losses_back,
 )
 from ledger.drift import KINDS, STANDINGS, Candidate, Difference, DriftReport, Terms, Unexplained
+from ledger.errors import LedgerError
 from ledger.ledger import Ledger
+from ledger.store import StoreError
 from ledger.times import system_now
 
 DISAGREES: Final = 1
+NO_REPORT: Final = 3
 _LOOK_SECONDS: Final = 0.2
+_LOOK_AGAIN_SECONDS: Final = 2
 _STOP_SECONDS: Final = 5
 _SHOWN_MAX: Final = 50
 _ID_LENGTH: Final = 36
+_NO_DATABASE: Final = "The ledger's database does not answer."
 _GOES_ON: Final = (
     "It goes on where it was in the process that reads AWS for this ledger, or when this command is run again."
 )
+
+
+class NoReportError(click.ClickException):
+    """There is no report from which to tell whether they agree; the text says why."""
+
+    exit_code = NO_REPORT
 
 
 @click.command()
@@ -44,7 +57,10 @@ _GOES_ON: Final = (
 @click.option("--apply-losses", is_flag=True, help="Let losses go however many they are.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def reconcile(*, dry_run: bool, apply_losses: bool, as_json: bool) -> None:
-    """Compare all that AWS sells with the ledger, mend what differs, and report; exit code 1 if they don't agree."""
+    """Compare all that AWS sells with the ledger, mend what differs, and report.
+
+    Exit codes: 0 they agree, 1 they don't, 2 wrong usage or a setting that can't be used, 3 there is no report.
+    """
     if dry_run and apply_losses:
         raise click.UsageError("A dry run applies nothing: give --dry-run or --apply-losses.")
     settings = read_settings()
@@ -52,17 +68,29 @@ def reconcile(*, dry_run: bool, apply_losses: bool, as_json: bool) -> None:
         marketplace_settings(settings), queue_url=None, reconcile_every=None, reconcile_dry_only=dry_run
     )
     stop = stop_on_signals()
-    with open_ledger(settings, on_fatal=stop_at_once) as ledger:
-        number = ask_for_reconciliation(ledger, dry_run=dry_run, apply_losses=apply_losses)
-        with _working(ledger, marketplace, stop):
-            report = _wait_for(DriftReports(ledger), number, stop)
-            if report is None:
-                raise click.ClickException(_stopped(ledger, number, apply_losses=apply_losses))
+    try:
+        with open_ledger(settings, on_fatal=partial(stop_at_once, code=NO_REPORT)) as ledger:
+            report = _reconcile(ledger, marketplace, stop, dry_run=dry_run, apply_losses=apply_losses)
+    except LedgerError as error:
+        raise NoReportError(error.detail) from error
+    except (StoreError, SQLAlchemyError) as error:
+        raise NoReportError(_NO_DATABASE) from error
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:
         _tell(report)
     sys.exit(0 if report.agrees else DISAGREES)
+
+
+def _reconcile(
+    ledger: Ledger, marketplace: MarketplaceSettings, stop: threading.Event, *, dry_run: bool, apply_losses: bool
+) -> DriftReport:
+    number = ask_for_reconciliation(ledger, dry_run=dry_run, apply_losses=apply_losses)
+    with _working(ledger, marketplace, stop):
+        report = _wait_for(DriftReports(ledger), number, stop)
+        if report is None:
+            raise NoReportError(_stopped(ledger, number, apply_losses=apply_losses))
+    return report
 
 
 @contextmanager
@@ -84,10 +112,14 @@ def _wait_for(reports: DriftReports, number: int, stop: threading.Event) -> Drif
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Reconciling", total=None)
         while not stop.is_set():
-            report = reports.report(number)
+            try:
+                report, now = reports.report(number), reports.progress(number)
+            except SQLAlchemyError:
+                progress.update(task, description=f"{_NO_DATABASE} Trying again")
+                stop.wait(_LOOK_AGAIN_SECONDS)
+                continue
             if report is not None:
                 return report
-            now = reports.progress(number)
             if now is not None:
                 described = now.doing if now.trouble is None else f"{now.doing}. {now.trouble} Trying again"
                 progress.update(task, description=described, completed=now.done, total=now.total)
@@ -99,7 +131,11 @@ def _stopped(ledger: Ledger, number: int, *, apply_losses: bool) -> str:
     """What becomes of a run for which nobody waits any more. Nobody looks at what it loses any more, either."""
     if not apply_losses:
         return f"It was stopped. {_GOES_ON}"
-    if hold_losses_back(ledger, number):
+    try:
+        held_back = hold_losses_back(ledger, number)
+    except LedgerError as error:
+        return f"It was stopped, but may apply losses still: {error.detail} {_GOES_ON}"
+    if held_back:
         return f"It was stopped, and applies no losses any more. {_GOES_ON}"
     return f"It was stopped when losses were let go already. {_GOES_ON}"
 

@@ -21,8 +21,8 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def stop_at_once(error: Exception) -> None:
+def stop_at_once(error: Exception, *, code: int = 1) -> None:
     """End the process with one line: the ledger must not be written any more, so nothing is finished or closed."""
     click.echo(str(error), err=True)
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(code)

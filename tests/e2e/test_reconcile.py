@@ -3,11 +3,14 @@
 import json
 import signal
 import sqlite3
+import time
 from datetime import UTC, datetime, timedelta
 
 import urllib3
 
+from commands.reconcile import NO_REPORT
 from tests.e2e.composed import Ledgers, Served, wait_for
+from tests.services.postgres import PostgresServer
 
 
 def settings_without_queue(composed: Ledgers) -> dict[str, str]:
@@ -102,10 +105,35 @@ def test_who_stops_waiting_for_losses_to_be_applied_takes_that_back(composed: Le
     runs = "SELECT apply_losses FROM marketplace_reconciliations WHERE phase != 'asked'"
     wait_for(lambda: rows_of(file, runs), what="the run")
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=20)
+    assert process.wait(timeout=20) == NO_REPORT
     assert "It was stopped, and applies no losses any more. It goes on where it was" in log.read_text()
     assert rows_of(file, runs) == [(0,)]
     file.close()
+
+
+def test_a_database_that_goes_away_is_waited_for(server: PostgresServer, several: Ledgers) -> None:
+    """What the command waits for is there when the database is back; nobody is told of drift because of it."""
+    settings = nowhere() | {"LEDGER_PRODUCT_CODES": "code:users"}
+    log = several.folder / "reconcile.log"
+    process = several.start("reconcile", "--json", log=log, **settings)
+    begun = "SELECT count(*) FROM marketplace_reconciliations WHERE phase != 'asked'"
+    wait_for(lambda: has_tables(server) and server.execute(begun, database="ledger") == [(1,)], what="the run")
+    server.stop("immediate")
+    time.sleep(3)
+    assert process.poll() is None
+    server.start()
+    time.sleep(3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == NO_REPORT
+    told = log.read_text()
+    assert "Traceback" not in told
+    assert "It was stopped. It goes on where it was" in told
+
+
+def has_tables(server: PostgresServer) -> bool:
+    """Whether the command has made its tables."""
+    return server.execute("SELECT to_regclass('marketplace_reconciliations')::text", database="ledger") != [(None,)]
 
 
 def rows_of(file: sqlite3.Connection, query: str) -> list[tuple[object, ...]]:
