@@ -3,10 +3,10 @@
 The consumers find it; the interface, the pages and the command line show it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -77,6 +77,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     seats_max: int
     renews_at: datetime | None
 
+    def ends_before(self, other: "Terms") -> bool:
+        """Whether it ends earlier, where both have a date."""
+        return self.renews_at is not None and other.renews_at is not None and self.renews_at < other.renews_at
+
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One license in which the two sides differ.
@@ -92,6 +96,9 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         there: what AWS says; null if it shows nothing.
         is_loss: whether mending it takes something away.
         reason: why it stands so, in words; null if there is nothing to say.
+        seats_active: how many users had a seat when it was found.
+        seats_deleted: how many of them lose it by mending, or have lost it: all or none.
+        after: what the ledger said when it was mended; null where it was not, or nothing runs.
     """
 
     kinds: tuple[DriftKind, ...]
@@ -104,6 +111,27 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     there: Terms | None
     is_loss: bool
     reason: str | None
+    seats_active: int = 0
+    seats_deleted: int = 0
+    after: Terms | None = None
+
+
+class Losses(msgspec.Struct, frozen=True, kw_only=True):
+    """What would be lost within 24 hours, by what was found now and by what reconciliations let go before.
+
+    Attributes:
+        licenses: how many licenses lose something.
+        seats: how many seats they lose together.
+        licenses_before: how many licenses ran before that.
+        seats_before: how many seats they had together.
+        percent_max: how many of a hundred, of either, may be lost without a person.
+    """
+
+    licenses: int
+    seats: int
+    licenses_before: int
+    seats_before: int
+    percent_max: float
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +174,44 @@ class Unexplained(msgspec.Struct, frozen=True, kw_only=True):
     here: Terms
 
 
+class _Verbs(NamedTuple):
+    ends: str
+    goes: str
+    becomes: str
+    deletes: str
+
+
+_WOULD: Final = _Verbs(ends="ends", goes="goes", becomes="becomes", deletes="deletes")
+_DID: Final = _Verbs(ends="ended", goes="went", becomes="became", deletes="deleted")
+
+
+def what_it_would_do(one: Difference) -> str:
+    """What mending a difference does to a license that runs, in words."""
+    return "" if one.here is None else " ".join(_consequences(one, one.here, one.there, _WOULD))
+
+
+def what_was_done(one: Difference) -> str:
+    """What mending a difference did, in words."""
+    if DriftKind.MISSING_HERE in one.kinds:
+        return "It was issued."
+    if one.here is None:
+        return "It began to run."
+    return " ".join(_consequences(one, one.here, one.after, _DID)) or "The ledger knows it by AWS's key."
+
+
+def _consequences(one: Difference, before: Terms, after: Terms | None, verbs: _Verbs) -> Iterator[str]:
+    users = "1 user" if one.seats_active == 1 else f"{one.seats_active:,} users"
+    if after is None:
+        yield f"It {verbs.ends}, and its {users} can't use the client." if one.seats_active else f"It {verbs.ends}."
+        return
+    if after.seats_max != before.seats_max:
+        way = "up" if after.seats_max > before.seats_max else "down"
+        deletes = f", which {verbs.deletes} its {users}" if one.seats_deleted else ""
+        yield f"The number {verbs.goes} {way} from {before.seats_max:,} to {after.seats_max:,}{deletes}."
+    if after.ends_before(before) or before.ends_before(after):
+        yield f"The date {verbs.becomes} {'earlier' if after.ends_before(before) else 'later'}."
+
+
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """Something that a person has to look at, and what to do."""
 
@@ -168,6 +234,7 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
         pages: in how many pages.
         agreements: how many agreements had news.
         counts: how many differences stand how.
+        losses: what was weighed; null where nothing would be lost.
         alarms: what a person has to look at first.
         differences: the first thousand, what is open before what is done.
         unexplained: what AWS shows nothing of.
@@ -191,6 +258,7 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
     unexplained: tuple[Unexplained, ...]
     candidates: tuple[Candidate, ...]
     notes: tuple[str, ...]
+    losses: Losses | None = None
 
 
 class DriftProgress(msgspec.Struct, frozen=True, kw_only=True):

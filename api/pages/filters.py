@@ -93,6 +93,8 @@ def register(app: flask.Flask) -> None:
         short=short,
         short_day=short_day,
         tell=words.sentence,
+        was_done=drift.what_was_done,
+        would_do=drift.what_it_would_do,
     )
     app.jinja_env.globals.update(
         ACTORS=words.ACTORS,

@@ -582,6 +582,21 @@ class Difference(Schema):
     there = fields.Nested(Terms, required=True, allow_none=True)
     is_loss = fields.Boolean(required=True)
     reason = _text(allow_none=True)
+    seats_active = _number()
+    seats_deleted = _number(metadata={"description": "By mending it: all users with a seat, or none."})
+    after = fields.Nested(
+        Terms, required=True, allow_none=True, metadata={"description": "What the ledger says, where it was mended."}
+    )
+
+
+class Losses(Schema):
+    """What would be lost within 24 hours, with what reconciliations let go before, of what there was."""
+
+    licenses = _number()
+    seats = _number()
+    licenses_before = _number()
+    seats_before = _number()
+    percent_max = fields.Float(required=True)
 
 
 class Candidate(Schema):
@@ -627,6 +642,7 @@ class DriftReport(Schema):
     pages = _number()
     agreements = _number()
     counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    losses = fields.Nested(Losses, required=True, allow_none=True)
     alarms = fields.List(fields.Nested(Alarm), required=True)
     differences = fields.List(
         fields.Nested(Difference),

@@ -1,14 +1,25 @@
 """Alarms: raised when somebody has to look, by dry runs as well, and not when nothing is wrong."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from consumers.marketplace import DriftReports
-from ledger.drift import AlarmCode, DriftKind, DriftReport, Standing
-from tests.integration.consumers_stage import MINUTE, Stage, database, staged
-from tests.integration.test_reconcile import DAY, buy_and_lose_the_messages, reconciled, the_only
+from consumers.marketplace import DriftReports, ask_for_reconciliation
+from consumers.marketplace.reconcile.runs import Phase
+from ledger.drift import AlarmCode, DriftKind, DriftReport, Losses, Standing, what_was_done
+from ledger.users import parse_user
+from tests.integration.consumers_stage import ADMIN, MINUTE, USERS, Stage, database, staged
+from tests.integration.test_reconcile import (
+    DAY,
+    buy_and_lose_the_messages,
+    carry_on,
+    ended,
+    is_in,
+    reconciled,
+    the_only,
+)
 
 
 @pytest.fixture
@@ -65,3 +76,32 @@ def test_a_dry_run_says_that_losses_are_too_many(stage: Stage) -> None:
         assert DriftReports(stage.ledger).report() == report
     assert stage.events() == before
     assert reconciled(stage, apply_losses=True).counts[Standing.MENDED] == 3
+
+
+def test_the_alarm_says_how_much_is_held_back_and_what_applying_it_does(stage: Stage) -> None:
+    """Ends, users who can't go on, and users who are deleted, before it is done; and after it, what was done."""
+    agreements = buy_and_lose_the_messages(stage, contracts=10)
+    for license_ in stage.licenses()[:3]:
+        for user in USERS[:3]:
+            stage.ledger.seats.activate(license_.license_id, user=parse_user(user), caller=ADMIN)
+    stage.sandbox.marketplace.cancel(agreements[0])
+    stage.held_back()
+    reconciled(stage)
+    stage.sandbox.marketplace.set_seats(agreements[1], seats=1)
+    for agreement_id in (agreements[2], agreements[3]):
+        stage.sandbox.marketplace.cancel(agreement_id)
+    stage.held_back()
+    report = reconciled(stage)
+    (alarm,) = report.alarms
+    assert alarm.detail == (
+        "4 licenses of 10 would lose 19 of 50 seats within 24 hours, and no more than 5 % of either go without a"
+        " person. 1 of them lost it before. So 3 licenses are held back. Look at them below. If AWS is right,"
+        " `licensing-ledger reconcile --apply-losses` ends 2 licenses, whose 3 users can't use the client then, takes"
+        " seats or time from 1 license and deletes 3 users of customer 111122220001."
+    )
+    assert report.losses == Losses(licenses=4, seats=19, licenses_before=10, seats_before=50, percent_max=5.0)
+    number = ask_for_reconciliation(stage.ledger, apply_losses=True)
+    carry_on(stage, until=partial(is_in, Phase.SETTLING))
+    stage.pass_time(6 * MINUTE)
+    done = {what_was_done(one) for one in ended(stage, number).differences if one.standing is Standing.MENDED}
+    assert done == {"It ended.", "It ended, and its 3 users can't use the client."}

@@ -14,6 +14,7 @@ from consumers.marketplace.agreement import Agreement
 from consumers.marketplace.entitlements import LiveRow
 from consumers.marketplace.names import Name
 from ledger.drift import DriftKind, Terms
+from ledger.license import decisions
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License, Subscription
 
@@ -106,6 +107,8 @@ class Found:
         seats_lost: how many seats mending it takes away.
         is_loss: whether mending it takes something away.
         reason: why it can't be mended without a person; null if it can.
+        seats_active: how many users have a seat.
+        seats_deleted: how many of them mending it deletes.
     """
 
     kinds: tuple[DriftKind, ...]
@@ -117,6 +120,8 @@ class Found:
     seats_lost: int = 0
     is_loss: bool = False
     reason: str | None = None
+    seats_active: int = 0
+    seats_deleted: int = 0
 
 
 def running(license_: License) -> Subscription | None:
@@ -200,7 +205,7 @@ def seats_lost(here: Terms | None, there: Terms | None) -> int | None:
     """How many seats are lost from here to there; all of them where they end earlier. Null where nothing is."""
     if here is None:
         return None
-    if there is None or _ends_earlier(here, there):
+    if there is None or there.ends_before(here):
         return here.seats_max
     return here.seats_max - there.seats_max if there.seats_max < here.seats_max else None
 
@@ -249,7 +254,9 @@ def _found(
     reason: str | None = None,
     new: tuple[Name, ...] = (),
 ) -> Found:
-    lost = 0 if reason is not None else seats_lost(here, there)
+    lost = None if reason is not None else seats_lost(here, there)
+    left = there if lost is not None and there is not None else None
+    deleted = 0 if left is None else decisions.preview_limit(license_, seats_max=left.seats_max).seats_deleted
     return Found(
         kinds=kinds,
         license_id=license_.license_id,
@@ -258,10 +265,8 @@ def _found(
         here=here,
         there=there,
         seats_lost=lost or 0,
-        is_loss=reason is None and lost is not None,
+        is_loss=lost is not None,
         reason=reason,
+        seats_active=license_.seats_active,
+        seats_deleted=deleted,
     )
-
-
-def _ends_earlier(here: Terms, there: Terms) -> bool:
-    return here.renews_at is not None and there.renews_at is not None and there.renews_at < here.renews_at

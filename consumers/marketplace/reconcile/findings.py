@@ -12,7 +12,7 @@ from consumers.marketplace.names import Name, customer_identifier, value_of
 from consumers.marketplace.reconcile.comparing import Found
 from consumers.marketplace.reconcile.runs import Run
 from consumers.marketplace.reconcile.tables import FINDINGS
-from ledger.drift import Difference, Standing
+from ledger.drift import Difference, Standing, Terms
 from ledger.license.events import KeyKind, LicenseId
 from ledger.transaction import Transaction
 
@@ -131,6 +131,16 @@ def settle(
     _write(transaction, finding, stage=Stage.SETTLED, standing=standing, difference=_encode(difference))
 
 
+def mended(transaction: Transaction, finding: Finding, *, after: Terms | None) -> None:
+    """The ledger says what AWS says, or something newer."""
+    before = finding.difference
+    deleted = before.seats_active if after is not None and after.seats_max < before.seats_active else 0
+    difference = msgspec.structs.replace(
+        before, standing=Standing.MENDED, reason=None, after=after, seats_deleted=deleted
+    )
+    _write(transaction, finding, stage=Stage.SETTLED, standing=Standing.MENDED, difference=_encode(difference))
+
+
 def losses(rows: sqlalchemy.Connection, run: Run) -> list[Finding]:
     """The losses that readings of their own have confirmed."""
     query = sqlalchemy.select(FINDINGS).where(
@@ -144,6 +154,14 @@ def withheld(run: Run) -> "sqlalchemy.Select[str]":
     return sqlalchemy.select(FINDINGS.c.license_id).where(
         FINDINGS.c.run == run.number, FINDINGS.c.standing == Standing.WITHHELD, FINDINGS.c.license_id.is_not(None)
     )
+
+
+def withheld_differences(rows: sqlalchemy.Connection, run: Run) -> tuple[Difference, ...]:
+    """Those whose losses are withheld."""
+    query = sqlalchemy.select(FINDINGS.c.difference).where(
+        FINDINGS.c.run == run.number, FINDINGS.c.standing == Standing.WITHHELD
+    )
+    return tuple(_DIFFERENCE.decode(stored) for stored in rows.scalars(query.order_by(FINDINGS.c.number)))
 
 
 def release_confirmed(transaction: Transaction, run: Run) -> None:
@@ -201,6 +219,8 @@ def difference_of(found: Found, *, standing: Standing) -> Difference:
         there=found.there,
         is_loss=found.is_loss,
         reason=found.reason,
+        seats_active=found.seats_active,
+        seats_deleted=found.seats_deleted,
     )
 
 

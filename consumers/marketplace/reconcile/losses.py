@@ -14,7 +14,7 @@ import sqlalchemy
 
 from consumers.marketplace.reconcile.comparing import seats_lost
 from consumers.marketplace.reconcile.tables import LET_GO
-from ledger.drift import Terms
+from ledger.drift import Losses, Terms
 from ledger.license.events import LicenseId
 from ledger.times import microseconds, moment
 from ledger.transaction import Transaction
@@ -53,51 +53,33 @@ class Course:
         return max(0, max((one.seats_max for one in self.had), default=0) - now)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Weight:
-    """What is lost within a day, against what there was before.
-
-    Attributes:
-        licenses: how many licenses lose something.
-        seats: how many seats they lose together.
-        licenses_before: how many licenses ran.
-        seats_before: how many seats they had together.
-    """
-
-    licenses: int
-    seats: int
-    licenses_before: int
-    seats_before: int
-
-    def exceeds(self, percent_max: Decimal) -> bool:
-        """Whether so much looks more like a mistake than like customers who leave.
-
-        Args:
-            percent_max: how many of a hundred, of licenses or of seats, may be lost.
-        """
-        if self.licenses < LICENSES_MIN:
-            return False
-        return (
-            self.licenses * _HUNDRED > self.licenses_before * percent_max
-            or self.seats * _HUNDRED > self.seats_before * percent_max
-        )
-
-
-def weigh(courses: Iterable[Course], *, licenses: int, seats: int) -> Weight:
+def weigh(courses: Iterable[Course], *, licenses: int, seats: int, percent_max: Decimal) -> Losses:
     """What is lost together.
 
     Args:
         courses: of the licenses that lose something, or did so within a day.
         licenses: how many licenses run now.
         seats: how many seats they have together.
+        percent_max: how many of a hundred, of either, may be lost.
     """
     known = tuple(courses)
     lost = [number for one in known if (number := one.seats_lost) is not None]
-    return Weight(
+    return Losses(
         licenses=len(lost),
         seats=sum(lost),
         licenses_before=licenses + sum(bool(one.had) and one.has is None for one in known),
         seats_before=seats + sum(one.seats_gone for one in known),
+        percent_max=float(percent_max),
+    )
+
+
+def are_too_many(losses: Losses) -> bool:
+    """Whether so much looks more like a mistake than like customers who leave."""
+    if losses.licenses < LICENSES_MIN:
+        return False
+    return (
+        losses.licenses * _HUNDRED > losses.licenses_before * losses.percent_max
+        or losses.seats * _HUNDRED > losses.seats_before * losses.percent_max
     )
 
 

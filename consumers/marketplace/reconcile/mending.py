@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+import msgspec
 import sqlalchemy
 import structlog
 
@@ -20,13 +21,13 @@ from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.reconcile import findings, hearing, looking, losses, runs
 from consumers.marketplace.reconcile.comparing import terms_of
 from consumers.marketplace.reconcile.findings import Finding, Stage
-from consumers.marketplace.reconcile.losses import Course, Weight
+from consumers.marketplace.reconcile.losses import Course
 from consumers.marketplace.reconcile.runs import Phase, Run
 from consumers.marketplace.reconcile.tables import FINDINGS, RUNS
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.succession import ContradictionError
 from consumers.marketplace.tables import OBSERVATIONS
-from ledger.drift import Difference, Standing
+from ledger.drift import Difference, Losses, Standing
 from ledger.ledger import Ledger
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
@@ -36,7 +37,7 @@ from ledger.writer import SYSTEM_CALLER
 
 _AT_ONCE: Final = 100
 
-_WITHHELD: Final = "Too much would be lost at once. `licensing-ledger reconcile --apply-losses` lets it go."
+_WITHHELD: Final = "Too much would be lost at once."
 _NO_EVIDENCE: Final = "AWS does not say that it has ended, so that nothing is taken."
 _STANDS: Final = "AWS was read again, and the ledger stands by what it holds."
 _LOGGER: Final = structlog.get_logger(__name__)
@@ -48,14 +49,16 @@ class Mender:
     def __init__(self, ledger: Ledger, settings: MarketplaceSettings, *, lineages: Lineages) -> None:
         """Mend in this ledger; `lineages` issues licenses that are missing."""
         self._ledger = ledger
-        self._loss_max = settings.reconcile_max_loss
+        self._settings = settings
         self._lineages = lineages
 
     def weigh(self, run: Run) -> None:
         """Withhold the losses if they are too many, and release everything else; of a dry run nothing."""
         with self._ledger.reading.connect() as reading:
             found = findings.losses(reading, run)
-        withheld = bool(found) and not self._may_lose(run) and self._weight(run, found).exceeds(self._loss_max)
+        weighed = self._weigh(run, found) if found else None
+        withheld = weighed is not None and losses.are_too_many(weighed) and not self._may_lose(run)
+        kept = None if weighed is None else msgspec.json.encode(weighed)
 
         def decide(transaction: Transaction) -> bool:
             if not runs.is_at(transaction, run):
@@ -64,12 +67,12 @@ class Mender:
                 for finding in found:
                     findings.settle(transaction, finding, Standing.WITHHELD, reason=_WITHHELD)
             if run.dry_run:
-                runs.write(transaction, run, phase=Phase.SETTLING)
+                runs.write(transaction, run, phase=Phase.SETTLING, losses=kept)
                 return withheld
             if not withheld:
                 losses.note(transaction, {id_: one.here for id_, one in _by_license(found).items() if one.here})
             findings.release_confirmed(transaction, run)
-            runs.write(transaction, run, phase=Phase.MENDING)
+            runs.write(transaction, run, phase=Phase.MENDING, losses=kept)
             return withheld
 
         if self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True)):
@@ -122,7 +125,7 @@ class Mender:
         """Whether somebody has looked at the losses: a run that was killed and goes on days later meets others."""
         return run.apply_losses and self._ledger.now() - run.asked_at <= losses.COUNT_FOR
 
-    def _weight(self, run: Run, found: Sequence[Finding]) -> Weight:
+    def _weigh(self, run: Run, found: Sequence[Finding]) -> Losses:
         """What is lost with these losses, and with what was let go within a day."""
         with self._ledger.reading.connect() as reading:
             had = losses.had_within_a_day(reading, at=self._ledger.now())
@@ -134,7 +137,12 @@ class Mender:
             Course(had=had.get(id_, ()), has=now, is_left=differences[id_].there if id_ in differences else now)
             for id_, now in has.items()
         )
-        return losses.weigh(courses, licenses=totals.licenses_running, seats=totals.seats_running)
+        return losses.weigh(
+            courses,
+            licenses=totals.licenses_running,
+            seats=totals.seats_running,
+            percent_max=self._settings.reconcile_max_loss,
+        )
 
     def _request(self, run: Run, known: Sequence[Finding]) -> None:
         def decide(transaction: Transaction) -> None:
@@ -214,7 +222,7 @@ def _settle(transaction: Transaction, finding: Finding) -> None:
     observation = observations.find(transaction.rows, license_id)
     reason = None if observation is None else _reason_of(transaction, license_id)
     if _is_mended(finding, license_):
-        findings.settle(transaction, finding, Standing.MENDED, reason=None)
+        findings.mended(transaction, finding, after=terms_of(license_))
         return
     shown = finding.difference.there is not None
     way = looking.on_its_way(transaction.rows, license_id, shown=shown)

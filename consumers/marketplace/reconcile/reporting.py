@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy
 import structlog
 
-from consumers.marketplace.reconcile import candidates, findings, reports, runs, sweeping
+from consumers.marketplace.reconcile import alarming, candidates, findings, reports, runs, sweeping
 from consumers.marketplace.reconcile.comparing import running
 from consumers.marketplace.reconcile.runs import Phase, Run
 from consumers.marketplace.reconcile.tables import RUNS, UNSEEN
-from ledger.drift import OPEN, Alarm, AlarmCode, DriftReport, Standing, Terms, Unexplained
+from ledger.drift import OPEN, Alarm, AlarmCode, Difference, DriftReport, Losses, Terms, Unexplained
 from ledger.ledger import Ledger
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
@@ -23,19 +24,7 @@ UNEXPLAINED_AFTER: Final = timedelta(days=1)
 """From when on it is an alarm that AWS shows nothing of a license that runs."""
 UNEXPLAINED_MAX: Final = 200
 
-_SEES_NOTHING: Final = (
-    "AWS shows nothing at all to these credentials, though licenses run here. Credentials of an account that is not the"
-    " seller's see nothing. Nothing was taken. Check whose credentials these are."
-)
-_LOSSES_WITHHELD: Final = (
-    "So much would be lost at once that it is held back: {licenses}. Look at the licenses below. If AWS is right, run"
-    " `licensing-ledger reconcile --apply-losses`."
-)
-_UNEXPLAINED: Final = (
-    "AWS has shown nothing for a day or longer of {licenses}, before the renewal date and without saying that the"
-    " contract ended. Nothing was taken. Ask AWS or the customer; `licensing-ledger lapse` ends what has ended."
-)
-_NOT_SWEPT: Final = "The product {code} could not be read, and nothing is said about its licenses: {reason}"
+_LOSSES: Final = msgspec.json.Decoder(Losses)
 _LOGGER: Final = structlog.get_logger(__name__)
 
 
@@ -71,7 +60,7 @@ def _finish(ledger: Ledger, run: Run, *, phase: Phase, failure: str | None) -> N
         counts, (swept, pages) = findings.counts(rows, run), sweeping.totals(rows, run)
         alarms = (
             *([Alarm(code=AlarmCode.FAILED, detail=failure)] if failure else []),
-            *_alarms(row, counts, unseen),
+            *_alarms(row, findings.withheld_differences(rows, run), unseen),
             *_not_swept(rows, run),
         )
         made = DriftReport(
@@ -91,6 +80,7 @@ def _finish(ledger: Ledger, run: Run, *, phase: Phase, failure: str | None) -> N
             unexplained=tuple(unseen),
             candidates=proposed,
             notes=tuple(row.notes.splitlines()),
+            losses=_losses(row),
         )
         runs.finish(transaction, run, phase=phase, report=reports.encode(made))
         return made
@@ -108,28 +98,29 @@ def _tell(made: DriftReport) -> None:
     told("a reconciliation is done", number=made.number, agrees=made.agrees, licenses=made.licenses, differences=counts)
 
 
-def _alarms(row: "sqlalchemy.Row[Any]", counts: dict[Standing, int], unseen: Sequence[Unexplained]) -> Sequence[Alarm]:
+def _alarms(
+    row: "sqlalchemy.Row[Any]", withheld: Sequence[Difference], unseen: Sequence[Unexplained]
+) -> Sequence[Alarm]:
     alarms = []
     if row.sees_nothing:
-        alarms.append(Alarm(code=AlarmCode.SEES_NOTHING, detail=_SEES_NOTHING))
-    if counts[Standing.WITHHELD]:
-        detail = _LOSSES_WITHHELD.format(licenses=_counted(counts[Standing.WITHHELD]))
-        alarms.append(Alarm(code=AlarmCode.LOSSES_WITHHELD, detail=detail))
+        alarms.append(Alarm(code=AlarmCode.SEES_NOTHING, detail=alarming.SEES_NOTHING))
+    losses = _losses(row)
+    if withheld and losses is not None:
+        alarms.append(Alarm(code=AlarmCode.LOSSES_WITHHELD, detail=alarming.losses_withheld(losses, withheld)))
     if unseen and not row.sees_nothing:
-        detail = _UNEXPLAINED.format(licenses=_counted(len(unseen)))
-        alarms.append(Alarm(code=AlarmCode.UNEXPLAINED, detail=detail))
+        alarms.append(Alarm(code=AlarmCode.UNEXPLAINED, detail=alarming.unexplained(len(unseen))))
     return alarms
+
+
+def _losses(row: "sqlalchemy.Row[Any]") -> Losses | None:
+    return None if row.losses is None else _LOSSES.decode(row.losses)
 
 
 def _not_swept(rows: sqlalchemy.Connection, run: Run) -> Sequence[Alarm]:
     return [
-        Alarm(code=AlarmCode.NOT_SWEPT, detail=_NOT_SWEPT.format(code=code, reason=reason))
+        Alarm(code=AlarmCode.NOT_SWEPT, detail=alarming.not_swept(code, reason=reason))
         for code, reason in sorted(sweeping.not_swept(rows, run).items())
     ]
-
-
-def _counted(licenses: int) -> str:
-    return f"{licenses:,} license" if licenses == 1 else f"{licenses:,} licenses"
 
 
 def _unseen(reading: sqlalchemy.Connection, run: Run, ledger: Ledger, *, at: datetime) -> list[Unexplained]:

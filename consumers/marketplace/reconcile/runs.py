@@ -186,7 +186,14 @@ def begin_again(transaction: Transaction, run: Run) -> None:
     for table in (COMPARED, FINDINGS):
         transaction.rows.execute(sqlalchemy.delete(table).where(table.c.run == run.number))
     counted = ("agreements", "searched", "licenses", "licenses_running", "seats_running", "licenses_awaited")
-    begun = {"phase": Phase.SWEEPING, "agreements_token": None, "compared_to": "", "sees_nothing": 0, "notes": ""}
+    begun = {
+        "phase": Phase.SWEEPING,
+        "agreements_token": None,
+        "compared_to": "",
+        "losses": None,
+        "sees_nothing": 0,
+        "notes": "",
+    }
     write(transaction, run, **begun, **dict.fromkeys(counted, 0))
 
 

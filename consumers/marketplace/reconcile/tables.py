@@ -15,6 +15,7 @@ from consumers.marketplace.tables import METADATA
 # compared_to: the licenses up to this id are compared.
 # licenses*, seats_running: what was compared; licenses_awaited: how many AWS should show, since they run, have not come
 # to their date, and their agreements were not heard to have ended.
+# losses: what was weighed, as JSON; null where nothing would be lost.
 # sees_nothing: AWS showed these credentials nothing at all.
 # failures: how many tries in a row failed, with the latest reason as trouble.
 RUNS = Table(
@@ -38,6 +39,7 @@ RUNS = Table(
     Column("licenses_running", Integer, nullable=False, default=0),
     Column("seats_running", BigInteger, nullable=False, default=0),
     Column("licenses_awaited", Integer, nullable=False, default=0),
+    Column("losses", LargeBinary),
     Column("sees_nothing", Integer, nullable=False, default=0),
     Column("failures", Integer, nullable=False, default=0),
     Column("trouble", Text),

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
+from consumers.marketplace.reconcile.alarming import losses_withheld
 from ledger.drift import (
     Alarm,
     AlarmCode,
@@ -10,6 +11,7 @@ from ledger.drift import (
     Difference,
     DriftKind,
     DriftReport,
+    Losses,
     Standing,
     Terms,
     Unexplained,
@@ -18,7 +20,7 @@ from ledger.license.events import LicenseId
 from tests.e2e.pages.story import Story
 
 KEY: Final = "arn:aws:license-manager::294406891311:license:l-9d01d15f86334a8894365cd7350556ff"
-WITHHELD: Final = "Too much would be lost at once. `licensing-ledger reconcile --apply-losses` lets it go."
+WITHHELD: Final = "Too much would be lost at once."
 STANDS: Final = "AWS was read again, and the ledger stands by what it holds."
 NO_EVIDENCE: Final = "AWS does not say that it has ended, so that nothing is taken."
 OF_TWO: Final = "AWS's row carries the keys of two licenses of the ledger. A person has to look at it."
@@ -51,7 +53,9 @@ def bad_night(story: Story, *, number: int = 12) -> DriftReport:
     """Everything that a report can say."""
     at = story.clock()
     differences = (
-        difference(story.noon, DriftKind.MISSING_THERE, Standing.WITHHELD, here=25, there=None, reason=WITHHELD),
+        difference(
+            story.noon, DriftKind.MISSING_THERE, Standing.WITHHELD, here=25, there=None, reason=WITHHELD, users=3
+        ),
         difference(story.dusk, DriftKind.NUMBER, Standing.LEFT, here=120, there=90, reason=STANDS),
         difference(story.noon, DriftKind.KEY, Standing.LEFT, here=25, there=25, reason=OF_TWO),
         difference(story.dusk, DriftKind.UNREADABLE, Standing.LEFT, here=80, there=None, reason=ODD),
@@ -59,9 +63,10 @@ def bad_night(story: Story, *, number: int = 12) -> DriftReport:
         difference(
             story.dawn, DriftKind.NUMBER, Standing.ON_ITS_WAY, here=10, there=4, reason="A second reading waits."
         ),
-        difference(story.night, DriftKind.DATE, Standing.MENDED, here=10, there=10),
+        difference(story.night, DriftKind.NUMBER, Standing.MENDED, here=10, there=2, users=4),
         difference(None, DriftKind.MISSING_HERE, Standing.MENDED, here=None, there=5),
     )
+    losses = Losses(licenses=63, seats=1_904, licenses_before=1_204, seats_before=20_117, percent_max=5.0)
     return DriftReport(
         number=number,
         begun_at=at - timedelta(minutes=2),
@@ -69,6 +74,7 @@ def bad_night(story: Story, *, number: int = 12) -> DriftReport:
         dry_run=False,
         apply_losses=False,
         agrees=False,
+        losses=losses,
         licenses=1_204,
         rows=1_201,
         pages=49,
@@ -77,8 +83,7 @@ def bad_night(story: Story, *, number: int = 12) -> DriftReport:
         alarms=(
             Alarm(
                 code=AlarmCode.LOSSES_WITHHELD,
-                detail="So much would be lost at once that it is held back: 1 license. Look at the licenses below. If"
-                " AWS is right, run `licensing-ledger reconcile --apply-losses`.",
+                detail=losses_withheld(losses, differences[:1]),
             ),
         ),
         differences=differences,
@@ -114,8 +119,10 @@ def difference(
     here: int | None,
     there: int | None,
     reason: str | None = None,
+    users: int = 0,
 ) -> Difference:
     """One difference, of seats without dates."""
+    is_mended = standing is Standing.MENDED
     return Difference(
         kinds=(kind,),
         standing=standing,
@@ -127,4 +134,7 @@ def difference(
         there=None if there is None else Terms(seats_max=there, renews_at=None),
         is_loss=standing is Standing.WITHHELD,
         reason=reason,
+        seats_active=users,
+        seats_deleted=0 if there is None else users,
+        after=Terms(seats_max=there, renews_at=None) if is_mended and there is not None else None,
     )

@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from consumers.marketplace.reconcile.losses import Course, Weight, weigh
-from ledger.drift import Terms
+from consumers.marketplace.reconcile.losses import Course, are_too_many, weigh
+from ledger.drift import Losses, Terms
 
 MAY: Final = datetime(2027, 5, 31, tzinfo=UTC)
 
@@ -29,8 +29,8 @@ def course(*had: int, has: int | None, is_left: int | None) -> Course:
 
 def lost(*courses: Course, licenses: int, seats: int) -> tuple[int, int, int, int]:
     """How many licenses and seats, of how many."""
-    weight = weigh(courses, licenses=licenses, seats=seats)
-    return weight.licenses, weight.seats, weight.licenses_before, weight.seats_before
+    told = weigh(courses, licenses=licenses, seats=seats, percent_max=Decimal(5))
+    return told.licenses, told.seats, told.licenses_before, told.seats_before
 
 
 def test_what_is_found_now_is_lost_of_what_runs() -> None:
@@ -74,5 +74,7 @@ def test_losses_are_too_many_from_three_licenses_and_five_percent_up(
     losses: Sequence[int], licenses: int, seats: int, *, too_many: bool
 ) -> None:
     """Of seats or of licenses."""
-    weight = Weight(licenses=len(losses), seats=sum(losses), licenses_before=licenses, seats_before=seats)
-    assert weight.exceeds(Decimal(5)) is too_many
+    told = Losses(
+        licenses=len(losses), seats=sum(losses), licenses_before=licenses, seats_before=seats, percent_max=5.0
+    )
+    assert are_too_many(told) is too_many
