@@ -27,7 +27,7 @@ from consumers.marketplace import (
     aws_clients,
     hold_losses_back,
 )
-from ledger.drift import KINDS, STANDINGS, Candidate, Difference, DriftReport, Terms, Unexplained
+from ledger.drift import KINDS, STANDINGS, Candidate, Difference, DriftReport, Terms, Unexplained, Verdict, verdict
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger
 from ledger.store import StoreError
@@ -41,6 +41,11 @@ _STOP_SECONDS: Final = 5
 _SHOWN_MAX: Final = 50
 _ID_LENGTH: Final = 36
 _NO_DATABASE: Final = "The ledger's database does not answer."
+_VERDICTS: Final = {
+    Verdict.AGREE: "The ledger and AWS agree.",
+    Verdict.DIFFER: "The ledger and AWS do not agree.",
+    Verdict.UNKNOWN: "It can't be told whether the ledger and AWS agree.",
+}
 _GOES_ON: Final = (
     "It goes on where it was in the process that reads AWS for this ledger, or when this command is run again."
 )
@@ -142,8 +147,7 @@ def _stopped(ledger: Ledger, number: int, *, apply_losses: bool) -> str:
 
 def _tell(report: DriftReport) -> None:
     console = Console()
-    verdict = "The ledger and AWS agree." if report.agrees else "The ledger and AWS do not agree."
-    console.print(Text(verdict, style="bold green" if report.agrees else "bold red"))
+    console.print(Text(_VERDICTS[verdict(report)], style="bold green" if report.agrees else "bold red"))
     console.print(_summary(report))
     for alarm in report.alarms:
         console.print(Text.assemble(("ALARM  ", "bold red"), alarm.detail))

@@ -36,10 +36,11 @@ KINDS: Final[Mapping[DriftKind, str]] = {
 
 
 class Standing(StrEnum):
-    """Where a difference stands when the report is made."""
+    """Where a difference stands when the report is made; a dry run leaves as mendable what it would have mended."""
 
     LEFT = "left"
     WITHHELD = "withheld"
+    MENDABLE = "mendable"
     ON_ITS_WAY = "on-its-way"
     MENDED = "mended"
 
@@ -47,12 +48,14 @@ class Standing(StrEnum):
 STANDINGS: Final[Mapping[Standing, str]] = {
     Standing.WITHHELD: "held back",
     Standing.LEFT: "left",
+    Standing.MENDABLE: "to be mended",
     Standing.ON_ITS_WAY: "on its way",
     Standing.MENDED: "mended",
 }
 """Each standing in words, those that need a person first."""
 
-OPEN: Final = frozenset({Standing.LEFT, Standing.WITHHELD})
+NEED_A_PERSON: Final = frozenset({Standing.LEFT, Standing.WITHHELD})
+OPEN: Final = NEED_A_PERSON | {Standing.MENDABLE}
 """What makes ledger and AWS disagree: the rest is mended, or about to be."""
 
 
@@ -259,6 +262,28 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...]
     notes: tuple[str, ...]
     losses: Losses | None = None
+
+
+class Verdict(StrEnum):
+    """Whether ledger and AWS agree."""
+
+    AGREE = "agree"
+    DIFFER = "differ"
+    UNKNOWN = "unknown"
+
+
+_TELLS_NOTHING: Final = frozenset({AlarmCode.SEES_NOTHING, AlarmCode.FAILED})
+
+
+def verdict(report: DriftReport) -> Verdict:
+    """What a report says; of what could not be read it says nothing."""
+    if report.agrees:
+        return Verdict.AGREE
+    raised = {alarm.code for alarm in report.alarms}
+    differs = any(report.counts.get(standing) for standing in OPEN)
+    if raised & _TELLS_NOTHING or (AlarmCode.NOT_SWEPT in raised and not differs):
+        return Verdict.UNKNOWN
+    return Verdict.DIFFER
 
 
 class DriftProgress(msgspec.Struct, frozen=True, kw_only=True):

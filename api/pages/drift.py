@@ -9,15 +9,22 @@ from flask.typing import ResponseReturnValue
 
 from api.pages.blueprint import PAGES
 from api.pages.gate import require
+from api.pages.words import counted
 from api.parts import current_parts
 from api.principal import Permission
 from api.problems import Problem
-from ledger.drift import OPEN, Difference, DriftReport, Standing
+from ledger.drift import NEED_A_PERSON, AlarmCode, Difference, DriftReport, Standing, Verdict, verdict
 from ledger.license.events import LicenseId
 
 ROWS_MAX: Final = 100
 """How many differences of a kind the page shows; the interface has more of them."""
 _NUMBER_DIGITS_MAX: Final = 15
+
+_UNKNOWN: Final[Mapping[AlarmCode, str]] = {
+    AlarmCode.FAILED: "It can't be told: the reconciliation could not go on",
+    AlarmCode.SEES_NOTHING: "It can't be told: AWS shows nothing to these credentials",
+    AlarmCode.NOT_SWEPT: "It can't be told of every product",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +51,7 @@ def drift() -> ResponseReturnValue:
         report=report,
         running=door.progress(),
         numbers=door.numbers(),
+        headline="" if report is None else _headline(report),
         parts={} if report is None else _parts(report),
         companies={} if report is None else _companies(report),
     )
@@ -57,9 +65,29 @@ def _number(typed: str) -> int | None:
     return int(typed)
 
 
+def _headline(report: DriftReport) -> str:
+    """Whether they agree, in a sentence without its end."""
+    match verdict(report):
+        case Verdict.AGREE:
+            return "Yes, they agreed"
+        case Verdict.UNKNOWN:
+            raised = [alarm.code for alarm in report.alarms if alarm.code in _UNKNOWN]
+            return _UNKNOWN[raised[0]]
+        case Verdict.DIFFER:
+            need = sum(report.counts.get(standing, 0) for standing in NEED_A_PERSON)
+            if not need:
+                return f"No, {counted(report.counts.get(Standing.MENDABLE, 0), 'license differs', 'licenses differ')}"
+            return f"No, {counted(need, 'license needs a person', 'licenses need a person')}"
+
+
 def _parts(report: DriftReport) -> Mapping[str, _Part]:
-    """What needs a person, what is on its way, and what was mended."""
-    standings = {"open": OPEN, "waiting": {Standing.ON_ITS_WAY}, "mended": {Standing.MENDED}}
+    """What needs a person, what a dry run left to be mended, what is on its way, and what was mended."""
+    standings = {
+        "open": NEED_A_PERSON,
+        "mendable": {Standing.MENDABLE},
+        "waiting": {Standing.ON_ITS_WAY},
+        "mended": {Standing.MENDED},
+    }
     return {
         name: _Part(
             shown=[one for one in report.differences if one.standing in of][:ROWS_MAX],

@@ -47,6 +47,11 @@ def _time(at: datetime | None, *, show: str, date: str) -> Markup:
     )
 
 
+def ago(at: datetime) -> str:
+    """How long ago something was."""
+    return words.ago(at, now=_now())
+
+
 def sentence(parts: words.Sentence) -> Markup:
     """A sentence with its times."""
     return Markup("").join(moment_of(part) for part in parts)
@@ -76,6 +81,7 @@ def register(app: flask.Flask) -> None:
     """Let templates of this app use them."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
+        ago=ago,
         became=inbox_words.became,
         counted=words.counted,
         day=day,

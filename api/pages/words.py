@@ -17,6 +17,9 @@ from projections.license_information import LicenseInformation
 # A sentence with times in it, which the page writes in the reader's own zone.
 Sentence: TypeAlias = Sequence[str | datetime]
 
+_HOUR_MINUTES: Final = 60
+_DAY_HOURS: Final = 24
+
 LICENSE_STATUSES: Final[Mapping[LicenseStatus, str]] = {
     LicenseStatus.PENDING: "Waiting for AWS",
     LicenseStatus.ACTIVE: "Active",
@@ -119,6 +122,15 @@ _NAMES: Final[Mapping[str, str]] = {
 def counted(number: int, one: str, many: str | None = None) -> str:
     """A number with its noun: `1 user`, `1,234 users`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def ago(at: datetime, *, now: datetime) -> str:
+    """How long ago something was, to stand beside when it was: `3 minutes ago`."""
+    minutes = max(0, int((now - at).total_seconds())) // 60
+    if minutes < _HOUR_MINUTES:
+        return f"{counted(minutes, 'minute')} ago" if minutes else "just now"
+    hours = minutes // _HOUR_MINUTES
+    return f"{counted(hours, 'hour')} ago" if hours < 2 * _DAY_HOURS else f"{hours // _DAY_HOURS:,} days ago"
 
 
 def joined(names: Sequence[str]) -> str:

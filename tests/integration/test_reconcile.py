@@ -188,8 +188,27 @@ def test_a_dry_run_only_reports(stage: Stage) -> None:
     report = reconciled(stage, dry_run=True)
     assert not report.agrees
     assert {one.kinds for one in report.differences} == {(DriftKind.NUMBER,), (DriftKind.MISSING_HERE,)}
-    assert report.counts[Standing.LEFT] == 2
+    assert report.counts[Standing.MENDABLE] == 2
     assert stage.events() == before
+
+
+def test_a_dry_run_tells_what_it_would_mend_from_what_needs_a_person(stage: Stage) -> None:
+    """As the reconciliation after it does, and with the same reason."""
+    agreements = buy_and_lose_the_messages(stage, contracts=4)
+    stage.sandbox.marketplace.set_seats(agreements[0], seats=9)
+    stage.sandbox.marketplace.cancel(agreements[1])
+    stage.held_back()
+    odd = ({"Dimension": "users", "Value": {"IntegerValue": -1}},)
+    stage.sandbox.faults.set(FaultPlan(rows={agreements[2]: odd, agreements[3]: ()}))
+    dry = reconciled(stage, dry_run=True)
+    assert (dry.counts[Standing.MENDABLE], dry.counts[Standing.LEFT]) == (2, 2)
+    report = reconciled(stage)
+    assert (report.counts[Standing.MENDED], report.counts[Standing.LEFT]) == (2, 2)
+    for one in (dry, report):
+        left = [difference for difference in one.differences if difference.standing is Standing.LEFT]
+        unreadable, not_shown = sorted(difference.reason or "" for difference in left)
+        assert "a negative number. Nothing changes until AWS shows a row that can be read" in unreadable
+        assert "if it has ended, `licensing-ledger lapse` records that" in not_shown
 
 
 def test_a_decrease_that_deletes_users_waits_for_its_second_reading(stage: Stage) -> None:

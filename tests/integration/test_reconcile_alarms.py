@@ -50,7 +50,7 @@ def test_a_dry_run_knows_a_cancelled_contract_from_wrong_credentials(stage: Stag
     report = reconciled(stage, dry_run=True)
     assert codes(report) == []
     difference = the_only(report)
-    assert (difference.kinds, difference.standing) == ((DriftKind.MISSING_THERE,), Standing.LEFT)
+    assert (difference.kinds, difference.standing) == ((DriftKind.MISSING_THERE,), Standing.MENDABLE)
     assert stage.events() == before
     assert the_only(reconciled(stage)).standing is Standing.MENDED
 

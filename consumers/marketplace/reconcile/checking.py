@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy
 
 from consumers.marketplace import endings, known_agreements, observations
-from consumers.marketplace.agreement import AgreementStatus
+from consumers.marketplace.agreement import SUCCEEDED, AgreementStatus
 from consumers.marketplace.budget import Budget
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
@@ -30,6 +30,8 @@ from ledger.writer import SYSTEM_CALLER
 RENEWS_WITHIN: Final = timedelta(days=1)
 """How long after its date a contract that AWS does not show is left to the readings that its date brings about."""
 
+NO_EVIDENCE: Final = "AWS does not say that it has ended, so that nothing is taken."
+IF_IT_ENDED: Final = "Ask AWS or the customer; if it has ended, `licensing-ledger lapse` records that."
 _DATE_PASSED: Final = "Its date has passed. AWS is asked again and again until it is renewed or has ended."
 
 
@@ -116,7 +118,7 @@ class Checker:
             if found is None:
                 findings.drop(transaction, finding)
             else:
-                findings.confirm(transaction, finding, found)
+                findings.confirm(transaction, run, finding, found)
             runs.write(transaction, run)
 
         self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, writes_rows=True))
@@ -139,7 +141,9 @@ class Checker:
                 findings.drop(transaction, finding)
             else:
                 takes = shown or self._has_ended(transaction, license_, status=status)
-                self._place(transaction, finding, found if takes else _without_loss(found), license_)
+                found = found if takes else _without_loss(found)
+                goes_on = takes or status in SUCCEEDED
+                self._place(transaction, run, finding, found, license_, goes_on=goes_on)
             runs.write(transaction, run)
 
         self._ledger.submit(Work(decide=decide, caller=SYSTEM_CALLER, licenses=(license_id,), writes_rows=True))
@@ -175,16 +179,23 @@ class Checker:
         )
         return reason is not None
 
-    def _place(self, transaction: Transaction, finding: Finding, found: Found, license_: License) -> None:
-        """There is a difference still: somebody has to look, it is on its way, or it can be mended."""
+    def _place(
+        self, transaction: Transaction, run: Run, finding: Finding, found: Found, license_: License, *, goes_on: bool
+    ) -> None:
+        """There is a difference still: somebody has to look, it is on its way, or it can be mended.
+
+        One without evidence is looked at by the observer as well, which alone decides; a dry run knows the outcome.
+        """
         way = looking.on_its_way(transaction.rows, license_.license_id, shown=found.there is not None)
         way = way or self._awaits_renewal(found, license_, at=transaction.at)
         if found.reason is not None:
             findings.settle(transaction, finding, Standing.LEFT, reason=found.reason, found=found)
         elif way is not None:
             findings.settle(transaction, finding, Standing.ON_ITS_WAY, reason=way, found=found)
+        elif run.dry_run and not goes_on:
+            findings.settle(transaction, finding, Standing.LEFT, reason=f"{NO_EVIDENCE} {IF_IT_ENDED}", found=found)
         else:
-            findings.confirm(transaction, finding, found)
+            findings.confirm(transaction, run, finding, found)
 
     def _awaits_renewal(self, found: Found, license_: License, *, at: datetime) -> str | None:
         subscription = running(license_)

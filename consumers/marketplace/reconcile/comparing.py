@@ -18,9 +18,19 @@ from ledger.license import decisions
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License, Subscription
 
-_OF_ANOTHER_PRODUCT: Final = "AWS names the license under another product than the ledger. A person has to look at it."
-_OF_ANOTHER_ACCOUNT: Final = "AWS names the license for another account than the ledger. A person has to look at it."
-_OF_TWO: Final = "AWS's row carries the keys of two licenses of the ledger. A person has to look at it."
+_OF_ANOTHER_PRODUCT: Final = (
+    "AWS names it under another product than the ledger, so that nothing changes. Ask AWS Marketplace's seller support"
+    " which one is right."
+)
+_OF_ANOTHER_ACCOUNT: Final = (
+    "AWS names it for another account than the ledger, so that nothing changes. Ask AWS Marketplace's seller support"
+    " whose it is."
+)
+_OF_TWO: Final = (
+    "AWS's row carries the keys of this license and of {other}, so that nothing changes in either. If one is the other"
+    " one renewed, `licensing-ledger succeed` says so."
+)
+_UNREADABLE: Final = "{reason} Nothing changes until AWS shows a row that can be read. Tell AWS's seller support of it."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +156,8 @@ def compare(
     live = [row for row in rows if row.is_live(at=at)]
     here = terms_of(license_)
     if odd is not None:
-        return _found(license_, (DriftKind.UNREADABLE,), here=here, there=None, reason=odd)
+        reason = _UNREADABLE.format(reason=odd)
+        return _found(license_, (DriftKind.UNREADABLE,), here=here, there=None, reason=reason)
     conflict = _conflict(license_, live, claims=claims)
     there = _shown(live, agreements, names=license_.names, at=at) if live else None
     if conflict is not None:
@@ -235,7 +246,8 @@ def _conflict(license_: License, live: Sequence[Row], *, claims: Claims) -> str 
     accounts = {value for kind, value in license_.names if kind is KeyKind.ACCOUNT}
     if accounts and any(row.account is not None and row.account not in accounts for row in live):
         return _OF_ANOTHER_ACCOUNT
-    return _OF_TWO if any(claims.other_owner(row) for row in live) else None
+    other = next((owner for row in live if (owner := claims.other_owner(row)) is not None), None)
+    return None if other is None else _OF_TWO.format(other=other)
 
 
 def _new_arns(license_: License, live: Sequence[Row]) -> tuple[Name, ...]:

@@ -12,7 +12,7 @@ from consumers.marketplace.names import Name, customer_identifier, value_of
 from consumers.marketplace.reconcile.comparing import Found
 from consumers.marketplace.reconcile.runs import Run
 from consumers.marketplace.reconcile.tables import FINDINGS
-from ledger.drift import Difference, Standing, Terms
+from ledger.drift import STANDINGS, Difference, Standing, Terms
 from ledger.license.events import KeyKind, LicenseId
 from ledger.transaction import Transaction
 
@@ -97,9 +97,10 @@ def leave_one(transaction: Transaction, finding: Finding, *, reason: str) -> Non
         drop(transaction, finding)
 
 
-def confirm(transaction: Transaction, finding: Finding, found: Found) -> None:
-    """A reading of its own shows the difference too, perhaps another one."""
-    _write(transaction, finding, **_values(found, stage=Stage.CONFIRMED, standing=Standing.LEFT))
+def confirm(transaction: Transaction, run: Run, finding: Finding, found: Found) -> None:
+    """A reading of its own shows the difference too, perhaps another one; a dry run goes no further."""
+    standing = Standing.MENDABLE if run.dry_run else Standing.LEFT
+    _write(transaction, finding, **_values(found, stage=Stage.CONFIRMED, standing=standing))
 
 
 def drop(transaction: Transaction, finding: Finding) -> None:
@@ -193,7 +194,7 @@ def stages(rows: sqlalchemy.Connection, run_number: int) -> dict[Stage, int]:
 
 def differences(rows: sqlalchemy.Connection, run: Run, *, limit: int) -> tuple[Difference, ...]:
     """The first differences, in the order in which a person wants to see them."""
-    order = {Standing.WITHHELD: 0, Standing.LEFT: 1, Standing.ON_ITS_WAY: 2, Standing.MENDED: 3}
+    order = {standing: place for place, standing in enumerate(STANDINGS)}
     query = (
         sqlalchemy.select(FINDINGS.c.difference)
         .where(FINDINGS.c.run == run.number)

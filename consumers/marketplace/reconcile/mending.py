@@ -19,6 +19,7 @@ from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.reconcile import findings, hearing, looking, losses, runs
+from consumers.marketplace.reconcile.checking import IF_IT_ENDED, NO_EVIDENCE
 from consumers.marketplace.reconcile.comparing import terms_of
 from consumers.marketplace.reconcile.findings import Finding, Stage
 from consumers.marketplace.reconcile.losses import Course
@@ -38,8 +39,10 @@ from ledger.writer import SYSTEM_CALLER
 _AT_ONCE: Final = 100
 
 _WITHHELD: Final = "Too much would be lost at once."
-_NO_EVIDENCE: Final = "AWS does not say that it has ended, so that nothing is taken."
-_STANDS: Final = "AWS was read again, and the ledger stands by what it holds."
+_STANDS: Final = (
+    "AWS was read again, and the ledger stands by what it holds. If the next reconciliation finds it again, compare the"
+    " license's history with AWS Marketplace."
+)
 _LOGGER: Final = structlog.get_logger(__name__)
 
 
@@ -231,8 +234,8 @@ def _settle(transaction: Transaction, finding: Finding) -> None:
     if way is not None:
         findings.settle(transaction, finding, Standing.ON_ITS_WAY, reason=way)
         return
-    why = _STANDS if shown else _NO_EVIDENCE
-    findings.settle(transaction, finding, Standing.LEFT, reason=reason or why)
+    why = reason or _STANDS if shown else f"{reason or NO_EVIDENCE} {IF_IT_ENDED}"
+    findings.settle(transaction, finding, Standing.LEFT, reason=why)
 
 
 def _is_mended(finding: Finding, license_: License) -> bool:

@@ -3,7 +3,9 @@
 from datetime import timedelta
 from typing import Final
 
-from consumers.marketplace.reconcile.alarming import losses_withheld
+import msgspec
+
+from consumers.marketplace.reconcile.alarming import SEES_NOTHING, losses_withheld
 from ledger.drift import (
     Alarm,
     AlarmCode,
@@ -137,4 +139,29 @@ def difference(
         seats_active=users,
         seats_deleted=0 if there is None else users,
         after=Terms(seats_max=there, renews_at=None) if is_mended and there is not None else None,
+    )
+
+
+def blind_night(story: Story, *, number: int = 13) -> DriftReport:
+    """Credentials of another account, and a contract that AWS had said was cancelled."""
+    ended = difference(story.dawn, DriftKind.MISSING_THERE, Standing.MENDED, here=7, there=None, users=2)
+    return msgspec.structs.replace(
+        agreeing(story, number=number),
+        agrees=False,
+        rows=0,
+        counts={Standing.MENDED: 1},
+        alarms=(Alarm(code=AlarmCode.SEES_NOTHING, detail=SEES_NOTHING),),
+        differences=(ended,),
+    )
+
+
+def dry_night(story: Story, *, number: int = 14, differing: int = 3) -> DriftReport:
+    """A look before anything is mended."""
+    raised = difference(story.noon, DriftKind.NUMBER, Standing.MENDABLE, here=25, there=30)
+    return msgspec.structs.replace(
+        agreeing(story, number=number),
+        dry_run=True,
+        agrees=False,
+        counts={Standing.MENDABLE: differing},
+        differences=(raised,) * differing,
     )

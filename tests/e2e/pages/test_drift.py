@@ -7,7 +7,7 @@ from werkzeug.test import TestResponse
 
 from api.v1 import schemas
 from ledger.drift import DriftProgress
-from tests.e2e.pages.drift_story import agreeing, bad_night
+from tests.e2e.pages.drift_story import agreeing, bad_night, blind_night, dry_night
 from tests.e2e.pages.reader import Reader
 from tests.e2e.pages.story import Story
 
@@ -26,8 +26,8 @@ def test_a_quiet_night_is_one_word(story: Story, reader: Reader) -> None:
     story.reports.made[11] = agreeing(story)
     reader.sign_in("operator")
     text = reader.text("/drift")
-    assert "Yes, they agree" in text
-    assert "1,204 licenses were compared with 1,204 rows of AWS, on 49 pages" in text
+    assert "Yes, they agreed on " in text
+    assert "1 minute ago. 1,204 licenses were compared with 1,204 rows of AWS, on 49 pages" in text
     assert "Needs a person" not in text
 
 
@@ -37,8 +37,8 @@ def test_what_needs_a_person_stands_before_what_was_mended(story: Story, reader:
     reader.sign_in("operator")
     text = reader.text("/drift")
     in_order = (
-        "No, look at this",
-        "5 need a person 1 on its way 2 mended",
+        "No, 5 licenses need a person",
+        "1 alarm 5 need a person 1 on its way 2 mended",
         "63 licenses of 1,204 would lose 1,904 of 20,117 seats within 24 hours",
         "62 of them lost it before",
         "licensing-ledger reconcile --apply-losses ends 1 license, whose 3 users can't use the client then",
@@ -59,12 +59,37 @@ def test_what_needs_a_person_stands_before_what_was_mended(story: Story, reader:
     assert re.search(rf'<a href="/licenses/{story.noon}">Noon Telephony</a>', page)
 
 
+def test_of_what_could_not_be_seen_it_is_not_said_that_it_differs(story: Story, reader: Reader) -> None:
+    """Nor that nothing was done; and it is said what goes on, and how to find out more."""
+    story.reports.made[13] = blind_night(story)
+    reader.sign_in("operator")
+    text = reader.text("/drift")
+    assert "It can't be told: AWS shows nothing to these credentials" in text
+    assert "1 alarm 0 on their way 1 mended" in text
+    assert "need a person" not in text
+    assert "Nothing was taken because of it: users work on, but what is bought goes unnoticed." in text
+    assert "Run licensing-ledger doctor" in text
+    assert "It ended, and its 2 users can't use the client." in text
+
+
+def test_a_dry_run_tells_what_would_be_mended_and_how_to_have_it_mended(story: Story, reader: Reader) -> None:
+    """Nobody has to look at what the next reconciliation mends."""
+    story.reports.made[14] = dry_night(story)
+    reader.sign_in("operator")
+    text = reader.text("/drift")
+    assert "No, 3 licenses differ" in text
+    assert "nothing was changed. Run licensing-ledger reconcile to have mended what can be." in text
+    assert "0 need a person 3 to be mended 0 on their way" in text
+    assert "Would be mended" in text
+    assert "The number goes up from 25 to 30." in text
+
+
 def test_an_earlier_report_can_be_read_again(story: Story, reader: Reader) -> None:
     """As long as it is kept."""
     story.reports.made = {11: agreeing(story), 12: bad_night(story)}
     reader.sign_in("operator")
-    assert "No, look at this" in reader.text("/drift")
-    assert "Yes, they agree" in reader.text("/drift?number=11")
+    assert "No, 5 licenses need a person" in reader.text("/drift")
+    assert "Yes, they agreed" in reader.text("/drift?number=11")
     for number in ("10", "eleven", "9" * 40):
         assert reader.get(f"/drift?number={number}").status_code == 404
 
@@ -81,8 +106,8 @@ def test_a_reconciliation_that_is_under_way_says_how_far_it_is(story: Story, rea
     )
     reader.sign_in("operator")
     text = reader.text("/drift")
-    assert "under way: reading what AWS sells, 300 of 1,204." in text
-    assert "ThrottlingException" in text
+    assert "under way: reading what AWS sells, 300 of 1,204. AWS does not answer now" in text
+    assert "ThrottlingException. If that lasts, licensing-ledger doctor says what is wrong." in text
 
 
 @pytest.mark.parametrize("key", ["admin", "auditor"])
