@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from commands.parts import marketplace_settings, open_ledger, read_settings
 from commands.stopping import stop_at_once, stop_on_signals
+from commands.texts import counted
 from consumers.marketplace import (
     Consumer,
     DriftReports,
@@ -27,7 +28,18 @@ from consumers.marketplace import (
     aws_clients,
     hold_losses_back,
 )
-from ledger.drift import KINDS, STANDINGS, Candidate, Difference, DriftReport, Terms, Unexplained, Verdict, verdict
+from ledger.drift import (
+    KINDS,
+    STANDINGS,
+    Candidate,
+    CandidateSide,
+    Difference,
+    DriftReport,
+    Terms,
+    Unexplained,
+    Verdict,
+    verdict,
+)
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger
 from ledger.store import StoreError
@@ -161,7 +173,9 @@ def _tell(report: DriftReport) -> None:
     if report.unexplained:
         console.print(_unexplained(report.unexplained))
     for candidate in report.candidates:
-        console.print(Text(_proposal(candidate), overflow="fold"))
+        console.print(Text(_proposal(candidate)))
+        if candidate.obstacle is None:
+            console.print(f"  licensing-ledger succeed {candidate.license_id} --by {candidate.key}", soft_wrap=True)
 
 
 def _summary(report: DriftReport) -> str:
@@ -211,17 +225,23 @@ def _last_part(key: str | None) -> str:
 def _proposal(candidate: Candidate) -> str:
     return (
         f"Customer {candidate.customer_id} has a new license {candidate.successor_id} since"
-        f" {_time(candidate.began_at)}, near the end of {candidate.license_id} ({_time(candidate.ended_at)})."
-        " If it is that one renewed:\n"
-        f"  licensing-ledger succeed {candidate.license_id} --by {candidate.key} --reason private-renewal"
+        f" {_time(candidate.began_at)}{_side(candidate.newer)}, near the end of {candidate.license_id}"
+        f" ({_time(candidate.ended_at)}{_side(candidate.older)}). {candidate.obstacle or 'If it is that one renewed:'}"
     )
+
+
+def _side(side: CandidateSide | None) -> str:
+    if side is None:
+        return ""
+    seats = "no seats" if side.seats_max is None else counted(side.seats_max, "seat", "seats")
+    return f", with {seats} and {counted(side.seats_active, 'user', 'users')}"
 
 
 def _terms(terms: Terms | None) -> str:
     if terms is None:
         return "nothing"
     until = "" if terms.renews_at is None else f"\nuntil {terms.renews_at:%Y-%m-%d}"
-    return f"{terms.seats_max:,} {'seat' if terms.seats_max == 1 else 'seats'}{until}"
+    return f"{counted(terms.seats_max, 'seat', 'seats')}{until}"
 
 
 def _time(at: datetime) -> str:

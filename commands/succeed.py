@@ -11,19 +11,21 @@ from consumers.marketplace import MarketplaceOperating
 from ledger.license.events import LicenseId, SuccessionReason
 from ledger.succession import SuccessionPlan
 
-_REASONS = [reason.value for reason in SuccessionReason]
+_REASON = click.Choice([reason.value for reason in SuccessionReason])
 
 
 @click.command()
 @click.argument("license_id_", metavar="LICENSE", callback=license_id)
 @click.option("--by", "key", required=True, help="The LicenseArn or agreement id that follows.")
-@click.option("--reason", type=click.Choice(_REASONS), required=True, help="Why AWS does not link them.")
+@click.option("--reason", type=_REASON, help="Why AWS does not link them; asked for if it is not given.")
 @click.option("--yes", is_flag=True, help="Do it without asking.")
-def succeed(*, license_id_: LicenseId, key: str, reason: str, yes: bool) -> None:
+def succeed(*, license_id_: LicenseId, key: str, reason: str | None, yes: bool) -> None:
     """Let what has a key follow behind the license with the id LICENSE, which goes on with its users.
 
     It tells what that would do, and asks before it does it.
     """
+    if yes and reason is None:
+        raise click.UsageError("Say why: with --yes nothing is asked, so give --reason.")
     with open_ledger(read_settings()) as ledger:
         operating = MarketplaceOperating(ledger)
         plan = operating.preview(license_id_, key=key, caller=OPERATOR)
@@ -31,9 +33,10 @@ def succeed(*, license_id_: LicenseId, key: str, reason: str, yes: bool) -> None
             click.echo(line)
         if plan.follows_already:
             return
+        told = SuccessionReason(reason or click.prompt("Why does AWS not link them", type=_REASON))
         if not yes:
             click.confirm("Do it?", abort=True)
-        operating.succeed(license_id_, key=key, reason=SuccessionReason(reason), caller=OPERATOR)
+        operating.succeed(license_id_, key=key, reason=told, caller=OPERATOR)
     click.echo("Done. The number of seats follows when AWS has been read.")
 
 

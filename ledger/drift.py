@@ -137,6 +137,18 @@ class Losses(msgspec.Struct, frozen=True, kw_only=True):
     percent_max: float
 
 
+class CandidateSide(msgspec.Struct, frozen=True, kw_only=True):
+    """One of two licenses, of which the one may be the other one renewed.
+
+    Attributes:
+        seats_max: how many seats it has, or had at its end; null if it never began.
+        seats_active: how many users have one.
+    """
+
+    seats_max: int | None
+    seats_active: int
+
+
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """Two licenses of one account and product, of which the newer may be the older one renewed. Never applied.
 
@@ -148,6 +160,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         key: of the newer one, by which an operator says that it succeeds the older one.
         product_code: of both.
         customer_id: of both.
+        older: what the older one has.
+        newer: what the newer one has.
+        obstacle: why it can't be said now that it succeeds the older one, in words; null if it can.
     """
 
     license_id: LicenseId
@@ -157,6 +172,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     product_code: str
     customer_id: str
+    older: CandidateSide | None = None
+    newer: CandidateSide | None = None
+    obstacle: str | None = None
 
 
 class Unexplained(msgspec.Struct, frozen=True, kw_only=True):

@@ -599,6 +599,13 @@ class Losses(Schema):
     percent_max = fields.Float(required=True)
 
 
+class CandidateSide(Schema):
+    """One of two licenses, of which the one may be the other one renewed."""
+
+    seats_max = fields.Integer(required=True, allow_none=True)
+    seats_active = _number()
+
+
 class Candidate(Schema):
     """Two licenses of one customer, of which the newer may be the older one renewed."""
 
@@ -609,6 +616,11 @@ class Candidate(Schema):
     key = _text(metadata={"description": "As `licensing-ledger succeed` takes it."})
     product_code = _text()
     customer_id = _text()
+    older = fields.Nested(CandidateSide, required=True, allow_none=True)
+    newer = fields.Nested(CandidateSide, required=True, allow_none=True)
+    obstacle = _text(
+        allow_none=True, metadata={"description": "Why the newer one can't take the older one's place as it is."}
+    )
 
 
 class Unexplained(Schema):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from commands.main import USAGE
 from ledger.license.events import KeyKind, LicenseId
 from tests.integration.api_stage import ADMIN_OF_IT, AUDITOR, CLIENT_OF_IT, OPERATOR, PRODUCT, Stage, open_stage
 from tests.integration.ledgers import issue, url_of
@@ -126,18 +127,21 @@ def run(database: Path, *arguments: str, typed: str = "") -> tuple[int, str]:
 
 def test_the_command_asks_before_it_does_it(stage: Stage, database: Path) -> None:
     """It tells first what would happen; "no" changes nothing."""
-    command = ("succeed", LICENSE, "--by", FOLLOWS, "--reason", "private-renewal")
+    command = ("succeed", LICENSE, "--by", FOLLOWS)
     position = stage.ledger.head().position
-    code, printed = run(database, *command, typed="n\n")
+    code, printed = run(database, *command, typed="private-renewal\nn\n")
     assert code == 1
     assert f"License {LICENSE} of customer 111122223333: 3 seats until 31 May 2027, 2 users have a seat." in printed
     assert f"It goes on with {FOLLOWS}: 4 seats until 31 May 2027." in printed
     assert f"License {TWIN}, which no user needs, is folded into it" in printed
     assert "Its users keep their seats." in printed
     assert stage.ledger.head().position == position
-    code, printed = run(database, *command, typed="y\n")
+    assert "Why does AWS not link them" in printed
+    assert run(database, *command, "--yes")[0] == USAGE
+    why = ("--reason", "private-renewal")
+    code, printed = run(database, *command, *why, typed="y\n")
     assert (code, printed.endswith("Done. The number of seats follows when AWS has been read.\n")) == (0, True)
-    code, printed = run(database, *command, "--yes")
+    code, printed = run(database, *command, *why, "--yes")
     assert (code, "There is nothing to do" in printed) == (0, True)
 
 

@@ -1,6 +1,6 @@
 """Reconciliation against the sandbox: what differs is found and mended, and nothing is taken by mistake."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -29,9 +29,12 @@ from consumers.sandbox import (
     Product,
     SuccessorTerms,
 )
-from ledger.drift import AlarmCode, Difference, DriftKind, DriftReport, Standing
+from ledger.drift import AlarmCode, CandidateSide, Difference, DriftKind, DriftReport, Standing
+from ledger.license.decisions import TwinIsInUseError
 from ledger.license.events import KeyKind, SuccessionReason
+from ledger.license.state import License
 from ledger.transaction import Transaction, Work
+from ledger.users import parse_user
 from ledger.writer import SYSTEM_CALLER
 from tests.integration.consumers_stage import (
     ADMIN,
@@ -439,7 +442,50 @@ def test_what_aws_does_not_link_is_proposed_and_not_applied(stage: Stage) -> Non
     assert (candidate.customer_id, candidate.key) == (ANALYTICAL_ENGINES, new.license_arn)
     older, newer, _ = stage.licenses()
     assert (candidate.license_id, candidate.successor_id) == (older.license_id, newer.license_id)
+    assert (candidate.older, candidate.newer) == (
+        CandidateSide(seats_max=5, seats_active=0),
+        CandidateSide(seats_max=6, seats_active=0),
+    )
     assert stage.events() == before
+
+
+def near_the_end_of_an_old_one(stage: Stage, generation: Generation = Generation.CONCURRENT) -> Sequence[License]:
+    """A contract ends soon after its customer bought another one, which AWS does not link."""
+    old = stage.bought(until=NOON + 5 * DAY)
+    stage.pass_time(3 * DAY)
+    stage.buy(seats=6, generation=generation)
+    stage.consume()
+    stage.clock.move(3 * DAY)
+    stage.sandbox.marketplace.expire(old.agreement_id)
+    stage.consume()
+    return stage.licenses()
+
+
+def test_what_is_proposed_can_be_done(stage: Stage) -> None:
+    """By the key that the report names; a license with users has to be freed before, which the report says."""
+    older, newer = near_the_end_of_an_old_one(stage)
+    seat_id = stage.ledger.seats.activate(newer.license_id, user=parse_user("ada"), caller=ADMIN).seat.seat_id
+    operating, reason = MarketplaceOperating(stage.ledger), SuccessionReason.PRIVATE_RENEWAL
+    (candidate,) = reconciled(stage).candidates
+    assert candidate.obstacle is not None
+    with pytest.raises(TwinIsInUseError):
+        operating.preview(older.license_id, key=candidate.key, caller=ADMIN)
+    stage.ledger.seats.delete(newer.license_id, seat_id=seat_id, caller=ADMIN)
+    (candidate,) = reconciled(stage).candidates
+    assert candidate.obstacle is None
+    operating.succeed(candidate.license_id, key=candidate.key, reason=reason, caller=ADMIN)
+    stage.consume()
+    goes_on, twin = stage.licenses()
+    assert (goes_on.seats_max, twin.folded_into) == (6, older.license_id)
+    assert reconciled(stage).candidates == ()
+
+
+def test_no_license_is_proposed_whose_seats_would_not_be_seen(stage: Stage) -> None:
+    """The older one is read by its LicenseArn, and the newer one is shown to its legacy customer alone."""
+    near_the_end_of_an_old_one(stage, Generation.LEGACY)
+    (candidate,) = reconciled(stage).candidates
+    assert candidate.obstacle is not None
+    assert "They go on beside each other." in candidate.obstacle
 
 
 def test_the_second_product_of_a_renewed_agreement_is_proposed(engine: str, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from consumers.marketplace.names import value_of
 from consumers.marketplace.reconcile.comparing import Found, running
 from consumers.marketplace.reconcile.runs import Run
 from consumers.marketplace.reconcile.tables import COMPARED
-from ledger.drift import Candidate
+from ledger.drift import Candidate, CandidateSide
 from ledger.ledger import Ledger
+from ledger.license import decisions
 from ledger.license.events import KeyKind, LicenseId
 from ledger.license.state import License
 from ledger.times import microseconds, moment
@@ -23,6 +24,15 @@ NEAR: Final = timedelta(days=14)
 NEW_FOR: Final = timedelta(days=30)
 """How long a license is proposed as somebody's successor."""
 CANDIDATES_MAX: Final = 200
+
+IN_USE: Final = (
+    "The newer license has users or blocks of its own, so that the two can't become one as they are: delete its users"
+    " and lift its blocks first, if they are one."
+)
+_LEGACY: Final = (
+    "AWS names the newer license by its legacy customer alone, and the older one is read by its LicenseArn, so that the"
+    " new seats would not be seen behind it. They go on beside each other."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +124,8 @@ def _candidate(ledger: Ledger, pair: Pair, *, at: datetime) -> Candidate | None:
     began_at = newer.recorded_at
     if older.recorded_at >= began_at or not is_near(ended_at=pair.ended_at, began_at=began_at, at=at):
         return None
-    names = tuple(reversed(ledger.past.license_now(pair.successor_id).names))
+    ended, newcomer = (ledger.past.license_now(one) for one in (pair.license_id, pair.successor_id))
+    names = tuple(reversed(newcomer.names))
     kinds = (KeyKind.LICENSE_ARN, KeyKind.AGREEMENT, KeyKind.CUSTOMER)
     key = next((value for kind in kinds if (value := value_of(names, kind)) is not None), None)
     if key is None:
@@ -127,4 +138,21 @@ def _candidate(ledger: Ledger, pair: Pair, *, at: datetime) -> Candidate | None:
         key=key,
         product_code=pair.product_code,
         customer_id=pair.account,
+        older=_side(ended),
+        newer=_side(newcomer),
+        obstacle=_obstacle(ended, newcomer),
+    )
+
+
+def _obstacle(older: License, newer: License) -> str | None:
+    if decisions.has_users(newer):
+        return IN_USE
+    is_legacy = newer.name(KeyKind.LICENSE_ARN) is None and newer.name(KeyKind.AGREEMENT) is None
+    return _LEGACY if is_legacy and older.name(KeyKind.LICENSE_ARN) is not None else None
+
+
+def _side(license_: License) -> CandidateSide:
+    subscription = license_.subscription
+    return CandidateSide(
+        seats_max=None if subscription is None else subscription.seats_max, seats_active=license_.seats_active
     )

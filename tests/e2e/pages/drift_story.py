@@ -6,10 +6,12 @@ from typing import Final
 import msgspec
 
 from consumers.marketplace.reconcile.alarming import SEES_NOTHING, losses_withheld
+from consumers.marketplace.reconcile.candidates import IN_USE
 from ledger.drift import (
     Alarm,
     AlarmCode,
     Candidate,
+    CandidateSide,
     Difference,
     DriftKind,
     DriftReport,
@@ -107,6 +109,20 @@ def bad_night(story: Story, *, number: int = 12) -> DriftReport:
                 key="agmt-9x2k4m7q",
                 product_code="4vx8kn2qpr7mty3wdz6hbcj5s",
                 customer_id="123456789012",
+                older=CandidateSide(seats_max=10, seats_active=4),
+                newer=CandidateSide(seats_max=25, seats_active=0),
+            ),
+            Candidate(
+                license_id=story.night,
+                ended_at=at - timedelta(days=9),
+                successor_id=story.dusk,
+                began_at=at - timedelta(days=7),
+                key="agmt-3v8n1p5r",
+                product_code="4vx8kn2qpr7mty3wdz6hbcj5s",
+                customer_id="123456789012",
+                older=CandidateSide(seats_max=10, seats_active=4),
+                newer=CandidateSide(seats_max=120, seats_active=80),
+                obstacle=IN_USE,
             ),
         ),
         notes=("News of agreements could not be read: AccessDeniedException.",),

@@ -47,7 +47,12 @@ def test_what_needs_a_person_stands_before_what_was_mended(story: Story, reader:
         "Held back It ends, and its 3 users can't use the client.",
         "Unexplained",
         "Perhaps the same license renewed",
-        f"licensing-ledger succeed {story.night} --by agmt-9x2k4m7q --reason private-renewal",
+        "Customer 123456789012, ",
+        "with 10 seats and 4 users.",
+        "with 25 seats and no users.",
+        f"licensing-ledger succeed {story.night} --by agmt-9x2k4m7q Copy the command",
+        "with 120 seats and 80 users.",
+        "The newer license has users or blocks of its own",
         "On its way",
         "Was mended",
         "The number went down from 10 to 2, which deleted its 4 users.",
@@ -55,6 +60,8 @@ def test_what_needs_a_person_stands_before_what_was_mended(story: Story, reader:
     )
     places = [text.index(part) for part in in_order]
     assert places == sorted(places)
+    assert "--reason" not in text
+    assert "agmt-3v8n1p5r" not in text
     page = reader.get("/drift").text
     assert re.search(rf'<a href="/licenses/{story.noon}">Noon Telephony</a>', page)
 
