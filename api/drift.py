@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from ledger.drift import DriftProgress, DriftReport
+from ledger.drift import DriftProgress, DriftReport, DriftSummary
 
 
 class Drift(Protocol):
@@ -11,6 +11,12 @@ class Drift(Protocol):
 
     def numbers(self) -> Sequence[int]:
         """The numbers of the reports that are kept, the latest first."""
+
+    def summaries(self) -> Sequence[DriftSummary]:
+        """What stands above the reports that are kept, the latest first."""
+
+    def latest(self) -> DriftSummary | None:
+        """What stands above the latest report; null if there is none."""
 
     def report(self, number: int | None = None) -> DriftReport | None:
         """A report by its number, or the latest; null if it is not kept."""

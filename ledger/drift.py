@@ -282,6 +282,22 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
     losses: Losses | None = None
 
 
+class DriftSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands above a report, of which the rest need not be read; as the report has it."""
+
+    number: int
+    finished_at: datetime
+    dry_run: bool
+    agrees: bool
+    counts: dict[Standing, int]
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def need_look(self) -> int:
+        """How much somebody has to look at."""
+        return sum(self.counts.get(standing, 0) for standing in NEED_A_PERSON) or len(self.alarms)
+
+
 class Verdict(StrEnum):
     """Whether ledger and AWS agree."""
 
@@ -293,7 +309,7 @@ class Verdict(StrEnum):
 _TELLS_NOTHING: Final = frozenset({AlarmCode.SEES_NOTHING, AlarmCode.FAILED})
 
 
-def verdict(report: DriftReport) -> Verdict:
+def verdict(report: DriftReport | DriftSummary) -> Verdict:
     """What a report says; of what could not be read it says nothing."""
     if report.agrees:
         return Verdict.AGREE

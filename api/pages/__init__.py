@@ -19,7 +19,11 @@ def register(app: flask.Flask, parts: Parts) -> None:
     keep(app, sign_ins=SignIns(parts.ledger), limits=AddressLimits())
     filters.register(app)
     app.jinja_env.globals.update(
-        Permission=Permission, inbox_counts=inbox.counts, raw_event=history.raw, reader=principal
+        Permission=Permission,
+        drift_need_look=drift.drift_need_look,
+        inbox_counts=inbox.counts,
+        raw_event=history.raw,
+        reader=principal,
     )
     security.register(app, parts)
     app.register_blueprint(PAGES)

@@ -1,8 +1,8 @@
 """The drift report: whether the ledger agrees with AWS, what needs a person, and what was mended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import flask
 from flask.typing import ResponseReturnValue
@@ -16,8 +16,9 @@ from api.problems import Problem
 from ledger.drift import NEED_A_PERSON, AlarmCode, Difference, DriftReport, Standing, Verdict, verdict
 from ledger.license.events import LicenseId
 
-ROWS_MAX: Final = 100
-"""How many differences of a kind the page shows; the interface has more of them."""
+ROWS_AT_FIRST: Final = 20
+"""How many differences of a part stand below the summary; all of them have pages of their own."""
+ROWS_ON_PAGE: Final = 100
 _NUMBER_DIGITS_MAX: Final = 15
 
 _UNKNOWN: Final[Mapping[AlarmCode, str]] = {
@@ -27,33 +28,60 @@ _UNKNOWN: Final[Mapping[AlarmCode, str]] = {
 }
 
 
+_STANDINGS: Final[Mapping[str, frozenset[Standing]]] = {
+    "open": NEED_A_PERSON,
+    "mendable": frozenset({Standing.MENDABLE}),
+    "waiting": frozenset({Standing.ON_ITS_WAY}),
+    "mended": frozenset({Standing.MENDED}),
+}
+"""What needs a person, what a dry run left to be mended, what is on its way, and what was mended."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Part:
-    """Some of the differences, in the order in which a person wants to see them."""
+    """Some of the differences, in the order in which a person wants to see them.
+
+    Attributes:
+        shown: those that this page shows.
+        begins_at: how many come before them.
+        kept: how many the report names.
+        total: how many there are.
+    """
 
     shown: Sequence[Difference]
+    begins_at: int
+    kept: int
     total: int
+
+    @property
+    def next_at(self) -> int | None:
+        """Where the next page begins; null if this is the last one."""
+        end = self.begins_at + len(self.shown)
+        return end if end < self.kept else None
 
 
 @PAGES.get("/drift")
 def drift() -> ResponseReturnValue:
-    """The report of the last reconciliation, or of an earlier one."""
+    """The report of the last reconciliation, or of an earlier one; or all of one part of it."""
     require(Permission.SEE_DRIFT)
     door = current_parts().drift
     if door is None:
         raise Problem("NOT_FOUND", "This ledger is not connected to AWS Marketplace.")
-    number = _number(flask.request.args.get("number", ""))
+    arguments = flask.request.args
+    number, only = _number(arguments.get("number", "")), arguments.get("part", "")
     report = door.report(number)
     if report is None and number is not None:
         raise Problem("NOT_FOUND", f"There is no report {number}, or it is not kept any more.")
+    parts = {} if report is None else _parts(report, only=only, begins_at=_number(arguments.get("from", "")) or 0)
     return flask.render_template(
         "drift.html",
         report=report,
         running=door.progress(),
-        numbers=door.numbers(),
+        summaries=door.summaries(),
         headline="" if report is None else _headline(report),
-        parts={} if report is None else _parts(report),
-        companies={} if report is None else _companies(report),
+        only=only if only in parts else None,
+        parts=parts,
+        companies={} if report is None else _companies(report, parts.values()),
     )
 
 
@@ -80,26 +108,42 @@ def _headline(report: DriftReport) -> str:
             return f"No, {counted(need, 'license needs a person', 'licenses need a person')}"
 
 
-def _parts(report: DriftReport) -> Mapping[str, _Part]:
-    """What needs a person, what a dry run left to be mended, what is on its way, and what was mended."""
-    standings = {
-        "open": NEED_A_PERSON,
-        "mendable": {Standing.MENDABLE},
-        "waiting": {Standing.ON_ITS_WAY},
-        "mended": {Standing.MENDED},
-    }
+def _parts(report: DriftReport, *, only: str, begins_at: int) -> Mapping[str, _Part]:
+    """The parts of a report: the beginning of each, or a page of the only one that is asked for."""
     return {
-        name: _Part(
-            shown=[one for one in report.differences if one.standing in of][:ROWS_MAX],
-            total=sum(report.counts.get(standing, 0) for standing in of),
+        name: _part(
+            report,
+            name,
+            begins_at=begins_at if name == only else 0,
+            length=ROWS_ON_PAGE if name == only else ROWS_AT_FIRST,
         )
-        for name, of in standings.items()
+        for name in _STANDINGS
     }
 
 
-def _companies(report: DriftReport) -> Mapping[LicenseId, str]:
+def _part(report: DriftReport, name: str, *, begins_at: int, length: int) -> _Part:
+    standings = _STANDINGS[name]
+    kept = [one for one in report.differences if one.standing in standings]
+    return _Part(
+        shown=kept[begins_at : begins_at + length],
+        begins_at=begins_at,
+        kept=len(kept),
+        total=sum(report.counts.get(standing, 0) for standing in standings),
+    )
+
+
+def drift_need_look() -> int:
+    """How much of the last reconciliation somebody has to look at; asked once for each page."""
+    if "drift_need_look" not in flask.g:
+        door = current_parts().drift
+        latest = None if door is None else door.latest()
+        flask.g.drift_need_look = 0 if latest is None else latest.need_look
+    return cast("int", flask.g.drift_need_look)
+
+
+def _companies(report: DriftReport, parts: Iterable[_Part]) -> Mapping[LicenseId, str]:
     """The companies of the licenses that the page names, as far as they have registered."""
-    named = {one.license_id for one in report.differences if one.license_id is not None}
+    named = {one.license_id for part in parts for one in part.shown if one.license_id is not None}
     named |= {one.license_id for one in report.unexplained}
     named |= {one for candidate in report.candidates for one in (candidate.license_id, candidate.successor_id)}
     _, facts = current_parts().views.licenses.facts(named)

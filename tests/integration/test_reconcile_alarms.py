@@ -95,7 +95,7 @@ def test_the_alarm_says_how_much_is_held_back_and_what_applying_it_does(stage: S
     (alarm,) = report.alarms
     assert alarm.detail == (
         "4 licenses of 10 would lose 19 of 50 seats within 24 hours, and no more than 5 % of either go without a"
-        " person. 1 of them lost it before. So 3 licenses are held back. Look at them below. If AWS is right,"
+        " person. 1 of them lost it before. So 3 licenses are held back. Look at what is held back; if AWS is right,"
         " `licensing-ledger reconcile --apply-losses` ends 2 licenses, whose 3 users can't use the client then, takes"
         " seats or time from 1 license and deletes 3 users of customer 111122220001."
     )

@@ -22,7 +22,7 @@ def losses_withheld(losses: Losses, withheld: Sequence[Difference]) -> str:
         f"{counted(losses.licenses)} of {losses.licenses_before:,} would lose {losses.seats:,} of"
         f" {counted(losses.seats_before, 'seat')} within 24 hours, and no more than {losses.percent_max:g} % of either"
         f" go without a person.{before} So {counted(len(withheld))} {'is' if len(withheld) == 1 else 'are'} held back."
-        f" Look at them below. If AWS is right, `licensing-ledger reconcile --apply-losses`"
+        f" Look at what is held back; if AWS is right, `licensing-ledger reconcile --apply-losses`"
         f" {_joined([*_applying(withheld)])}."
     )
 

@@ -10,7 +10,7 @@ from consumers.marketplace.reconcile import findings, held, runs
 from consumers.marketplace.reconcile.findings import Stage
 from consumers.marketplace.reconcile.runs import ENDED, Phase
 from consumers.marketplace.reconcile.tables import RUNS, SWEEPS
-from ledger.drift import DriftProgress, DriftReport
+from ledger.drift import DriftProgress, DriftReport, DriftSummary
 
 if TYPE_CHECKING:
     from ledger.ledger import Ledger
@@ -29,6 +29,9 @@ _DOING: Final = {
     Phase.SETTLING: "Waiting for what was mended",
 }
 _REPORT: Final = msgspec.json.Decoder(DriftReport)
+_SUMMARY: Final = msgspec.json.Decoder(DriftSummary)
+# Asked for each page that an operator reads, so that it is made once.
+_REPORTS: Final = sqlalchemy.select(RUNS.c.report).where(RUNS.c.phase.in_(ENDED)).order_by(RUNS.c.number.desc())
 
 
 class DriftReports:
@@ -48,17 +51,34 @@ class DriftReports:
             query = sqlalchemy.select(RUNS.c.number).where(RUNS.c.phase.in_(ENDED)).order_by(RUNS.c.number.desc())
             return reading.scalars(query).all()
 
+    def summaries(self) -> Sequence[DriftSummary]:
+        """What stands above the reports that are kept, the latest first.
+
+        Raises:
+            SQLAlchemyError: the database can't be read.
+        """
+        with self._ledger.reading.connect() as reading:
+            return [_SUMMARY.decode(stored) for stored in reading.scalars(_REPORTS)]
+
+    def latest(self) -> DriftSummary | None:
+        """What stands above the latest report; null if there is none.
+
+        Raises:
+            SQLAlchemyError: the database can't be read.
+        """
+        with self._ledger.reading.connect() as reading:
+            stored = reading.scalar(_REPORTS.limit(1))
+        return None if stored is None else _SUMMARY.decode(stored)
+
     def report(self, number: int | None = None) -> DriftReport | None:
         """A report by its number, or the latest; null if it is not kept.
 
         Raises:
             SQLAlchemyError: the database can't be read.
         """
-        query = sqlalchemy.select(RUNS.c.report).where(RUNS.c.phase.in_(ENDED))
-        if number is not None:
-            query = query.where(RUNS.c.number == number)
+        query = _REPORTS if number is None else _REPORTS.where(RUNS.c.number == number)
         with self._ledger.reading.connect() as reading:
-            stored = reading.scalar(query.order_by(RUNS.c.number.desc()).limit(1))
+            stored = reading.scalar(query.limit(1))
         return None if stored is None else _REPORT.decode(stored)
 
     def progress(self, number: int | None = None) -> DriftProgress | None:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ledger.drift import DriftProgress, DriftReport
+import msgspec
+
+from ledger.drift import DriftProgress, DriftReport, DriftSummary
 
 
 @dataclass(kw_only=True)
@@ -16,6 +18,14 @@ class Reports:
     def numbers(self) -> Sequence[int]:
         """The latest first."""
         return sorted(self.made, reverse=True)
+
+    def summaries(self) -> Sequence[DriftSummary]:
+        """What stands above each of them."""
+        return [msgspec.json.decode(msgspec.json.encode(self.made[one]), type=DriftSummary) for one in self.numbers()]
+
+    def latest(self) -> DriftSummary | None:
+        """What stands above the latest."""
+        return next(iter(self.summaries()), None)
 
     def report(self, number: int | None = None) -> DriftReport | None:
         """One of them."""

@@ -5,10 +5,11 @@ import re
 import pytest
 from werkzeug.test import TestResponse
 
+from api.pages.drift import ROWS_AT_FIRST, ROWS_ON_PAGE
 from api.v1 import schemas
 from ledger.drift import DriftProgress
 from tests.e2e.pages.drift_story import agreeing, bad_night, blind_night, dry_night
-from tests.e2e.pages.reader import Reader
+from tests.e2e.pages.reader import Reader, text_of
 from tests.e2e.pages.story import Story
 
 
@@ -38,7 +39,7 @@ def test_what_needs_a_person_stands_before_what_was_mended(story: Story, reader:
     text = reader.text("/drift")
     in_order = (
         "No, 5 licenses need a person",
-        "1 alarm 5 need a person 1 on its way 2 mended",
+        "1 alarm 5 need a person 1 on its way 2 mended 2 renewals perhaps",
         "63 licenses of 1,204 would lose 1,904 of 20,117 seats within 24 hours",
         "62 of them lost it before",
         "licensing-ledger reconcile --apply-losses ends 1 license, whose 3 users can't use the client then",
@@ -124,6 +125,34 @@ def test_nobody_but_operators_reads_it(story: Story, reader: Reader, key: str) -
     reader.sign_in(key)
     assert reader.get("/drift").status_code == 403
     assert "Drift" not in reader.get("/").text
+
+
+def test_what_is_long_stands_on_pages_of_its_own(story: Story, reader: Reader) -> None:
+    """The summary leads to each part, and each part to the whole of it."""
+    story.reports.made[14] = dry_night(story, differing=131)
+    reader.sign_in("operator")
+    page = reader.get("/drift").text
+    assert page.count("The number goes up") == ROWS_AT_FIRST
+    assert '<a href="#mendable">131 to be mended</a>' in page
+    assert ">All 131</a>" in page
+    first = reader.get("/drift?number=14&part=mendable")
+    assert first.text.count("The number goes up") == ROWS_ON_PAGE
+    assert "1 to 100 of 131." in text_of(first)
+    second = reader.get("/drift?number=14&part=mendable&from=100")
+    assert second.text.count("The number goes up") == 31
+    assert "101 to 131 of 131. The whole report" in text_of(second)
+    for nonsense in ("part=nothing", "part=mended&from=7", "part=mendable&from=9999"):
+        assert reader.get(f"/drift?number=14&{nonsense}").status_code == 200
+
+
+def test_each_report_is_named_by_its_time_and_what_it_says(story: Story, reader: Reader) -> None:
+    """Nobody knows them by number."""
+    story.reports.made = {11: agreeing(story), 12: bad_night(story), 14: dry_night(story)}
+    reader.sign_in("operator")
+    text = reader.text("/drift")
+    at = f"{agreeing(story).finished_at:%b %Y, %H:%M} UTC"
+    for told in ("differ, dry run", "5 need a look", "agree"):
+        assert f"{at} {told}" in text
 
 
 # -- for programs ------------------------------------------------------------------------------------------------------
