@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.parts import Parts
-from ledger.drift import AlarmCode, DriftReport, Standing
+from ledger.drift import AlarmCode, DriftSummary, Standing
 from ledger.store import StoreError
 
 # From what the disk takes to what people give up at.
@@ -34,7 +34,7 @@ class _LedgerCollector(Collector):
             head, statuses = ledger.head(), views.status()
             published = None if self._parts.kafka is None else self._parts.kafka()
             inbox = self._parts.inbox.counts()
-            report = None if self._parts.drift is None else self._parts.drift.report()
+            report = None if self._parts.drift is None else self._parts.drift.latest()
         except (StoreError, SQLAlchemyError):
             # The requests are counted all the same, so that the outage shows in them.
             return
@@ -60,7 +60,7 @@ class _LedgerCollector(Collector):
             yield from _of_drift(report)
 
 
-def _of_drift(report: DriftReport) -> Iterator[Metric]:
+def _of_drift(report: DriftSummary) -> Iterator[Metric]:
     yield GaugeMetricFamily("ledger_drift_agrees", "Whether the last reconciliation agrees with AWS", report.agrees)
     yield GaugeMetricFamily(
         "ledger_drift_finished_timestamp_seconds", "When it was done", report.finished_at.timestamp()

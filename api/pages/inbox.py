@@ -18,7 +18,7 @@ from api.pages.typed import typed
 from api.parts import current_parts
 from api.principal import Permission
 from api.v1.fields import is_uuid
-from ledger.drift import Alarm
+from ledger.drift import DriftSummary
 from ledger.inbox import DismissalReason, InboxCounts, InboxMessage, InboxQuery, MessageReading, MessageStatus
 from ledger.license.events import LicenseId
 from ledger.users import InvalidTextError, parse_note
@@ -78,7 +78,7 @@ def inbox() -> ResponseReturnValue:
         "inbox.html",
         page=page,
         open_ones=open_ones,
-        alarms=_alarms() if begins else (),
+        drift=_latest_drift() if begins else None,
         begins=begins,
         counts=counts(),
         shown=counts() if query.license_id is None else parts.inbox.counts(query.license_id),
@@ -90,11 +90,10 @@ def inbox() -> ResponseReturnValue:
     )
 
 
-def _alarms() -> Sequence[Alarm]:
+def _latest_drift() -> DriftSummary | None:
     """What the last comparison with AWS asks somebody to look at."""
     drift = current_parts().drift
-    report = None if drift is None else drift.report()
-    return () if report is None else report.alarms
+    return None if drift is None else drift.latest()
 
 
 def counts() -> InboxCounts:

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 from werkzeug.test import TestResponse
 
@@ -116,6 +117,32 @@ def test_a_reconciliation_that_is_under_way_says_how_far_it_is(story: Story, rea
     text = reader.text("/drift")
     assert "under way: reading what AWS sells, 300 of 1,204. AWS does not answer now" in text
     assert "ThrottlingException. If that lasts, licensing-ledger doctor says what is wrong." in text
+
+
+def test_every_page_of_an_operator_says_how_much_needs_a_look(story: Story, reader: Reader) -> None:
+    """Beside the way to the report; of what the next reconciliation mends nobody is alarmed."""
+    reader.sign_in("operator")
+    assert "Drift Operator" in reader.text("/")
+    for report, told in (
+        (agreeing(story), "Drift Operator"),
+        (bad_night(story), "Drift 5 need a look Operator"),
+        (blind_night(story), "Drift 1 needs a look Operator"),
+        (dry_night(story), "Drift Operator"),
+    ):
+        story.reports.made[report.number] = report
+        assert told in reader.text("/")
+
+
+def test_the_inbox_does_not_say_that_nothing_needs_a_look_while_the_report_does(story: Story, reader: Reader) -> None:
+    """Without an alarm, too; and from when the report is."""
+    left = msgspec.structs.replace(bad_night(story), alarms=())
+    story.reports.made[12] = left
+    reader.sign_in("operator")
+    text = reader.text("/inbox")
+    at = left.finished_at
+    assert "5 licenses need a person, since the ledger and AWS do not agree." in text
+    assert f"See the drift report of {at.day} {at:%b %Y, %H:%M} UTC" in text
+    assert "Nothing needs a look" not in text
 
 
 @pytest.mark.parametrize("key", ["admin", "auditor"])
