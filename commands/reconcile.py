@@ -2,10 +2,9 @@
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -13,13 +12,11 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
-from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
+from commands.drift_report import tell
 from commands.parts import marketplace_settings, open_ledger, read_settings
 from commands.stopping import stop_at_once, stop_on_signals
-from commands.texts import counted
 from consumers.marketplace import (
     Consumer,
     DriftReports,
@@ -28,18 +25,7 @@ from consumers.marketplace import (
     aws_clients,
     hold_losses_back,
 )
-from ledger.drift import (
-    KINDS,
-    STANDINGS,
-    Candidate,
-    CandidateSide,
-    Difference,
-    DriftReport,
-    Terms,
-    Unexplained,
-    Verdict,
-    verdict,
-)
+from ledger.drift import DriftReport
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger
 from ledger.store import StoreError
@@ -50,14 +36,7 @@ NO_REPORT: Final = 3
 _LOOK_SECONDS: Final = 0.2
 _LOOK_AGAIN_SECONDS: Final = 2
 _STOP_SECONDS: Final = 5
-_SHOWN_MAX: Final = 50
-_ID_LENGTH: Final = 36
 _NO_DATABASE: Final = "The ledger's database does not answer."
-_VERDICTS: Final = {
-    Verdict.AGREE: "The ledger and AWS agree.",
-    Verdict.DIFFER: "The ledger and AWS do not agree.",
-    Verdict.UNKNOWN: "It can't be told whether the ledger and AWS agree.",
-}
 _GOES_ON: Final = (
     "It goes on where it was in the process that reads AWS for this ledger, or when this command is run again."
 )
@@ -95,7 +74,7 @@ def reconcile(*, dry_run: bool, apply_losses: bool, as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.encode(report))
     else:
-        _tell(report)
+        tell(report, Console())
     sys.exit(0 if report.agrees else DISAGREES)
 
 
@@ -127,20 +106,22 @@ def _wait_for(reports: DriftReports, number: int, stop: threading.Event) -> Drif
     """The report of a run, or null if told to stop before it is there."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Reconciling", total=None)
+        task, told = progress.add_task("Reconciling", total=None), None
         while not stop.is_set():
+            trouble = None
             try:
                 report, now = reports.report(number), reports.progress(number)
             except SQLAlchemyError:
-                progress.update(task, description=f"{_NO_DATABASE} Trying again")
-                stop.wait(_LOOK_AGAIN_SECONDS)
-                continue
+                report, now, trouble = None, None, _NO_DATABASE
             if report is not None:
                 return report
             if now is not None:
-                described = now.doing if now.trouble is None else f"{now.doing}. {now.trouble} Trying again"
-                progress.update(task, description=described, completed=now.done, total=now.total)
-            stop.wait(_LOOK_SECONDS)
+                progress.update(task, description=now.doing, completed=now.done, total=now.total)
+                trouble = now.trouble
+            if trouble is not None and trouble != told:
+                progress.console.print(f"{trouble} It is tried again.", markup=False)
+            told = trouble
+            stop.wait(_LOOK_SECONDS if trouble is None else _LOOK_AGAIN_SECONDS)
     return None
 
 
@@ -155,94 +136,3 @@ def _stopped(ledger: Ledger, number: int, *, apply_losses: bool) -> str:
     if held_back:
         return f"It was stopped, and applies no losses any more. {_GOES_ON}"
     return f"It was stopped when losses were let go already. {_GOES_ON}"
-
-
-def _tell(report: DriftReport) -> None:
-    console = Console()
-    console.print(Text(_VERDICTS[verdict(report)], style="bold green" if report.agrees else "bold red"))
-    console.print(_summary(report))
-    for alarm in report.alarms:
-        console.print(Text.assemble(("ALARM  ", "bold red"), alarm.detail))
-    for note in report.notes:
-        console.print(Text.assemble(("Note  ", "bold"), note))
-    if report.differences:
-        console.print(_differences(report.differences[:_SHOWN_MAX]))
-        left_out = sum(report.counts.values()) - len(report.differences[:_SHOWN_MAX])
-        if left_out:
-            console.print(f"and {left_out:,} more; --json and the page /drift show a thousand of them.")
-    if report.unexplained:
-        console.print(_unexplained(report.unexplained))
-    for candidate in report.candidates:
-        console.print(Text(_proposal(candidate)))
-        if candidate.obstacle is None:
-            console.print(f"  licensing-ledger succeed {candidate.license_id} --by {candidate.key}", soft_wrap=True)
-
-
-def _summary(report: DriftReport) -> str:
-    stood = ", ".join(f"{report.counts[one]:,} {words}" for one, words in STANDINGS.items() if report.counts.get(one))
-    dry = " Nothing was changed: it was a dry run." if report.dry_run else ""
-    return (
-        f"Report {report.number} of {_time(report.finished_at)}: {report.licenses:,} licenses were compared with"
-        f" {report.rows:,} rows of AWS. Differences: {stood or 'none'}.{dry}"
-    )
-
-
-def _differences(differences: Sequence[Difference]) -> Table:
-    table = Table(_whole("License"), "Ledger", "AWS", "What differs, and what became of it")
-    for one in differences:
-        stands = STANDINGS[one.standing].capitalize()
-        became = f"{stands}." if one.reason is None else f"{stands}: {one.reason}"
-        table.add_row(
-            _license(one.license_id or _last_part(one.key), one.customer_id),
-            _terms(one.here),
-            _terms(one.there),
-            "\n".join((*(f"{KINDS[kind]}." for kind in one.kinds), became)),
-        )
-    return table
-
-
-def _unexplained(unexplained: Sequence[Unexplained]) -> Table:
-    table = Table(_whole("Unexplained license"), "Ledger", "AWS has shown nothing since")
-    for one in unexplained:
-        table.add_row(_license(one.license_id, one.customer_id), _terms(one.here), _time(one.since))
-    return table
-
-
-def _whole(header: str) -> Column:
-    """A column of ids, which somebody wants to copy."""
-    return Column(header, no_wrap=True, min_width=_ID_LENGTH, overflow="fold")
-
-
-def _license(name: str, customer_id: str | None) -> str:
-    return name if customer_id is None else f"{name}\nof customer {customer_id}"
-
-
-def _last_part(key: str | None) -> str:
-    """What tells the ARN of a license from others."""
-    return (key or "").rpartition(":")[2]
-
-
-def _proposal(candidate: Candidate) -> str:
-    return (
-        f"Customer {candidate.customer_id} has a new license {candidate.successor_id} since"
-        f" {_time(candidate.began_at)}{_side(candidate.newer)}, near the end of {candidate.license_id}"
-        f" ({_time(candidate.ended_at)}{_side(candidate.older)}). {candidate.obstacle or 'If it is that one renewed:'}"
-    )
-
-
-def _side(side: CandidateSide | None) -> str:
-    if side is None:
-        return ""
-    seats = "no seats" if side.seats_max is None else counted(side.seats_max, "seat", "seats")
-    return f", with {seats} and {counted(side.seats_active, 'user', 'users')}"
-
-
-def _terms(terms: Terms | None) -> str:
-    if terms is None:
-        return "nothing"
-    until = "" if terms.renews_at is None else f"\nuntil {terms.renews_at:%Y-%m-%d}"
-    return f"{counted(terms.seats_max, 'seat', 'seats')}{until}"
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
