@@ -10,7 +10,7 @@ from consumers.marketplace import DriftReports, ask_for_reconciliation
 from consumers.marketplace.reconcile.runs import Phase
 from ledger.drift import AlarmCode, DriftKind, DriftReport, Losses, Standing, what_was_done
 from ledger.users import parse_user
-from tests.integration.consumers_stage import ADMIN, MINUTE, USERS, Stage, database, staged
+from tests.integration.consumers_stage import ADMIN, ENGINES, MINUTE, USERS, Stage, database, staged
 from tests.integration.test_reconcile import (
     DAY,
     buy_and_lose_the_messages,
@@ -22,10 +22,10 @@ from tests.integration.test_reconcile import (
 )
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+@pytest.fixture(params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A consumer with the patience of production."""
-    with database("sqlite", tmp_path) as url, staged(url) as stage:
+    with database(request.param, tmp_path) as url, staged(url) as stage:
         yield stage
 
 

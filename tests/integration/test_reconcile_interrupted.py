@@ -11,14 +11,14 @@ from consumers.marketplace import Consumer, DriftReports, ask_for_reconciliation
 from consumers.marketplace.reconcile import sweeping
 from consumers.marketplace.reconcile.runs import Phase
 from ledger.drift import AlarmCode, Standing
-from tests.integration.consumers_stage import MINUTE, UNLIMITED, Stage, database, staged
+from tests.integration.consumers_stage import ENGINES, MINUTE, UNLIMITED, Stage, database, staged
 from tests.integration.test_reconcile import DAY, buy_and_lose_the_messages, carry_on, ended, is_in, reconciled
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+@pytest.fixture(params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """Three of ten contracts were cancelled, which was held back."""
-    with database("sqlite", tmp_path) as url, staged(url) as stage:
+    with database(request.param, tmp_path) as url, staged(url) as stage:
         agreements = buy_and_lose_the_messages(stage, contracts=10)
         for agreement_id in agreements[:3]:
             stage.sandbox.marketplace.cancel(agreement_id)

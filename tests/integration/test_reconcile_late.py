@@ -16,17 +16,17 @@ from consumers.marketplace.reconcile.reconciler import Reconciler
 from consumers.marketplace.reconcile.runs import Phase
 from consumers.marketplace.reconcile.searching import SearchIsRefusedError
 from ledger.drift import DriftReport, Standing
-from tests.integration.consumers_stage import UNLIMITED, Stage, database, staged
+from tests.integration.consumers_stage import ENGINES, UNLIMITED, Stage, database, staged
 from tests.integration.test_reconcile import buy_and_lose_the_messages, carry_on, ended, is_in, the_only
 
 DENIED = "AWS Marketplace answered SearchAgreements with AccessDeniedException."
 INVALID = "AWS Marketplace answered GetEntitlements with InvalidParameterException."
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+@pytest.fixture(params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A consumer with the patience of production."""
-    with database("sqlite", tmp_path) as url, staged(url) as stage:
+    with database(request.param, tmp_path) as url, staged(url) as stage:
         yield stage
 
 

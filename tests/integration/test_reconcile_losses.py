@@ -14,16 +14,16 @@ from consumers.marketplace.reconcile.runs import Phase
 from consumers.sandbox import AtEnd, FaultPlan
 from ledger.drift import AlarmCode, DriftKind, Standing
 from ledger.license.events import RenewalIntent
-from tests.integration.consumers_stage import MINUTE, Stage, database, staged
+from tests.integration.consumers_stage import ENGINES, MINUTE, Stage, database, staged
 from tests.integration.test_reconcile import DAY, buy_and_lose_the_messages, carry_on, ended, is_in, reconciled
 
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+@pytest.fixture(params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A consumer with the patience of production."""
-    with database("sqlite", tmp_path) as url, staged(url) as stage:
+    with database(request.param, tmp_path) as url, staged(url) as stage:
         yield stage
 
 
