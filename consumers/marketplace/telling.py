@@ -49,7 +49,7 @@ def tell(body: str, *, whole: bool = True) -> Told:
         return _tell(body, whole=whole)
     except Exception:
         _LOGGER.exception("it could not be told what a message says")
-        return Told(says=("What it says can't be told.",))
+        return _not_told("What it says can't be told.", Failure.NOT_UNDERSTOOD)
 
 
 def _tell(body: str, *, whole: bool) -> Told:
