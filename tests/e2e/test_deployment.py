@@ -181,8 +181,9 @@ def test_a_story_through_the_whole_deployment(deployment: Deployment, image: Ima
 
     assert deployment.stop() == dict.fromkeys(OURS, 0)
     assert _files(image.root) == before
+    contracts = "licensing-ledger.sandbox.json"
     kept = {path.name for path in deployment.volume("sandbox").iterdir()}
-    assert kept == {"licensing-ledger.sandbox.json", "licensing-ledger.sandbox.signing.pem"}
+    assert kept == {contracts, f"{contracts}.lock", "licensing-ledger.sandbox.signing.pem"}
 
 
 def _served(deployment: Deployment, name: str) -> Served:

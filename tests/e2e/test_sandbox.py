@@ -30,7 +30,11 @@ def test_a_sandbox_sells_the_products_that_it_is_told(composed: Ledgers) -> None
     assert process.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize("told", ["soft phone", "softphone:", "softphone:a-name-that-is-too-long"])
+@pytest.mark.parametrize(
+    "told",
+    ["soft phone", "softphone:", f"softphone:{256 * 'u'}"],
+    ids=["a code with a space", "no dimension", "a dimension whose name is too long"],
+)
 def test_a_product_that_can_not_be_sold_is_wrong_usage(composed: Ledgers, told: str) -> None:
     """It says what a product looks like."""
     ended = composed.run("sandbox", "--product", told)
