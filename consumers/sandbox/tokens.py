@@ -48,9 +48,10 @@ class Tokens:
         """
         if not contract.is_active:
             raise ContractHasEndedError(contract)
+        # The signature comes last: a token that begins with "-" would be an option to the AWS command line.
         said = f"{contract.agreement_id} {microseconds(at)}".encode()
         return RegistrationToken(
-            token=base64.urlsafe_b64encode(self._sign(said) + said).decode(),
+            token=base64.urlsafe_b64encode(said + self._sign(said)).decode(),
             expires_at=at + TOKEN_LIFETIME,
             is_of_trial=contract.trial_ends_at is not None,
         )
@@ -66,7 +67,7 @@ class Tokens:
             signed = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
         except (UnicodeEncodeError, binascii.Error):
             raise TokenIsInvalidError from None
-        signature, said = signed[:_SIGNATURE_BYTES], signed[_SIGNATURE_BYTES:]
+        said, signature = signed[:-_SIGNATURE_BYTES], signed[-_SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._sign(said)):
             raise TokenIsInvalidError
         agreement_id, issued = said.decode().split(" ")

@@ -228,6 +228,15 @@ def test_a_token_that_was_not_issued_here_is_invalid() -> None:
             stage.marketplace.resolve_token(made_up)
 
 
+def test_no_token_looks_like_an_option_of_the_command_line() -> None:
+    """The AWS command line takes what begins with "-" for one."""
+    stage = Stage()
+    contract = stage.marketplace.buy(account_id=ANALYTICAL_ENGINES, seats=5, until=END_OF_MAY).contract
+    for _ in range(500):
+        stage.clock.at += timedelta(microseconds=1)
+        assert stage.marketplace.issue_token(contract.agreement_id).token[0].isalnum()
+
+
 def test_messages_are_kept_newest_first_with_those_that_the_queue_did_not_take() -> None:
     """A queue that is down loses messages, as in life; the contract is changed all the same."""
     stage = Stage()
