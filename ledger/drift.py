@@ -196,28 +196,51 @@ class Unexplained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Verbs(NamedTuple):
+    is_issued: str
+    begins: str
+    knows: str
     ends: str
     goes: str
     becomes: str
     deletes: str
 
 
-_WOULD: Final = _Verbs(ends="ends", goes="goes", becomes="becomes", deletes="deletes")
-_DID: Final = _Verbs(ends="ended", goes="went", becomes="became", deletes="deleted")
+_WOULD: Final = _Verbs(
+    is_issued="is issued",
+    begins="begins",
+    knows="comes to know",
+    ends="ends",
+    goes="goes",
+    becomes="becomes",
+    deletes="deletes",
+)
+_DID: Final = _Verbs(
+    is_issued="was issued",
+    begins="began",
+    knows="knows",
+    ends="ended",
+    goes="went",
+    becomes="became",
+    deletes="deleted",
+)
 
 
 def what_it_would_do(one: Difference) -> str:
-    """What mending a difference does to a license that runs, in words."""
-    return "" if one.here is None else " ".join(_consequences(one, one.here, one.there, _WOULD))
+    """What mending a difference does, in words."""
+    return _told(one, one.there, _WOULD)
 
 
 def what_was_done(one: Difference) -> str:
     """What mending a difference did, in words."""
+    return _told(one, one.after, _DID)
+
+
+def _told(one: Difference, after: Terms | None, verbs: _Verbs) -> str:
     if DriftKind.MISSING_HERE in one.kinds:
-        return "It was issued."
+        return f"It {verbs.is_issued}."
     if one.here is None:
-        return "It began to run."
-    return " ".join(_consequences(one, one.here, one.after, _DID)) or "The ledger knows it by AWS's key."
+        return f"It {verbs.begins} to run."
+    return " ".join(_consequences(one, one.here, after, verbs)) or f"The ledger {verbs.knows} it by AWS's key."
 
 
 def _consequences(one: Difference, before: Terms, after: Terms | None, verbs: _Verbs) -> Iterator[str]:

@@ -31,7 +31,7 @@ class Told:
 @pytest.mark.parametrize(
     "told",
     [
-        Told(kind=DriftKind.MISSING_HERE, here=None, there=FIVE, would="", did="It was issued."),
+        Told(kind=DriftKind.MISSING_HERE, here=None, there=FIVE, would="It is issued.", did="It was issued."),
         Told(kind=DriftKind.MISSING_THERE, here=FIVE, there=None, would="It ends.", did="It ended."),
         Told(
             kind=DriftKind.MISSING_THERE,
@@ -65,8 +65,14 @@ class Told:
             would="The date becomes earlier.",
             did="The date became earlier.",
         ),
-        Told(kind=DriftKind.NUMBER, here=None, there=FIVE, would="", did="It began to run."),
-        Told(kind=DriftKind.KEY, here=FIVE, there=FIVE, would="", did="The ledger knows it by AWS's key."),
+        Told(kind=DriftKind.NUMBER, here=None, there=FIVE, would="It begins to run.", did="It began to run."),
+        Told(
+            kind=DriftKind.KEY,
+            here=FIVE,
+            there=FIVE,
+            would="The ledger comes to know it by AWS's key.",
+            did="The ledger knows it by AWS's key.",
+        ),
     ],
     ids=lambda told: told.did,
 )
