@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy
 
 from consumers.marketplace.names import value_of
-from consumers.marketplace.reconcile.comparing import Found, running
+from consumers.marketplace.reconcile.comparing import Found
 from consumers.marketplace.reconcile.runs import Run
 from consumers.marketplace.reconcile.tables import COMPARED
 from ledger.drift import Candidate, CandidateSide
@@ -55,7 +55,7 @@ def note(transaction: Transaction, run: Run, licenses: Sequence[License], found:
             "license_id": license_.license_id,
             "product_code": license_.product_code,
             "account": account,
-            "runs": int(running(license_) is not None and license_.license_id not in not_shown),
+            "runs": int(license_.running is not None and license_.license_id not in not_shown),
             "ends_at": microseconds(ends_at),
         }
         for license_, account, ends_at in (

@@ -14,7 +14,7 @@ from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.reconcile import findings, held, looking, runs
-from consumers.marketplace.reconcile.comparing import Claims, Found, Row, compare, missing_here, running
+from consumers.marketplace.reconcile.comparing import Claims, Found, Row, compare, missing_here
 from consumers.marketplace.reconcile.findings import Finding, Stage
 from consumers.marketplace.reconcile.runs import Run
 from consumers.marketplace.reconcile.tables import UNSEEN
@@ -156,14 +156,14 @@ class Checker:
         """
         license_ = self._ledger.past.license_now(license_id)
         agreement_id = license_.name(KeyKind.AGREEMENT)
-        if agreement_id is None or running(license_) is None:
+        if agreement_id is None or license_.running is None:
             return None
         described = self._lineages.describe(agreement_id)
         return None if described is None else described.status
 
     def _has_ended(self, transaction: Transaction, license_: License, *, status: AgreementStatus | None) -> bool:
         """Whether there is evidence that a license of which nothing is shown has ended: without it nothing is taken."""
-        subscription, policy = running(license_), transaction.policy
+        subscription, policy = license_.running, transaction.policy
         if subscription is None:
             return False
         reason = endings.reason_to_lapse(
@@ -198,7 +198,7 @@ class Checker:
             findings.confirm(transaction, run, finding, found)
 
     def _awaits_renewal(self, found: Found, license_: License, *, at: datetime) -> str | None:
-        subscription = running(license_)
+        subscription = license_.running
         if found.there is not None or subscription is None or subscription.renews_at > at:
             return None
         waits = max(RENEWS_WITHIN, self._settings.renewal_wait)
@@ -216,7 +216,7 @@ class Checker:
 def note_unseen(transaction: Transaction, license_: License, *, shown: bool) -> None:
     """Keep since when AWS shows nothing of a license that runs and has not come to its date."""
     rows, this = transaction.rows, UNSEEN.c.license_id == license_.license_id
-    subscription = running(license_)
+    subscription = license_.running
     if shown or subscription is None or subscription.renews_at <= transaction.at:
         rows.execute(sqlalchemy.delete(UNSEEN).where(this))
     elif rows.scalar(sqlalchemy.select(UNSEEN.c.since).where(this)) is None:

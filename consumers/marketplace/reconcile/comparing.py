@@ -16,7 +16,7 @@ from consumers.marketplace.names import Name
 from ledger.drift import DriftKind, Terms
 from ledger.license import decisions
 from ledger.license.events import KeyKind, LicenseId
-from ledger.license.state import License, Subscription
+from ledger.license.state import License
 
 _OF_ANOTHER_PRODUCT: Final = (
     "AWS names it under another product than the ledger, so that nothing changes. Ask AWS Marketplace's seller support"
@@ -134,12 +134,6 @@ class Found:
     seats_deleted: int = 0
 
 
-def running(license_: License) -> Subscription | None:
-    """The subscription of a license, as long as it has started and not ended."""
-    subscription = license_.subscription
-    return None if subscription is None or subscription.lapse is not None else subscription
-
-
 def compare(
     license_: License, rows: Sequence[Row], *, claims: Claims, at: datetime, agreements: Sequence[Agreement] = ()
 ) -> Found | None:
@@ -208,7 +202,7 @@ def _unclaimed(row: Row, claims: Claims) -> tuple[Name, ...]:
 
 def terms_of(license_: License) -> Terms | None:
     """What the ledger says of a license; null where nothing runs."""
-    subscription = running(license_)
+    subscription = license_.running
     return None if subscription is None else Terms(seats_max=subscription.seats_max, renews_at=subscription.renews_at)
 
 

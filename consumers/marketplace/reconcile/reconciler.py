@@ -15,7 +15,7 @@ from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.reconcile import candidates, findings, hearing, held, reporting, runs, searching, sweeping
 from consumers.marketplace.reconcile.checking import Checker
-from consumers.marketplace.reconcile.comparing import Found, Row, compare, heard_of, missing_here, running
+from consumers.marketplace.reconcile.comparing import Found, Row, compare, heard_of, missing_here
 from consumers.marketplace.reconcile.findings import Stage
 from consumers.marketplace.reconcile.mending import Mender
 from consumers.marketplace.reconcile.runs import TROUBLE_MAX, Phase, Run
@@ -301,7 +301,7 @@ class Reconciler:
     def _news(self, run: Run, licenses: Sequence[License], found: Sequence[Found]) -> list[Found]:
         """Those of whose agreements there is news, and which did not differ before it: they may after it."""
         differ = {one.license_id for one in found}
-        may_differ = [one for one in licenses if running(one) and one.license_id not in differ]
+        may_differ = [one for one in licenses if one.running and one.license_id not in differ]
         with self._ledger.reading.connect() as reading:
             heard = hearing.among(reading, run, [one.license_id for one in may_differ])
         served = self._settings.products
@@ -376,7 +376,7 @@ def _counted(
     licenses: Sequence[License], *, have_ended: Collection[str], at: datetime
 ) -> "dict[str, sqlalchemy.ColumnElement[int]]":
     """The counters of a run, with these licenses added."""
-    run_ = [(one, subscription) for one in licenses if (subscription := running(one)) is not None]
+    run_ = [(one, subscription) for one in licenses if (subscription := one.running) is not None]
     awaited = [one for one, subscription in run_ if subscription.renews_at > at and one.license_id not in have_ended]
     return {
         "licenses": RUNS.c.licenses + len(licenses),

@@ -9,7 +9,6 @@ import sqlalchemy
 import structlog
 
 from consumers.marketplace.reconcile import alarming, candidates, findings, reports, runs, sweeping
-from consumers.marketplace.reconcile.comparing import running
 from consumers.marketplace.reconcile.runs import Phase, Run
 from consumers.marketplace.reconcile.tables import RUNS, UNSEEN
 from ledger.drift import OPEN, Alarm, AlarmCode, Difference, DriftReport, Losses, Terms, Unexplained
@@ -140,7 +139,7 @@ def _unseen(reading: sqlalchemy.Connection, run: Run, ledger: Ledger, *, at: dat
 
 
 def _unexplained(license_: License, *, since: datetime, at: datetime) -> Unexplained | None:
-    subscription = running(license_)
+    subscription = license_.running
     if subscription is None or subscription.renews_at <= at:
         return None
     return Unexplained(

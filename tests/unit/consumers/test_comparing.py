@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.marketplace.agreement import Agreement, AgreementStatus
-from consumers.marketplace.reconcile.comparing import Claims, Found, Row, compare, missing_here, running
+from consumers.marketplace.reconcile.comparing import Claims, Found, Row, compare, missing_here
 from ledger.drift import DriftKind, Terms
 from ledger.license.events import KeyKind, LapseReason, LicenseId
 from ledger.license.state import Lapse, License, Subscription
@@ -308,7 +308,7 @@ def test_only_what_runs_can_lose(licenses: tuple[License, ...], rows: list[Row])
     for one in everything(licenses, rows):
         if one.is_loss:
             assert one.license_id is not None
-            subscription = running(by_id[one.license_id])
+            subscription = by_id[one.license_id].running
             assert subscription is not None
             assert 0 <= one.seats_lost <= subscription.seats_max
         else:
