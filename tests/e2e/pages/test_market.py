@@ -216,6 +216,8 @@ def test_a_reading_shows_each_dimension(market: Market, ledger_page: Page) -> No
 def test_a_twin_leads_to_the_license_that_it_is(market: Market, ledger_page: Page) -> None:
     """By a link, where before stood an id."""
     ledger_page.goto(f"/licenses/{market.folded}")
+    expect(ledger_page.get_by_role("main")).to_contain_text("None: it is the other license's")
+    expect(ledger_page.get_by_role("main")).not_to_contain_text("the contract renews by itself")
     ledger_page.get_by_role("link", name="another license").click()
     expect(ledger_page.get_by_role("main")).to_contain_text("Switchboard & Sons")
 
