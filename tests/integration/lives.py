@@ -252,7 +252,9 @@ class World:
         # SNS does not say who ended a legacy contract; nor does anybody tell who is not the proposer.
         if not begun or begun[-1].is_active or life.is_legacy or life.via_partner:
             return Truth()
-        return Truth(lapse=_LAPSES.get(begun[-1].status))
+        # Where a renewal was called off, its predecessor may have run longer.
+        ended = [one for one in begun if one.status in _LAPSES]
+        return Truth(lapse=_LAPSES[max(ended, key=lambda one: one.ends_at).status] if ended else None)
 
     def is_awaited(self, life: Life) -> bool:
         """Whether all that AWS tells of a life's end is that it goes on as something that nobody is told of."""
