@@ -16,27 +16,23 @@ from consumers.marketplace.budget import Priority
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
 from consumers.marketplace.licenses import (
     claiming,
-    find_license,
-    identify_license,
-    identifying,
-    is_new_agreement,
-    issue_license,
-    names_current,
     unclaimed_legacy,
 )
 from consumers.marketplace.lineage import Lineages
-from consumers.marketplace.messages import NotUnderstood, Parsed, Poke, PokeKind, Unrelated, parse
+from consumers.marketplace.messages import NotUnderstood, Parsed, Poke, Unrelated, parse
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.pauses import LICENSE, OUTAGE
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.settling import BEGINNING, ISSUING, Settled, records_something, settle
 from consumers.marketplace.standing import NOT_DISMISSED, MessageStatus, anew, standing
-from consumers.marketplace.succession import ContradictionError, PredecessorIsTakenError, announce, joins_licenses
+from consumers.marketplace.succession import ContradictionError, PredecessorIsTakenError
 from consumers.marketplace.tables import AGREEMENTS, INBOX
+from consumers.marketplace.waiting import note_events
 from ledger.errors import QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger
 from ledger.license.events import Actor, ActorRole, KeyKind, LicenseId
 from ledger.store.tables import LICENSE_KEYS
-from ledger.times import microseconds, moment
+from ledger.times import microseconds
 from ledger.transaction import Caller, Transaction, Work
 
 MARKETPLACE: Final = Actor(ActorRole.MARKETPLACE, "aws-marketplace")
@@ -78,25 +74,6 @@ class Received:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settled:
-    """What became of a message.
-
-    Attributes:
-        status: its status.
-        reason: why, in words.
-        license_id: the license that it is about.
-        reads: whether the license is to be read.
-        due_at: when it is looked at again, if it is parked until AWS answers.
-    """
-
-    status: MessageStatus
-    reason: str | None = None
-    license_id: LicenseId | None = None
-    reads: bool = False
-    due_at: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class _New:
     """A message that is to be settled."""
 
@@ -110,8 +87,6 @@ class _New:
         return self.parsed.names if isinstance(self.parsed, Poke) else ()
 
 
-# These begin a license; the other messages tell only of one that is there.
-_ISSUING: Final = frozenset({PokeKind.LICENSE_UPDATED, PokeKind.ENTITLEMENT_UPDATED, PokeKind.SUBSCRIBE_SUCCESS})
 _TO_SETTLE: Final = (MessageStatus.NEW, MessageStatus.PARKED)
 """Those with a due time: of the parked ones those that wait for an answer of AWS."""
 _DUE: Final = (
@@ -125,17 +100,7 @@ _DUE: Final = (
     .limit(SETTLED_AT_ONCE)
 )
 """Asked in each turn of the work, so that it is made once."""
-_BEGINNING: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
-"""What an agreement may be heard of by for the first time."""
-GOING_ON: Final = _ISSUING | {PokeKind.AGREEMENT_CREATED, PokeKind.AGREEMENT_AMENDED}
-"""After one of these, and with seats shown, an earlier end is over."""
 _NO_TEXT: Final = "The message holds characters that are none of a text."
-_NOT_OURS: Final = "The product is not one of those that this ledger serves."
-_OF_OTHERS: Final = "Its agreement is about a product that is not one of those that this ledger serves."
-_SUCCESSOR_AWAITED: Final = "The agreement goes on as another one, which is awaited. Nothing is taken."
-_AGREEMENT_UNKNOWN: Final = "Nothing is known of the agreement yet. It waits for a message that names its license."
-_NOTHING_ENDS: Final = "It says that something has ended that this ledger never heard of."
-_NOTHING_BEGINS: Final = "It is about a purchase that this ledger never heard of, and begins none."
 _LINEAGE_AWAITED: Final = "Nothing is known of its agreement yet, so that it is asked again before a license is issued."
 _LEGACY_AWAITED: Final = (
     "It may be about the customer's legacy license, which is read before another one is issued beside it."
@@ -145,9 +110,6 @@ _LEGACY_UNKNOWN: Final = (
     " `licensing-ledger succeed`."
 )
 _NO_ANSWER: Final = "AWS Marketplace does not answer at this moment."
-_EARLIER_KEY: Final = "It says that an earlier agreement or license has ended, not the one that stands now."
-_LATER_KEY: Final = "It is about an agreement that has not begun. It will not begin."
-_SAME_EVENT: Final = "Another message told of the same event before."
 
 
 def received(body: str, *, transport_id: str) -> Received:
@@ -391,7 +353,7 @@ class Inbox:
 
     def _lineage_of(self, poke: Poke) -> tuple[Agreement, ...]:
         """What AWS tells of an agreement that was never heard of: one call, for the first message that names it."""
-        if poke.product_code not in (None, *self._settings.product_codes) or poke.kind not in _BEGINNING:
+        if poke.product_code not in (None, *self._settings.product_codes) or poke.kind not in BEGINNING:
             return ()
         if self._rests_until is not None and self._now < self._rests_until and self._lineages.is_unknown(poke.names):
             raise NoAnswerError(_NO_ANSWER)
@@ -435,7 +397,7 @@ class Inbox:
     def _unclaimed_legacy(self, poke: Poke) -> Sequence[LicenseId]:
         """The legacy licenses of its customer that no ARN is known of, if no license has a key of this message."""
         account, product_code = value_of(poke.names, KeyKind.ACCOUNT), poke.product_code
-        if account is None or product_code not in self._settings.product_codes or poke.kind not in _ISSUING:
+        if account is None or product_code not in self._settings.product_codes or poke.kind not in ISSUING:
             return ()
         agreement_id, keys = value_of(poke.names, KeyKind.AGREEMENT), claiming(poke.names)
 
@@ -516,155 +478,12 @@ class Inbox:
         self._ledger.submit(Work(decide=decide, caller=Caller(MARKETPLACE), writes_rows=True))
 
 
-def records_something(transaction: Transaction, poke: Poke, *, settings: MarketplaceSettings) -> bool:
-    """Whether settling a message would append events, or needs to be done by itself."""
-    if poke.product_code not in (None, *settings.product_codes) or poke.ends:
-        return False
-    if poke.agreement is not None:
-        known = known_agreements.find(transaction.rows, poke.agreement.agreement_id)
-        if known is None or known.and_heard(poke.agreement) != known:
-            return True
-    if _joins_licenses(transaction, poke):
-        return True
-    license_id = find_license(transaction, poke.names, product_code=poke.product_code)
-    if license_id is None:
-        return poke.product_code is not None and poke.kind in _ISSUING
-    if is_new_agreement(transaction, license_id, poke.names):
-        return True
-    return bool(identifying(transaction, license_id, names=poke.names))
-
-
-def settle(
-    transaction: Transaction,
-    poke: Poke,
-    *,
-    number: int,
-    settings: MarketplaceSettings,
-    new_license_id: LicenseId,
-    told: Sequence[Agreement] = (),
-) -> Settled:
-    """Find the license that a message is about, issue it if it is new, or say why the message is put aside.
-
-    Args:
-        transaction: the work must name the keys of the message.
-        poke: what it says.
-        number: its place in the inbox.
-        settings: what is sold.
-        new_license_id: of a license that is issued.
-        told: what AWS told of the agreements behind it.
-
-    Raises:
-        ContradictionError: it contradicts what is known.
-    """
-    product_id = value_of(poke.names, KeyKind.PRODUCT)
-    if product_id is not None and poke.product_code is not None:
-        products.note(transaction.rows, product_id, product_code=poke.product_code)
-    if poke.product_code is not None and poke.product_code not in settings.product_codes:
-        return _settle_other(transaction, poke)
-    for heard in (*told, *([poke.agreement] if poke.agreement else [])):
-        known_agreements.note(transaction, heard)
-    is_news = poke.agreement is not None and poke.agreement.previous_agreement_id is not None
-    license_id = find_license(transaction, poke.names, product_code=poke.product_code, is_news=is_news)
-    if license_id is not None and _was_told_before(transaction.rows, poke, number=number):
-        # It is read all the same: what AWS means by the id of a request is not written anywhere.
-        return Settled(status=MessageStatus.REPEATED, reason=_SAME_EVENT, license_id=license_id, reads=True)
-    if poke.kind is PokeKind.NOTICE:
-        return _settle_notice(transaction, poke, license_id)
-    if license_id is None and _is_of_others(transaction, poke, settings=settings):
-        return Settled(status=MessageStatus.IGNORED, reason=_OF_OTHERS)
-    if poke.ends or poke.awaits_successor:
-        return _settle_end(transaction, poke, license_id)
-    if license_id is None:
-        return _settle_unknown(transaction, poke, new_license_id=new_license_id)
-    identify_license(transaction, license_id, names=poke.names)
-    return Settled(status=MessageStatus.WAITING, license_id=license_id, reads=True)
-
-
-def _joins_licenses(transaction: Transaction, poke: Poke) -> bool:
-    agreement_id = value_of(poke.names, KeyKind.AGREEMENT)
-    known = None if agreement_id is None else known_agreements.find(transaction.rows, agreement_id)
-    return known is not None and joins_licenses(transaction, known, product_code=poke.product_code)
-
-
-def _settle_other(transaction: Transaction, poke: Poke) -> Settled:
-    """Keep of a product that is not served which agreement is about it: other messages about that name none."""
-    if poke.agreement is not None:
-        about = Agreement(agreement_id=poke.agreement.agreement_id, product_ids=poke.agreement.product_ids)
-        known_agreements.note(transaction, about)
-    return Settled(status=MessageStatus.IGNORED, reason=_NOT_OURS)
-
-
-def _is_of_others(transaction: Transaction, poke: Poke, *, settings: MarketplaceSettings) -> bool:
-    """Whether a message that names no product code is about an agreement on products that are not served."""
-    if poke.product_code is not None or poke.agreement is None:
-        return False
-    known = known_agreements.find(transaction.rows, poke.agreement.agreement_id)
-    return known is not None and bool(products.of_others(transaction.rows, [known], served=settings.product_codes))
-
-
-def _settle_notice(transaction: Transaction, poke: Poke, license_id: LicenseId | None) -> Settled:
-    if license_id is not None:
-        announce(transaction, license_id)
-    return Settled(status=MessageStatus.IGNORED, reason=f"{poke.title} changes no seats.", license_id=license_id)
-
-
-def _settle_end(transaction: Transaction, poke: Poke, license_id: LicenseId | None) -> Settled:
-    if license_id is None:
-        if poke.awaits_successor:
-            return Settled(status=MessageStatus.PARKED, reason=_SUCCESSOR_AWAITED)
-        return Settled(status=MessageStatus.IGNORED, reason=_NOTHING_ENDS)
-    if names_current(transaction, license_id, poke.names):
-        status = MessageStatus.PARKED if poke.awaits_successor else MessageStatus.WAITING
-        reason = _SUCCESSOR_AWAITED if poke.awaits_successor else None
-        return Settled(status=status, reason=reason, license_id=license_id, reads=True)
-    # The number may go down, now that the agreement before has ended, or up to nothing of one that never began.
-    begun = poke.agreement is None or known_agreements.has_begun(transaction, poke.agreement.agreement_id)
-    reason = _EARLIER_KEY if begun else _LATER_KEY
-    return Settled(status=MessageStatus.IGNORED, reason=reason, license_id=license_id, reads=True)
-
-
-def _settle_unknown(transaction: Transaction, poke: Poke, *, new_license_id: LicenseId) -> Settled:
-    if poke.product_code is None:
-        return Settled(status=MessageStatus.PARKED, reason=_AGREEMENT_UNKNOWN)
-    if poke.kind not in _ISSUING:
-        return Settled(status=MessageStatus.IGNORED, reason=_NOTHING_BEGINS)
-    license_id = issue_license(transaction, new_license_id, product_code=poke.product_code, names=poke.names)
-    return Settled(status=MessageStatus.WAITING, license_id=license_id, reads=True)
-
-
-def _was_told_before(rows: sqlalchemy.Connection, poke: Poke, *, number: int) -> bool:
-    """Whether an earlier message, with another id, told of the same event."""
-    if poke.request_id is None:
-        return False
-    query = sqlalchemy.select(INBOX.c.number).where(
-        INBOX.c.request_id == poke.request_id,
-        INBOX.c.number < number,
-        INBOX.c.kind == poke.kind,
-        INBOX.c.status != MessageStatus.FAILED,
-        INBOX.c.agreement_id == value_of(poke.names, KeyKind.AGREEMENT),
-    )
-    return rows.scalar(query.limit(1)) is not None
-
-
 def _note_repeated(rows: sqlalchemy.Connection, message: Received, status: str, *, at: datetime) -> None:
     this = INBOX.c.message_id == message.message_id
     values: dict[str, Any] = {"repeats": INBOX.c.repeats + 1}
     if status == MessageStatus.FAILED and not isinstance(message.parsed, NotUnderstood):
         values |= _row(message, at=at) | {"attempts": 0}
     rows.execute(sqlalchemy.update(INBOX).where(this).values(values))
-
-
-def note_events(transaction: Transaction, numbers: Sequence[int], *, after: int) -> None:
-    """Keep with these messages which events they led to: those that this decision recorded after a position."""
-    if numbers and transaction.position > after:
-        transaction.rows.execute(
-            sqlalchemy.update(INBOX)
-            .where(INBOX.c.number.in_(numbers))
-            .values(
-                first_position=sqlalchemy.func.coalesce(INBOX.c.first_position, after + 1),
-                last_position=transaction.position,
-            )
-        )
 
 
 def _still_new(rows: sqlalchemy.Connection, numbers: Sequence[int]) -> Collection[int]:
@@ -731,58 +550,3 @@ def _write_settled(transaction: Transaction, number: int, settled: Settled) -> N
         "due_at": None if settled.due_at is None else microseconds(settled.due_at),
     }
     transaction.rows.execute(sqlalchemy.update(INBOX).where(INBOX.c.number == number).values(values))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WaitingMessage:
-    """A message that waits for a reading of its license.
-
-    Attributes:
-        number: its place in the inbox.
-        poke: what it says.
-        received_at: when it was stored.
-    """
-
-    number: int
-    poke: Poke
-    received_at: datetime
-
-
-def waiting_messages(
-    rows: sqlalchemy.Connection, license_id: LicenseId, *, status: MessageStatus = MessageStatus.WAITING
-) -> tuple[WaitingMessage, ...]:
-    """The messages that wait for a reading of a license, or are parked until one shows what follows.
-
-    In the order in which they came.
-    """
-    found = rows.execute(
-        sqlalchemy.select(INBOX.c.number, INBOX.c.message_id, INBOX.c.body, INBOX.c.received_at)
-        .where(INBOX.c.license_id == license_id, INBOX.c.status == status)
-        .order_by(INBOX.c.number)
-    ).all()
-    parsed = [(number, parse(body, transport_id=message_id), moment(at)) for number, message_id, body, at in found]
-    return tuple(
-        WaitingMessage(number=number, poke=poke, received_at=at)
-        for number, poke, at in parsed
-        if isinstance(poke, Poke)
-    )
-
-
-def is_overtaken(
-    rows: sqlalchemy.Connection, license_id: LicenseId, message: WaitingMessage, *, by: Collection[PokeKind]
-) -> bool:
-    """Whether a later message of one of these kinds came: later by AWS's clock, where both say the time."""
-    by_order = INBOX.c.number > message.number
-    sent_at = message.poke.sent_at
-    later = (
-        by_order
-        if sent_at is None
-        else sqlalchemy.case((INBOX.c.sent_at.is_(None), by_order), else_=INBOX.c.sent_at > microseconds(sent_at))
-    )
-    query = sqlalchemy.select(INBOX.c.number).where(
-        INBOX.c.license_id == license_id,
-        INBOX.c.kind.in_(sorted(by)),
-        INBOX.c.status.in_([MessageStatus.WAITING, MessageStatus.DONE]),
-        later,
-    )
-    return rows.scalar(query.limit(1)) is not None

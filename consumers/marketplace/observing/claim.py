@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumers.marketplace.agreement import Agreement
-from consumers.marketplace.inbox import WaitingMessage
+from consumers.marketplace.waiting import WaitingMessage
 from ledger.license.state import License
 
 

@@ -11,7 +11,6 @@ from consumers.marketplace import endings, known_agreements, legacy, succession
 from consumers.marketplace.agreement import SUCCEEDED, Agreement, AgreementStatus
 from consumers.marketplace.endings import EndNotice
 from consumers.marketplace.entitlements import LiveRow
-from consumers.marketplace.inbox import GOING_ON, WaitingMessage, is_overtaken
 from consumers.marketplace.licenses import identify_license, license_of_arn, names_current
 from consumers.marketplace.messages import PokeKind
 from consumers.marketplace.names import value_of
@@ -19,8 +18,10 @@ from consumers.marketplace.observations import FirstReading, Observation
 from consumers.marketplace.observing.claim import Claim, numbers
 from consumers.marketplace.observing.reading import Reading, names_read
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.settling import BEGINNING
 from consumers.marketplace.standing import MessageStatus, settle_succeeded, tell
 from consumers.marketplace.succession import ContradictionError
+from consumers.marketplace.waiting import WaitingMessage, is_overtaken
 from ledger.inbox import ComingSeats
 from ledger.license import decisions
 from ledger.license.decisions import SecondReadingIsNeededError
@@ -281,7 +282,8 @@ def _taking_back(message: WaitingMessage) -> Collection[PokeKind]:
         case PokeKind.UNSUBSCRIBE_SUCCESS:
             return {PokeKind.SUBSCRIBE_SUCCESS}
         case PokeKind.LICENSE_DEPROVISIONED:
-            return GOING_ON
+            # What an agreement begins with tells, later on, that it goes on.
+            return BEGINNING
         case _:
             # An agreement that ended stays so.
             return ()

@@ -12,7 +12,7 @@ from consumers.marketplace import known_agreements, observations, readings
 from consumers.marketplace.budget import Budget, Priority
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import LiveRow, NoAnswerError, NoObservationError, SeveralLicensesError
-from consumers.marketplace.inbox import MARKETPLACE, WaitingMessage, note_events, waiting_messages
+from consumers.marketplace.inbox import MARKETPLACE
 from consumers.marketplace.licenses import claiming
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.names import Name
@@ -22,6 +22,7 @@ from consumers.marketplace.observing.reading import Reader, Reading, names_read
 from consumers.marketplace.settings import MarketplaceSettings
 from consumers.marketplace.standing import MessageStatus, tell
 from consumers.marketplace.succession import ContradictionError
+from consumers.marketplace.waiting import WaitingMessage, note_events, waiting_messages
 from ledger.errors import QueueIsFullError, UnavailableError
 from ledger.ledger import Ledger
 from ledger.license.events import KeyKind, LicenseId

@@ -10,12 +10,12 @@ from consumers.marketplace.agreement import LOST, SUCCEEDED, Agreement, Agreemen
 from consumers.marketplace.budget import Budget
 from consumers.marketplace.clients import Clients
 from consumers.marketplace.entitlements import LiveRow, NoObservationError, Question, SeveralLicensesError
-from consumers.marketplace.inbox import WaitingMessage
 from consumers.marketplace.lineage import Lineages
 from consumers.marketplace.messages import PokeKind
 from consumers.marketplace.names import Name, value_of
 from consumers.marketplace.observing.claim import Claim
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.waiting import WaitingMessage
 from ledger.ledger import Ledger
 from ledger.license.events import KeyKind
 from ledger.license.state import License

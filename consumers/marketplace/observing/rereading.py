@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from consumers.marketplace import known_agreements, observations
 from consumers.marketplace.budget import Priority
 from consumers.marketplace.entitlements import NoAnswerError, NoObservationError
-from consumers.marketplace.inbox import waiting_messages
 from consumers.marketplace.observations import Next, Observation
 from consumers.marketplace.observing.claim import Claim, numbers
 from consumers.marketplace.observing.deciding import Decided
 from consumers.marketplace.pauses import LICENSE
 from consumers.marketplace.settings import MarketplaceSettings
+from consumers.marketplace.waiting import waiting_messages
 from ledger.transaction import Transaction
 
 
