@@ -285,16 +285,12 @@ def license_behind(
     own, others = _owners(transaction, agreement, product_code=product_code)
     if own is None or is_news:
         _refuse_contradictions(transaction.rows, agreement)
-    if own is None:
-        if len(others) > 1:
-            raise ContradictionError("Its chain of agreements leads to two licenses. Nothing changes in either.")
-        if others and not _is_of_buyer(transaction.license(others[0]), agreement):
-            raise ContradictionError(
-                f"It follows an agreement of license {others[0]}, but is of another AWS account. Nothing changes."
-            )
-        return others[0] if others else None
+    if own is None and others:
+        # What a twin in use follows was told before, and is no news of what follows the twin.
+        own, is_news = _goes_on_as(transaction, agreement, others, product_code=product_code), False
     for other in others:
-        own = _become_one(transaction, own, other, is_news=is_news)
+        if own is not None and other != own:
+            own = _become_one(transaction, own, other, is_news=is_news)
     return own
 
 
@@ -323,6 +319,23 @@ def _owner(transaction: Transaction, agreement: Agreement, *, product_code: str 
     if found is None or product_code in (None, transaction.license(found).product_code):
         return found
     return None
+
+
+def _goes_on_as(
+    transaction: Transaction, agreement: Agreement, owners: Sequence[LicenseId], *, product_code: str | None
+) -> LicenseId:
+    """Which of the licenses of its chain an agreement comes to, that has none: that of the one that it follows."""
+    previous = agreement.previous_agreement_id
+    before = None if previous is None else known_agreements.find(transaction.rows, previous)
+    owner = None if before is None else _owner(transaction, before, product_code=product_code)
+    if owner is None and len(owners) > 1:
+        raise ContradictionError("Its chain of agreements leads to two licenses. Nothing changes in either.")
+    license_id = owner or owners[0]
+    if not _is_of_buyer(transaction.license(license_id), agreement):
+        raise ContradictionError(
+            f"It follows an agreement of license {license_id}, but is of another AWS account. Nothing changes."
+        )
+    return license_id
 
 
 def _refuse_contradictions(rows: sqlalchemy.Connection, agreement: Agreement) -> None:

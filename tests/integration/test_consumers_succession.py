@@ -563,6 +563,27 @@ def test_a_twin_with_users_is_not_folded_and_is_reported(stage: Stage) -> None:
     assert stage.licenses()[1].folded_into is None
 
 
+def test_a_twin_that_is_in_use_goes_on_with_the_renewals_of_its_own_agreement(stage: Stage) -> None:
+    """Their chain leads to both licenses; the agreement that they follow says which is meant."""
+    contract = stage.bought(seats=5)
+    stage.activate(*USERS)
+    stage.clock.move(DAY)
+    after = succeed(stage, contract, SuccessorTerms(until=END_OF_NEXT_MAY, seats=6, is_linked=False))
+    stage.consume()
+    older, twin = stage.licenses()
+    stage.ledger.seats.activate(twin.license_id, user=parse_user("ada"), caller=ADMIN)
+    stage.link(after, follows=contract)
+    stage.send(says_it_follows(stage, after, contract))
+    stage.consume()
+    renewal = succeed(stage, after, SuccessorTerms(until=END_OF_NEXT_MAY, seats=8))
+    stage.consume()
+    assert stage.statuses().count("failed") == 1
+    older_now, twin = stage.licenses()
+    assert known_as(twin, KeyKind.AGREEMENT) == [after.agreement_id, renewal.agreement_id]
+    assert (seats(twin), lapse_reason(twin)) == ((8, 1), None)
+    assert known_as(older_now, KeyKind.AGREEMENT) == known_as(older, KeyKind.AGREEMENT)
+
+
 def test_two_agreements_that_claim_one_predecessor_change_nothing_and_are_reported(stage: Stage) -> None:
     """The first of them stands; of the second a person hears."""
     contract = stage.bought(seats=5)
