@@ -38,7 +38,7 @@ def may_be_its_contract(agreements: Iterable[Agreement], *, issued_at: datetime)
 def arns_of_others(
     ledger: Ledger, license_id: LicenseId, license_arns: Collection[str], *, issued_at: datetime
 ) -> Collection[str]:
-    """Those of the ARNs that belong to other licenses, which were not issued for the same contract.
+    """Those of the ARNs that are of other purchases: of another license, or of none yet.
 
     Args:
         ledger: where the licenses are.
@@ -56,9 +56,20 @@ def arns_of_others(
     )
     with ledger.reading.connect() as reading:
         owners = {arn: LicenseId(owner) for query in (by_agreement, by_key) for arn, owner in reading.execute(query)}
-        return {
+        of_licenses = {
             arn
             for arn, owner in owners.items()
             if owner != license_id
             and not may_be_its_contract(known_agreements.of_license(reading, owner), issued_at=issued_at)
         }
+        of_nobody = {arn: known_agreements.of_arn(reading, arn) for arn in {*license_arns} - owners.keys()}
+    return of_licenses | {
+        arn for arn, agreements in of_nobody.items() if _is_a_later_purchase(agreements, issued_at=issued_at)
+    }
+
+
+def _is_a_later_purchase(agreements: Iterable[Agreement], *, issued_at: datetime) -> bool:
+    """Whether AWS told that these agreements begin a chain after the legacy license was heard of."""
+    told = [*agreements]
+    begin = bool(told) and all(one.initial_agreement_id == one.agreement_id for one in told)
+    return begin and not may_be_its_contract(told, issued_at=issued_at)

@@ -16,6 +16,7 @@ from uuid import UUID
 import sqlalchemy
 
 from consumers.marketplace import Clients, Consumer, MarketplaceRegistration, MarketplaceSettings, aws_clients
+from consumers.marketplace.reconcile.tables import RUNS
 from consumers.marketplace.tables import OBSERVATIONS
 from consumers.sandbox import (
     AgreementStatus,
@@ -220,10 +221,12 @@ class World:
                 yield contract.ends_at + ENDS_LATE if contract.has_started else contract.starts_at
 
     def _is_due_within(self, by: timedelta) -> bool:
-        """Whether a license will be read again so soon, as after a call that AWS did not answer."""
+        """Whether AWS will be asked again so soon, as after a call that it did not answer."""
         with self.ledger.reading.connect() as reading:
             due_at = reading.scalar(sqlalchemy.select(sqlalchemy.func.min(OBSERVATIONS.c.due_at)))
-        return due_at is not None and moment(due_at) <= self.clock() + by
+            under_way = RUNS.c.begun_at.is_not(None) & RUNS.c.finished_at.is_(None)
+            reconciles = reading.scalar(sqlalchemy.select(RUNS.c.number).where(under_way))
+        return reconciles is not None or (due_at is not None and moment(due_at) <= self.clock() + by)
 
     def consume(self) -> None:
         """Work until nothing is left."""

@@ -443,6 +443,24 @@ def test_a_legacy_license_that_a_reconciliation_named_is_found_by_its_next_agree
     assert reconciled(stage).differences == ()
 
 
+def test_a_later_purchase_beside_a_legacy_license_is_known_by_what_the_search_tells(stage: Stage) -> None:
+    """Its listing has moved, and no message of either was heard: when their agreements began tells which is which."""
+    contract = stage.buy(seats=5, generation=Generation.LEGACY)
+    stage.consume()
+    stage.clock.move(DAY)
+    stage.sandbox.marketplace.opt_in(contract.agreement_id)
+    second = stage.buy(seats=3, generation=Generation.OPTED_IN)
+    stage.held_back()
+    reconciled(stage)
+    stage.pass_time(60 * MINUTE)
+    # The legacy license has its ARN now, so that the other one is seen to be missing.
+    assert reconciled(stage).agrees
+    first, other = stage.licenses()
+    assert (first.seats_max, first.name(KeyKind.LICENSE_ARN)) == (5, contract.license_arn)
+    assert (other.seats_max, other.name(KeyKind.LICENSE_ARN)) == (3, second.license_arn)
+    assert reconciled(stage).differences == ()
+
+
 def test_what_aws_does_not_link_is_proposed_and_not_applied(stage: Stage) -> None:
     """A new license of the same account near the end of an old one may be that one renewed."""
     old = stage.bought(until=NOON + 5 * DAY)
