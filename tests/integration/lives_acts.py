@@ -131,8 +131,10 @@ def tell_link(world: World, life: Life) -> None:
 
 
 def _went_before(world: World, before: Life, life: Life) -> bool:
-    """Whether the other life's last contract ended as this one's first began, in private."""
+    """Whether the other life's last contract ended, unfollowed, as this one's first began, in private."""
     if before.account_id != life.account_id or before.via_partner or life.via_partner or life.is_beside:
+        return False
+    if any(one.follows is before for one in world.lives):
         return False
     last, first = world.chain(before)[-1], world.chain(life)[0]
     return not last.is_active and last.ends_at == first.starts_at and first.previous_agreement_id is None
