@@ -58,6 +58,7 @@ WAIT_MAX: Final = timedelta(days=1) + STEP_MAX
 TRIES: Final = 3
 TRIES_PAUSE: Final = timedelta(minutes=6)
 """Where AWS did not answer, the program asks again within minutes; the story does not jump over all of that."""
+DUE_MAX: Final = 48
 ENDS_LATE: Final = timedelta(minutes=30)
 """So long after its date AWS says that a contract ended, or goes on."""
 
@@ -210,6 +211,13 @@ class World:
         at = self.clock()
         ahead = [date - at for date in self._dates() if date > at]
         self.pass_time(min([QUIET_STEP_MAX, *ahead]))
+
+    def pass_what_is_due(self, *, within: timedelta) -> None:
+        """Let happen what the clock alone brings about so soon, as the end of what was awaited."""
+        for _ in range(DUE_MAX):
+            if not self._is_due_within(within):
+                break
+            self.pass_time(within)
 
     def _move(self, by: timedelta) -> None:
         self.clock.move(by)

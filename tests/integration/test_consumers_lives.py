@@ -111,6 +111,7 @@ def test_after_all_mischief_the_ledger_says_what_aws_says(tmp_path: Path, seed: 
         # What had been lost is heard now for the first time, and all else again.
         hear_all(world)
         assert untold(world) == []
+        world.pass_what_is_due(within=timedelta(hours=2))
         events = world.events()
         hear_all(world)
         assert world.events() == events
