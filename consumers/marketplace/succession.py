@@ -285,11 +285,13 @@ def license_behind(
     own, others = _owners(transaction, agreement, product_code=product_code)
     if own is None or is_news:
         _refuse_contradictions(transaction.rows, agreement)
-    if own is None and others:
+    if own is None:
+        if not others:
+            return None
         # What a twin in use follows was told before, and is no news of what follows the twin.
         own, is_news = _goes_on_as(transaction, agreement, others, product_code=product_code), False
     for other in others:
-        if own is not None and other != own:
+        if other != own:
             own = _become_one(transaction, own, other, is_news=is_news)
     return own
 
