@@ -110,12 +110,12 @@ class Truth:
     Attributes:
         seats_max: the number that counts; 0 if nothing is live.
         renews_at: the latest date; null if nothing is live.
-        lapse: why it ended; null if something is live, nothing ever was, or nobody is told why.
+        lapses: why it may be said to have ended; none if something is live, nothing ever was, or nobody is told why.
     """
 
     seats_max: int = 0
     renews_at: datetime | None = None
-    lapse: LapseReason | None = None
+    lapses: frozenset[LapseReason] = frozenset()
 
 
 class World:
@@ -263,9 +263,10 @@ class World:
         # SNS does not say who ended a legacy contract; nor does anybody tell who is not the proposer.
         if not begun or begun[-1].is_active or life.is_legacy or life.via_partner:
             return Truth()
-        # Where a renewal was called off, its predecessor may have run longer.
+        # Where a renewal was called off, its predecessor may have run longer, of which nobody need have heard.
         ended = [one for one in begun if one.status in _LAPSES]
-        return Truth(lapse=_LAPSES[max(ended, key=lambda one: one.ends_at).status] if ended else None)
+        last = (ended[-1], max(ended, key=lambda one: one.ends_at)) if ended else ()
+        return Truth(lapses=frozenset(_LAPSES[one.status] for one in last))
 
     def is_awaited(self, life: Life) -> bool:
         """Whether all that AWS tells of a life's end is that it goes on as something that nobody is told of."""

@@ -32,11 +32,11 @@ def is_told(world: World, life: Life) -> bool:
         waits = A_DAY + (AccessPolicy().blind_wait if world.is_awaited(life) else timedelta())
         unknowable = life.ended_unheard and subscription.renews_at > world.clock() - waits
         return unknowable or truth == Truth(seats_max=subscription.seats_max, renews_at=subscription.renews_at)
-    ends = {truth.lapse}
+    lapses = truth.lapses
     if life.follows is not None and are_one(world, life):
         # What AWS links only after all has ended keeps the end that it had.
-        ends.add(world.truth(life.follows).lapse)
-    return truth.seats_max == 0 and (truth.lapse is None or subscription.lapse.reason in ends)
+        lapses |= world.truth(life.follows).lapses
+    return truth.seats_max == 0 and (not truth.lapses or subscription.lapse.reason in lapses)
 
 
 def told(world: World, life: Life) -> str:
