@@ -59,6 +59,7 @@ TRIES: Final = 3
 TRIES_PAUSE: Final = timedelta(minutes=6)
 """Where AWS did not answer, the program asks again within minutes; the story does not jump over all of that."""
 DUE_MAX: Final = 48
+"""How often what is due may bring about something that is due soon again; readings come once a day in the end."""
 ENDS_LATE: Final = timedelta(minutes=30)
 """So long after its date AWS says that a contract ended, or goes on."""
 

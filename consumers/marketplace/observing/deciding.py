@@ -192,8 +192,8 @@ def _decide_not_shown(
     """AWS shows no seats, which ends the subscription only on evidence."""
     license_ = transaction.license(claim.license.license_id)
     notices = _notices_that_count(transaction, claim)
-    subscription = license_.subscription
-    if subscription is None or subscription.lapse is not None:
+    subscription = license_.running
+    if subscription is None:
         tell(transaction, numbers(notices), MessageStatus.DONE)
         return Decided(license=license_)
     if not _is_awaited(claim, license_):

@@ -158,6 +158,7 @@ class Observer:
     def _decide(self, claim: Claim, reading: Reading) -> Outcome:
         license_id, settings = claim.license.license_id, self._settings
         names = names_read(claim.license, reading.rows)
+        answered = numbers((*claim.messages, *claim.parked))
 
         def decide(transaction: Transaction) -> Outcome:
             observation = observations.find(transaction.rows, license_id)
@@ -167,7 +168,7 @@ class Observer:
             found_more = deciding.take_in(transaction, license_id, reading)
             if transaction.any_license(license_id).folded_into is not None:
                 # It was a twin, as came to light by this reading; the license in its place is read next.
-                note_events(transaction, numbers((*claim.messages, *claim.parked)), after=before)
+                note_events(transaction, answered, after=before)
                 return Outcome.SUPERSEDED
             deciding.absorb_namesake(transaction, claim, reading)
             decided = deciding.decide(transaction, claim, reading, observation, settings=settings)
@@ -176,12 +177,12 @@ class Observer:
                 # Agreements came to light whose rows were not asked for.
                 then = replace(then, due_at=transaction.at, priority=Priority.MESSAGE)
             observations.conclude(transaction.rows, license_id, then)
-            note_events(transaction, numbers((*claim.messages, *claim.parked)), after=before)
+            note_events(transaction, answered, after=before)
             if claim.messages or transaction.position > before:
                 number = readings.keep(
                     transaction, license_id, rows=reading.answered, told=reading.told, reason=decided.reason
                 )
-                readings.of_messages(transaction, numbers((*claim.messages, *claim.parked)), number)
+                readings.of_messages(transaction, answered, number)
             return Outcome.OBSERVED
 
         keys = claiming({name for row in reading.rows for name in row.names} | set(names))

@@ -109,7 +109,7 @@ class Reader:
         if rows:
             self._clients.trust.note(license_.product_code, at=at)
             return reading
-        if license_.subscription is None or license_.subscription.lapse is not None:
+        if license_.running is None:
             return reading
         status, more = self._ask_whether_it_ended(claim)
         return replace(reading, told=(*told, *more), status=status, trusted=self._is_trusted(license_, at=at))

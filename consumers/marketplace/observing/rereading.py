@@ -23,10 +23,9 @@ def after_decision(
     settings: MarketplaceSettings,
 ) -> Next:
     """When a license is read again of which it was just decided: at its dates, and until nothing is awaited."""
-    at, subscription = transaction.at, decided.license.subscription
-    runs = subscription is not None and subscription.lapse is None
-    overdue = runs and subscription is not None and subscription.renews_at <= at
-    rechecked = subscription is None or overdue or bool(decided.notices) or decided.is_incomplete
+    at, running = transaction.at, decided.license.running
+    overdue = running is not None and running.renews_at <= at
+    rechecked = decided.license.subscription is None or overdue or bool(decided.notices) or decided.is_incomplete
     recheck = timedelta()
     due: list[tuple[datetime, Priority]] = []
     if rechecked:
@@ -34,9 +33,8 @@ def after_decision(
         due.append((at + recheck, Priority.RECHECK))
     if decided.first_reading is not None:
         due.append((decided.first_reading.due_at, Priority.MESSAGE))
-    if runs and subscription is not None:
-        wait = settings.renewal_wait
-        dates = [decided.expires_at or subscription.renews_at, *_added(subscription.renews_at, wait)]
+    if running is not None:
+        dates = [decided.expires_at or running.renews_at, *_added(running.renews_at, settings.renewal_wait)]
         due.extend((date, Priority.DATE) for date in dates if date > at)
     start = known_agreements.next_start(
         known_agreements.of_license(transaction.rows, decided.license.license_id), at=at
