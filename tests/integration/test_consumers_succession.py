@@ -543,8 +543,8 @@ def test_a_twin_that_was_issued_before_the_link_was_known_is_folded(stage: Stage
     assert (older.seats_max, twin.seats_max) == (9, 6)
 
 
-def test_a_twin_with_users_is_not_folded_and_is_reported(stage: Stage) -> None:
-    """Nobody may lose a seat by it; a person decides."""
+def twin_in_use(stage: Stage) -> tuple[Contract, Contract]:
+    """A renewal that AWS does not link yet has a license of its own, with a user; the contract and the renewal."""
     contract = stage.bought(seats=5)
     stage.activate(*USERS)
     stage.clock.move(DAY)
@@ -552,6 +552,12 @@ def test_a_twin_with_users_is_not_folded_and_is_reported(stage: Stage) -> None:
     stage.consume()
     _, twin = stage.licenses()
     stage.ledger.seats.activate(twin.license_id, user=parse_user("ada"), caller=ADMIN)
+    return contract, after
+
+
+def test_a_twin_with_users_is_not_folded_and_is_reported(stage: Stage) -> None:
+    """Nobody may lose a seat by it; a person decides."""
+    contract, after = twin_in_use(stage)
     events = stage.events()
     stage.send(says_it_follows(stage, after, contract))
     stage.consume()
@@ -565,13 +571,8 @@ def test_a_twin_with_users_is_not_folded_and_is_reported(stage: Stage) -> None:
 
 def test_a_twin_that_is_in_use_goes_on_with_the_renewals_of_its_own_agreement(stage: Stage) -> None:
     """Their chain leads to both licenses; the agreement that they follow says which is meant."""
-    contract = stage.bought(seats=5)
-    stage.activate(*USERS)
-    stage.clock.move(DAY)
-    after = succeed(stage, contract, SuccessorTerms(until=END_OF_NEXT_MAY, seats=6, is_linked=False))
-    stage.consume()
-    older, twin = stage.licenses()
-    stage.ledger.seats.activate(twin.license_id, user=parse_user("ada"), caller=ADMIN)
+    contract, after = twin_in_use(stage)
+    older, _ = stage.licenses()
     stage.link(after, follows=contract)
     stage.send(says_it_follows(stage, after, contract))
     stage.consume()
